@@ -1,0 +1,1 @@
+"""Columns of readings as bytes: what journal, link and storage all speak."""

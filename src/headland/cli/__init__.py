@@ -1,0 +1,42 @@
+"""The `headland` command: one thin module a subcommand, imported only when it is asked for.
+
+Exit codes: 0 good, 1 the answer is no, 2 usage or configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+# Command name -> module of this package. The module's one public `command` is the click command; the one-line help
+# stands here so that `headland --help` imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "version": ("headland.cli.version", "Say which Headland this is, and what it runs on."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named in a table and imported when first used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the table's order, which is the order a newcomer meets them in."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command's module; None when there is no such command, which click reports."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the table, without importing what it lists."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Headland: decide where the data is made, acknowledge only what is on disk, account for every byte."""

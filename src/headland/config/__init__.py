@@ -1,0 +1,1 @@
+"""Configuration: the structs, their defaults and the loader."""

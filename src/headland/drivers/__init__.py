@@ -1,0 +1,1 @@
+"""Clock, disk, network, randomness and keys: the protocols, and the real ones."""

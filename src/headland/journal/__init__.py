@@ -1,0 +1,1 @@
+"""The durable log: segments, commits, checkpoints and recovery, as decisions over bytes."""

@@ -1,0 +1,1 @@
+"""From a reading to its acknowledgement: ingest, filtering, deciding, the outbox and the ledger."""

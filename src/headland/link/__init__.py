@@ -1,0 +1,1 @@
+"""The protocol between a child and its parent, without sockets."""

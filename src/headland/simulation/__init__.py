@@ -1,0 +1,1 @@
+"""The composed node on a simulated clock, disk and network, with faults and traces."""

@@ -1,0 +1,1 @@
+"""The world, southward: where readings come in."""

@@ -1,0 +1,1 @@
+"""Identity: certificates, who is who, and what each may do."""

@@ -1,0 +1,193 @@
+"""Compiles the modules listed in compiled_modules.txt with mypyc, into .build/compiled. An optimisation only.
+
+    compile_mypyc.py                    compile what is stale; always exits 0
+    compile_mypyc.py --is-current       exit 0 when there is nothing to do
+    compile_mypyc.py --install-finder   make this interpreter import the results (a .pth file beside pip's)
+    compile_mypyc.py --list             print name and state of each module
+
+Each module is compiled alone, in a copy of the source tree, and its library is recorded together with the digests of
+the module and of everything of ours that it imports (mypyc inlines constants across modules). The import hook,
+compiled_finder.py, checks those digests. A failed attempt is recorded with its digests too, so it is not repeated
+until a source changes. Nothing is committed, nothing is left in src/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from compiled_finder import digest_of, is_fresh, read_manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src"
+LISTED = ROOT / "tools" / "compiled_modules.txt"
+# Per interpreter and machine: one checkout may be used from several.
+TARGET = ROOT / ".build" / "compiled" / f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
+MANIFEST = TARGET / "manifest.json"
+COMPILE_TIMEOUT_S = 300
+SETUP = "from setuptools import setup; from mypyc.build import mypycify; setup(ext_modules=mypycify({arguments!r}))"
+
+
+def main() -> int:
+    """Runs one of the actions in the module's docstring."""
+    parser = argparse.ArgumentParser(description="compile the listed modules with mypyc")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--is-current", action="store_true")
+    action.add_argument("--install-finder", action="store_true")
+    action.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.install_finder:
+        install_finder()
+    elif arguments.is_current:
+        return 1 if stale_modules() else 0
+    elif arguments.list:
+        for name in listed_modules():
+            print(name, state_of(name))
+    else:
+        compile_stale()
+    return 0
+
+
+def listed_modules() -> list[str]:
+    """The names in compiled_modules.txt whose source exists."""
+    lines = (line.partition("#")[0].strip() for line in LISTED.read_text().splitlines())
+    return [line for line in lines if line and source_of(line) is not None]
+
+
+def source_of(name: str) -> Path | None:
+    """The file of a module or package of ours."""
+    path = SOURCE.joinpath(*name.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def state_of(name: str) -> str:
+    """`compiled`, `failed` or `stale`."""
+    entry = read_manifest(MANIFEST).get(name, {})
+    if entry.get("failed") and entry.get("digests") == source_digests(name):
+        return "failed"
+    return "compiled" if is_fresh(entry) and entry.get("digests") == source_digests(name) else "stale"
+
+
+def stale_modules() -> list[str]:
+    """Listed modules that need compiling; none where there is no compiler."""
+    if not has_compiler():
+        return []
+    return [name for name in listed_modules() if state_of(name) == "stale"]
+
+
+def has_compiler() -> bool:
+    """Whether there is a C compiler and Python's headers."""
+    compiler = os.environ.get("CC") or (sysconfig.get_config_var("CC") or "cc").split()[0]
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    return headers.is_file() and bool(shutil.which(compiler) or shutil.which("cc"))
+
+
+def source_digests(name: str) -> dict[str, str | None]:
+    """Digests of the module's file and of every file of ours that it imports, directly or not."""
+    waiting, found = [name], {}
+    while waiting:
+        module = waiting.pop()
+        path = source_of(module)
+        if path is not None and str(path) not in found:
+            found[str(path)] = digest_of(path)
+            waiting += imported_by(path)
+    return dict(sorted(found.items()))
+
+
+def imported_by(path: Path) -> list[str]:
+    """The names of our modules that a file imports. `from a import b` may name a module b, so both are given."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError):
+        return []
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.split(".")[0] == "headland"]
+
+
+def compile_stale() -> None:
+    """Compiles what is stale and says on stderr what came of it."""
+    for name in stale_modules():
+        digests = source_digests(name)
+        print(f"dev: compiling {name} with mypyc", file=sys.stderr)
+        library, story = compile_module(name, digests)
+        entry: dict[str, object] = {"digests": digests, "library": str(library), "failed": library is None}
+        write_manifest({**read_manifest(MANIFEST), name: entry})
+        if library is None:
+            log = TARGET / f"{name}.log"
+            log.write_text(story)
+            print(f"dev: {name} did not compile and runs as plain Python; see {log}", file=sys.stderr)
+
+
+def compile_module(name: str, digests: dict[str, str | None]) -> tuple[Path | None, str]:
+    """Compiles one module in a scratch copy of the source. Returns its library, or None, and the compiler's output."""
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=TARGET, prefix="scratch-") as scratch:
+        copy = Path(scratch) / "src"
+        shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        module = copy / Path(*name.split(".")).with_suffix(".py")
+        # Inside the copy, so that mypy finds `headland` there; imports are followed for types and not compiled.
+        script = SETUP.format(arguments=["--ignore-missing-imports", str(module.relative_to(copy))])
+        command = [sys.executable, "-c", script, "-q", "build_ext", "--inplace"]
+        try:
+            done = subprocess.run(
+                command, cwd=copy, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return None, str(error)
+        story = done.stdout + done.stderr
+        built = sorted(copy.rglob(f"{module.stem}.*.so"))
+        if done.returncode or not built:
+            return None, story
+        # A new name for each source: a running process keeps the library it has mapped.
+        kept = TARGET / f"{name}-{(digests[str(source_of(name))] or '')[:16]}" / built[0].name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        staged = kept.with_suffix(".new")
+        shutil.copy2(built[0], staged)
+        staged.replace(kept)
+        return (kept, story) if imports(name, kept) else (None, story + "\ncompiled, but cannot be imported")
+
+
+def imports(name: str, library: Path) -> bool:
+    """Whether the fresh library can be imported at all, tried in another process."""
+    script = (
+        "import importlib.machinery as m, importlib.util as u, sys; n, p = sys.argv[1:];"
+        "s = u.spec_from_file_location(n, p, loader=m.ExtensionFileLoader(n, p));"
+        "s.loader.exec_module(u.module_from_spec(s))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HEADLAND_PURE": "1"}
+    command = [sys.executable, "-c", script, name, str(library)]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def write_manifest(entries: dict[str, dict[str, object]]) -> None:
+    """Replaces the manifest in one step; a reader sees the old one or the new one."""
+    staged = MANIFEST.with_suffix(".new")
+    staged.write_text(json.dumps(entries, indent=1))
+    staged.replace(MANIFEST)
+
+
+def install_finder() -> None:
+    """Copies the import hook into site-packages and starts it from a .pth file."""
+    site = Path(sysconfig.get_paths()["purelib"])
+    shutil.copyfile(ROOT / "tools" / "compiled_finder.py", site / "_headland_compiled_finder.py")
+    line = f"import _headland_compiled_finder; _headland_compiled_finder.install({str(MANIFEST)!r})\n"
+    (site / "headland_compiled.pth").write_text(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Import hook that prefers a compiled copy of a module, as long as it was made from exactly today's source.
+
+Installed into the virtual environment by `tools/compile_mypyc.py --install-finder`; not part of the product.
+The manifest, `.build/compiled/<cache tag>/manifest.json`, is
+
+    {"headland.mqtt.codec": {"library": "/…/codec.cpython-311-….so", "digests": {"/…/codec.py": "<sha256>", …}}}
+
+A library whose sources have changed since is ignored, never an error: the plain module is imported instead.
+`HEADLAND_PURE=1` switches the hook off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+
+class CompiledFinder:
+    """A meta path finder over one manifest, read at the first import of one of ours."""
+
+    def __init__(self, manifest: Path) -> None:
+        self._manifest = manifest
+        self._entries: dict[str, dict[str, object]] | None = None
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Finds the compiled module, or nothing, so that the search goes on."""
+        if not fullname.startswith("headland."):
+            return None
+        if self._entries is None:
+            self._entries = read_manifest(self._manifest)
+        entry = self._entries.get(fullname)
+        if entry is None or not is_fresh(entry):
+            return None
+        library = str(entry["library"])
+        loader = importlib.machinery.ExtensionFileLoader(fullname, library)
+        return importlib.util.spec_from_file_location(fullname, library, loader=loader)
+
+
+def read_manifest(manifest: Path) -> dict[str, dict[str, object]]:
+    """Reads the manifest; a missing or broken one is an empty one."""
+    try:
+        entries = json.loads(manifest.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
+
+
+def is_fresh(entry: dict[str, object]) -> bool:
+    """Whether a manifest entry has a library, made from the sources as they are now."""
+    digests = entry.get("digests")
+    library = entry.get("library")
+    if not isinstance(digests, dict) or not isinstance(library, str) or not Path(library).is_file():
+        return False
+    return all(digest_of(Path(source)) == digest for source, digest in digests.items())
+
+
+def digest_of(source: Path) -> str | None:
+    """SHA-256 of a file in hex; None when it cannot be read."""
+    try:
+        return hashlib.sha256(source.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def install(manifest: str) -> None:
+    """Puts the finder first, unless `HEADLAND_PURE=1`."""
+    if os.environ.get("HEADLAND_PURE") != "1":
+        sys.meta_path.insert(0, CompiledFinder(Path(manifest)))
