@@ -5,10 +5,10 @@
     compile_mypyc.py --install-finder   make this interpreter import the results (a .pth file beside pip's)
     compile_mypyc.py --list             print name and state of each module
 
-Each module is compiled alone, in a copy of the source tree, and its library is recorded together with the digests of
-the module and of everything of ours that it imports (mypyc inlines constants across modules). The import hook,
-compiled_finder.py, checks those digests. A failed attempt is recorded with its digests too, so it is not repeated
-until a source changes. Nothing is committed, nothing is left in src/.
+Each module is compiled alone, in a copy of the source tree, and its library is recorded together with the
+digests of the module and of everything of ours that it imports (mypyc inlines constants across modules). The
+import hook, compiled_finder.py, checks those digests. A failed attempt is recorded with its digests too, so it is
+not repeated until a source changes. Nothing is committed, nothing is left in src/.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ LISTED = ROOT / "tools" / "compiled_modules.txt"
 TARGET = ROOT / ".build" / "compiled" / f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
 MANIFEST = TARGET / "manifest.json"
 COMPILE_TIMEOUT_S = 300
-SETUP = "from setuptools import setup; from mypyc.build import mypycify; setup(ext_modules=mypycify({arguments!r}))"
+SETUP = """
+from mypyc.build import mypycify
+from setuptools import setup
+setup(name="headland-compiled", ext_modules=mypycify({arguments!r}))
+"""
 
 
 def main() -> int:
@@ -105,7 +109,7 @@ def source_digests(name: str) -> dict[str, str | None]:
 
 
 def imported_by(path: Path) -> list[str]:
-    """The names of our modules that a file imports. `from a import b` may name a module b, so both are given."""
+    """The names of ours that a file imports. `from a import b` may name a module b, so both are given."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError):
@@ -134,13 +138,17 @@ def compile_stale() -> None:
 
 
 def compile_module(name: str, digests: dict[str, str | None]) -> tuple[Path | None, str]:
-    """Compiles one module in a scratch copy of the source. Returns its library, or None, and the compiler's output."""
+    """Compiles one module in a scratch copy of the source.
+
+    Returns:
+        Its library, or None when that failed; and what the compiler had to say.
+    """
     TARGET.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=TARGET, prefix="scratch-") as scratch:
         copy = Path(scratch) / "src"
         shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         module = copy / Path(*name.split(".")).with_suffix(".py")
-        # Inside the copy, so that mypy finds `headland` there; imports are followed for types and not compiled.
+        # Run inside the copy, where mypy finds `headland`; imports are followed for types, not compiled.
         script = SETUP.format(arguments=["--ignore-missing-imports", str(module.relative_to(copy))])
         command = [sys.executable, "-c", script, "-q", "build_ext", "--inplace"]
         try:
@@ -171,7 +179,9 @@ def imports(name: str, library: Path) -> bool:
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HEADLAND_PURE": "1"}
     command = [sys.executable, "-c", script, name, str(library)]
-    return subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
+    return (
+        subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
+    )
 
 
 def write_manifest(entries: dict[str, dict[str, object]]) -> None:

@@ -1,9 +1,10 @@
 """Import hook that prefers a compiled copy of a module, as long as it was made from exactly today's source.
 
 Installed into the virtual environment by `tools/compile_mypyc.py --install-finder`; not part of the product.
-The manifest, `.build/compiled/<cache tag>/manifest.json`, is
+The manifest, `.build/compiled/<interpreter>/manifest.json`, is
 
-    {"headland.mqtt.codec": {"library": "/…/codec.cpython-311-….so", "digests": {"/…/codec.py": "<sha256>", …}}}
+    {"headland.mqtt.codec": {"library": "/.../codec.cpython-311-x86_64-linux-gnu.so",
+                             "digests": {"/.../codec.py": "<sha256>", ...}, "failed": false}}
 
 A library whose sources have changed since is ignored, never an error: the plain module is imported instead.
 `HEADLAND_PURE=1` switches the hook off.

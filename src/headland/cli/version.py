@@ -25,12 +25,16 @@ class Version(msgspec.Struct, frozen=True):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
     """Say which Headland this is, and what it runs on."""
-    version = Version(__version__, platform.python_version(), platform.platform(terse=True), codec_is_compiled())
+    version = Version(
+        __version__, platform.python_version(), platform.platform(terse=True), codec_is_compiled()
+    )
     if as_json:
         click.echo(msgspec.json.encode(version).decode())
     else:
         codec = "compiled" if version.compiled else "plain Python"
-        click.echo(f"headland {version.version} (Python {version.python}, {version.platform}, MQTT codec: {codec})")
+        click.echo(
+            f"headland {version.version} (Python {version.python}, {version.platform}, MQTT codec: {codec})"
+        )
 
 
 def codec_is_compiled() -> bool:
