@@ -1,0 +1,66 @@
+"""Series: what a reading belongs to, and this node's numbering of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+SERIES_CAP = 100_000
+"""Series a node numbers; readings of further ones are quarantined (a device that invents names is a fault)."""
+
+
+class SeriesKey(msgspec.Struct, frozen=True, order=True):
+    """Identity of a series within its origin: a name and sorted labels."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class SeriesTable:
+    """Dense ids 1, 2, 3 ... of this node's own series; append-only, durable through the journal.
+
+    `take_new` yields what was numbered since the last call: those definitions ride in the commit that first
+    uses them. Ids are scoped by (origin, epoch) for everybody else.
+    """
+
+    def __init__(self) -> None:
+        self._ids: dict[SeriesKey, int] = {}
+        self._keys: list[SeriesKey] = []
+        self._new: list[tuple[int, SeriesKey]] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def intern(self, key: SeriesKey) -> int:
+        """The id of `key`, numbered now if it is new; 0 when the table is full."""
+        known = self._ids.get(key)
+        if known is not None:
+            return known
+        if len(self._keys) >= SERIES_CAP:
+            return 0
+        self._keys.append(key)
+        sid = len(self._keys)
+        self._ids[key] = sid
+        self._new.append((sid, key))
+        return sid
+
+    def key(self, sid: int) -> SeriesKey:
+        """The key numbered `sid` (1 ...)."""
+        return self._keys[sid - 1]
+
+    def take_new(self) -> list[tuple[int, SeriesKey]]:
+        """Definitions made since the last call."""
+        new, self._new = self._new, []
+        return new
+
+    def restore(self, definitions: Iterable[tuple[int, SeriesKey]]) -> None:
+        """Replay definitions read from the journal; each already known one is skipped."""
+        for sid, key in definitions:
+            if sid == len(self._keys) + 1:
+                self._keys.append(key)
+                self._ids[key] = sid
+
+    def all(self) -> list[tuple[int, SeriesKey]]:
+        """Every definition in id order."""
+        return list(enumerate(self._keys, start=1))
