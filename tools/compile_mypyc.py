@@ -5,10 +5,10 @@
     compile_mypyc.py --install-finder   make this interpreter import the results (a .pth file beside pip's)
     compile_mypyc.py --list             print name and state of each module
 
-Each module is compiled alone, in a copy of the source tree, and its library is recorded together with the
+Each module is compiled alone, in a copy of the source tree, and its libraries are recorded together with the
 digests of the module and of everything of ours that it imports (mypyc inlines constants across modules). The
-import hook, compiled_finder.py, checks those digests. A failed attempt is recorded with its digests too, so it is
-not repeated until a source changes. Nothing is committed, nothing is left in src/.
+import hook, compiled_finder.py, checks those digests. A failed attempt is recorded with its digests too, so
+it is not repeated until a source changes. Nothing is committed, nothing is left in src/.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def has_compiler() -> bool:
 
 
 def source_digests(name: str) -> dict[str, str | None]:
-    """Digests of the module's file and of every file of ours that it imports, directly or not."""
-    waiting, found = [name], {}
+    """Digests of the module's file, of every file of ours that it imports, directly or not, and of this one."""
+    waiting, found = [name], {str(Path(__file__).resolve()): digest_of(Path(__file__))}
     while waiting:
         module = waiting.pop()
         path = source_of(module)
@@ -128,60 +128,77 @@ def compile_stale() -> None:
     for name in stale_modules():
         digests = source_digests(name)
         print(f"dev: compiling {name} with mypyc", file=sys.stderr)
-        library, story = compile_module(name, digests)
-        entry: dict[str, object] = {"digests": digests, "library": str(library), "failed": library is None}
+        libraries, story = compile_module(name, digests)
+        entry: dict[str, object] = {"digests": digests, "libraries": libraries, "failed": not libraries}
         write_manifest({**read_manifest(MANIFEST), name: entry})
-        if library is None:
+        if not libraries:
             log = TARGET / f"{name}.log"
             log.write_text(story)
             print(f"dev: {name} did not compile and runs as plain Python; see {log}", file=sys.stderr)
 
 
-def compile_module(name: str, digests: dict[str, str | None]) -> tuple[Path | None, str]:
+def compile_module(name: str, digests: dict[str, str | None]) -> tuple[dict[str, str], str]:
     """Compiles one module in a scratch copy of the source.
 
     Returns:
-        Its library, or None when that failed; and what the compiler had to say.
+        The paths of its libraries by import name, empty when that failed; and what the compiler had to say.
     """
     TARGET.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=TARGET, prefix="scratch-") as scratch:
         copy = Path(scratch) / "src"
         shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-        module = copy / Path(*name.split(".")).with_suffix(".py")
+        module = Path(*name.split(".")).with_suffix(".py")
         # Run inside the copy, where mypy finds `headland`; imports are followed for types, not compiled.
-        script = SETUP.format(arguments=["--ignore-missing-imports", str(module.relative_to(copy))])
-        command = [sys.executable, "-c", script, "-q", "build_ext", "--inplace"]
-        try:
-            done = subprocess.run(
-                command, cwd=copy, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return None, str(error)
-        story = done.stdout + done.stderr
-        built = sorted(copy.rglob(f"{module.stem}.*.so"))
+        script = SETUP.format(arguments=["--ignore-missing-imports", str(module)])
+        done = run([sys.executable, "-c", script, "-q", "build_ext", "--inplace"], copy, COMPILE_TIMEOUT_S)
+        built = sorted(copy.rglob("*.so"))
         if done.returncode or not built:
-            return None, story
-        # A new name for each source: a running process keeps the library it has mapped.
-        kept = TARGET / f"{name}-{(digests[str(source_of(name))] or '')[:16]}" / built[0].name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        staged = kept.with_suffix(".new")
-        shutil.copy2(built[0], staged)
-        staged.replace(kept)
-        return (kept, story) if imports(name, kept) else (None, story + "\ncompiled, but cannot be imported")
+            return {}, done.stdout
+        # A new folder for each source: a running process keeps the libraries it has mapped.
+        kept = TARGET / f"{name}-{(digests[str(SOURCE / module)] or '')[:16]}"
+        kept.mkdir(exist_ok=True)
+        libraries = {}
+        for library in built:
+            staged = kept / f"{library.name}.new"
+            shutil.copy2(library, staged)
+            staged.replace(kept / library.name)
+            package = ".".join(library.parent.relative_to(copy).parts)
+            libraries[f"{package}.{library.name.partition('.')[0]}"] = str(kept / library.name)
+        tried = try_import(name, libraries)
+        return (libraries if tried.returncode == 0 else {}), done.stdout + tried.stdout
 
 
-def imports(name: str, library: Path) -> bool:
-    """Whether the fresh library can be imported at all, tried in another process."""
+def try_import(name: str, libraries: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Imports the fresh libraries in another process: what cannot be imported must not be chosen."""
     script = (
-        "import importlib.machinery as m, importlib.util as u, sys; n, p = sys.argv[1:];"
-        "s = u.spec_from_file_location(n, p, loader=m.ExtensionFileLoader(n, p));"
-        "s.loader.exec_module(u.module_from_spec(s))"
+        "import importlib, importlib.machinery as m, importlib.util as u, sys\n"
+        f"libraries = {libraries!r}\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if file := libraries.get(name):\n"
+        "            return u.spec_from_file_location(name, file, loader=m.ExtensionFileLoader(name, file))\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"assert importlib.import_module({name!r}).__file__.endswith('.so')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HEADLAND_PURE": "1"}
-    command = [sys.executable, "-c", script, name, str(library)]
-    return (
-        subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
-    )
+    return run([sys.executable, "-c", script], SOURCE, timeout_s=60)
+
+
+def run(command: list[str], folder: Path, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Runs a command, its errors in its output; one that takes too long has failed, like any other."""
+    environment = {**os.environ, "HEADLAND_PURE": "1"}
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, returncode=1, stdout=str(error), stderr="")
 
 
 def write_manifest(entries: dict[str, dict[str, object]]) -> None:

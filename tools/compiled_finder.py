@@ -1,10 +1,14 @@
 """Import hook that prefers a compiled copy of a module, as long as it was made from exactly today's source.
 
 Installed into the virtual environment by `tools/compile_mypyc.py --install-finder`; not part of the product.
-The manifest, `.build/compiled/<interpreter>/manifest.json`, is
+The manifest, `.build/compiled/<interpreter>/manifest.json`, has an entry for each compiled module. mypyc makes
+two libraries of it: the module, and the code it stands in front of.
 
-    {"headland.mqtt.codec": {"library": "/.../codec.cpython-311-x86_64-linux-gnu.so",
-                             "digests": {"/.../codec.py": "<sha256>", ...}, "failed": false}}
+    {"headland.mqtt.codec": {
+        "libraries": {"headland.mqtt.codec": "/.../codec.cpython-311-x86_64-linux-gnu.so",
+                      "headland.mqtt.codec__mypyc": "/.../codec__mypyc.cpython-311-x86_64-linux-gnu.so"},
+        "digests": {"/.../codec.py": "<sha256>", ...},
+        "failed": false}}
 
 A library whose sources have changed since is ignored, never an error: the plain module is imported instead.
 `HEADLAND_PURE=1` switches the hook off.
@@ -41,10 +45,11 @@ class CompiledFinder:
             return None
         if self._entries is None:
             self._entries = read_manifest(self._manifest)
-        entry = self._entries.get(fullname)
-        if entry is None or not is_fresh(entry):
+        # The second library has its module's name with an ending; it is only asked for by the first.
+        entry = self._entries.get(fullname.removesuffix("__mypyc"))
+        library = libraries_of(entry).get(fullname) if entry is not None and is_fresh(entry) else None
+        if library is None:
             return None
-        library = str(entry["library"])
         loader = importlib.machinery.ExtensionFileLoader(fullname, library)
         return importlib.util.spec_from_file_location(fullname, library, loader=loader)
 
@@ -59,12 +64,22 @@ def read_manifest(manifest: Path) -> dict[str, dict[str, object]]:
 
 
 def is_fresh(entry: dict[str, object]) -> bool:
-    """Whether a manifest entry has a library, made from the sources as they are now."""
+    """Whether a manifest entry has its libraries, made from the sources as they are now."""
     digests = entry.get("digests")
-    library = entry.get("library")
-    if not isinstance(digests, dict) or not isinstance(library, str) or not Path(library).is_file():
+    libraries = libraries_of(entry).values()
+    if (
+        not isinstance(digests, dict)
+        or not libraries
+        or not all(Path(library).is_file() for library in libraries)
+    ):
         return False
     return all(digest_of(Path(source)) == digest for source, digest in digests.items())
+
+
+def libraries_of(entry: dict[str, object]) -> dict[str, str]:
+    """The paths of an entry's libraries by the names they are imported under."""
+    libraries = entry.get("libraries")
+    return libraries if isinstance(libraries, dict) else {}
 
 
 def digest_of(source: Path) -> str | None:

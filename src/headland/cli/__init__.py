@@ -9,8 +9,8 @@ import importlib
 
 import click
 
-# Command name -> module of this package, whose `command` is the click command. The one-line help stands here so
-# that `headland --help` imports none of them.
+# Command name -> module of this package, whose `command` is the click command. The one-line help stands
+# here so that `headland --help` imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("headland.cli.version", "Say which Headland this is, and what it runs on."),
 }
