@@ -3,18 +3,19 @@
     compile_mypyc.py                    compile what is stale; always exits 0
     compile_mypyc.py --is-current       exit 0 when there is nothing to do
     compile_mypyc.py --install-finder   make this interpreter import the results (a .pth file beside pip's)
-    compile_mypyc.py --list             print name and state of each module
+    compile_mypyc.py --list             print each group and its state
 
-Each module is compiled alone, in a copy of the source tree, and its libraries are recorded together with the
-digests of the module and of everything of ours that it imports (mypyc inlines constants across modules). The
-import hook, compiled_finder.py, checks those digests. A failed attempt is recorded with its digests too, so
-it is not repeated until a source changes. Nothing is committed, nothing is left in src/.
+Each line's modules are compiled together, in a copy of the source tree, and the libraries are recorded with
+the digests of the modules and of everything of ours that they import: mypyc inlines constants across modules.
+The import hook, compiled_finder.py, checks those digests. A failed attempt is recorded with its digests, and
+not repeated until a source changes. Nothing is committed, nothing is left in src/.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import json
 import os
 import shutil
@@ -52,19 +53,19 @@ def main() -> int:
     if arguments.install_finder:
         install_finder()
     elif arguments.is_current:
-        return 1 if stale_modules() else 0
+        return 1 if stale_groups() else 0
     elif arguments.list:
-        for name in listed_modules():
-            print(name, state_of(name))
+        for group in listed_groups():
+            print(f"{group}: {state_of(group)}")
     else:
         compile_stale()
     return 0
 
 
-def listed_modules() -> list[str]:
-    """The names in compiled_modules.txt whose source exists."""
-    lines = (line.partition("#")[0].strip() for line in LISTED.read_text().splitlines())
-    return [line for line in lines if line and source_of(line) is not None]
+def listed_groups() -> list[str]:
+    """The lines of compiled_modules.txt whose sources all exist, names separated by one blank."""
+    lines = (line.partition("#")[0].split() for line in LISTED.read_text().splitlines())
+    return [" ".join(names) for names in lines if names and all(map(source_of, names))]
 
 
 def source_of(name: str) -> Path | None:
@@ -74,19 +75,19 @@ def source_of(name: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def state_of(name: str) -> str:
+def state_of(group: str) -> str:
     """`compiled`, `failed` or `stale`."""
-    entry = read_manifest(MANIFEST).get(name, {})
-    if entry.get("failed") and entry.get("digests") == source_digests(name):
+    entry = read_manifest(MANIFEST).get(group, {})
+    if entry.get("digests") != source_digests(group):
+        return "stale"
+    if entry.get("failed"):
         return "failed"
-    return "compiled" if is_fresh(entry) and entry.get("digests") == source_digests(name) else "stale"
+    return "compiled" if is_fresh(entry) else "stale"
 
 
-def stale_modules() -> list[str]:
-    """Listed modules that need compiling; none where there is no compiler."""
-    if not has_compiler():
-        return []
-    return [name for name in listed_modules() if state_of(name) == "stale"]
+def stale_groups() -> list[str]:
+    """Listed groups that need compiling; none where there is no compiler."""
+    return [group for group in listed_groups() if state_of(group) == "stale"] if has_compiler() else []
 
 
 def has_compiler() -> bool:
@@ -96,9 +97,9 @@ def has_compiler() -> bool:
     return headers.is_file() and bool(shutil.which(compiler) or shutil.which("cc"))
 
 
-def source_digests(name: str) -> dict[str, str | None]:
-    """Digests of the module's file, of every file of ours that it imports, directly or not, and of this one."""
-    waiting, found = [name], {str(Path(__file__).resolve()): digest_of(Path(__file__))}
+def source_digests(group: str) -> dict[str, str | None]:
+    """Digests of the modules, of all of ours that they import, directly or not, and of this script."""
+    waiting, found = group.split(), {str(Path(__file__).resolve()): digest_of(Path(__file__))}
     while waiting:
         module = waiting.pop()
         path = source_of(module)
@@ -125,50 +126,54 @@ def imported_by(path: Path) -> list[str]:
 
 def compile_stale() -> None:
     """Compiles what is stale and says on stderr what came of it."""
-    for name in stale_modules():
-        digests = source_digests(name)
-        print(f"dev: compiling {name} with mypyc", file=sys.stderr)
-        libraries, story = compile_module(name, digests)
+    for group in stale_groups():
+        digests = source_digests(group)
+        print(f"dev: compiling {group} with mypyc", file=sys.stderr)
+        libraries, story = compile_group(group, digests)
         entry: dict[str, object] = {"digests": digests, "libraries": libraries, "failed": not libraries}
-        write_manifest({**read_manifest(MANIFEST), name: entry})
+        # Groups no longer listed are forgotten, or a stale pair of them could claim the same module.
+        kept = {name: old for name, old in read_manifest(MANIFEST).items() if name in listed_groups()}
+        write_manifest({**kept, group: entry})
         if not libraries:
-            log = TARGET / f"{name}.log"
+            log = TARGET / f"{group.split()[0]}.log"
             log.write_text(story)
-            print(f"dev: {name} did not compile and runs as plain Python; see {log}", file=sys.stderr)
+            print(f"dev: that failed, so it runs as plain Python; see {log}", file=sys.stderr)
 
 
-def compile_module(name: str, digests: dict[str, str | None]) -> tuple[dict[str, str], str]:
-    """Compiles one module in a scratch copy of the source.
+def compile_group(group: str, digests: dict[str, str | None]) -> tuple[dict[str, str], str]:
+    """Compiles modules together in a scratch copy of the source.
 
     Returns:
-        The paths of its libraries by import name, empty when that failed; and what the compiler had to say.
+        The paths of the libraries by import name, empty when that failed; and what the compiler had to say.
     """
     TARGET.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=TARGET, prefix="scratch-") as scratch:
         copy = Path(scratch) / "src"
         shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-        module = Path(*name.split(".")).with_suffix(".py")
+        modules = [str(path.relative_to(SOURCE)) for name in group.split() if (path := source_of(name))]
         # Run inside the copy, where mypy finds `headland`; imports are followed for types, not compiled.
-        script = SETUP.format(arguments=["--ignore-missing-imports", str(module)])
+        script = SETUP.format(arguments=["--ignore-missing-imports", *modules])
         done = run([sys.executable, "-c", script, "-q", "build_ext", "--inplace"], copy, COMPILE_TIMEOUT_S)
-        built = sorted(copy.rglob("*.so"))
+        # setuptools leaves a second copy of each in build/.
+        built = [path for path in sorted(copy.rglob("*.so")) if path.relative_to(copy).parts[0] != "build"]
         if done.returncode or not built:
             return {}, done.stdout
-        # A new folder for each source: a running process keeps the libraries it has mapped.
-        kept = TARGET / f"{name}-{(digests[str(SOURCE / module)] or '')[:16]}"
-        kept.mkdir(exist_ok=True)
+        # A new folder for each state of the sources: a running process keeps the libraries it has mapped.
+        state = hashlib.sha256(json.dumps([group, digests]).encode()).hexdigest()[:16]
         libraries = {}
         for library in built:
-            staged = kept / f"{library.name}.new"
+            within = library.relative_to(copy)
+            kept = TARGET / state / within
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            staged = kept.with_suffix(".new")
             shutil.copy2(library, staged)
-            staged.replace(kept / library.name)
-            package = ".".join(library.parent.relative_to(copy).parts)
-            libraries[f"{package}.{library.name.partition('.')[0]}"] = str(kept / library.name)
-        tried = try_import(name, libraries)
+            staged.replace(kept)
+            libraries[".".join([*within.parent.parts, within.name.partition(".")[0]])] = str(kept)
+        tried = try_import(group, libraries)
         return (libraries if tried.returncode == 0 else {}), done.stdout + tried.stdout
 
 
-def try_import(name: str, libraries: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def try_import(group: str, libraries: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Imports the fresh libraries in another process: what cannot be imported must not be chosen."""
     script = (
         "import importlib, importlib.machinery as m, importlib.util as u, sys\n"
@@ -178,7 +183,8 @@ def try_import(name: str, libraries: dict[str, str]) -> subprocess.CompletedProc
         "        if file := libraries.get(name):\n"
         "            return u.spec_from_file_location(name, file, loader=m.ExtensionFileLoader(name, file))\n"
         "sys.meta_path.insert(0, Finder())\n"
-        f"assert importlib.import_module({name!r}).__file__.endswith('.so')\n"
+        f"for name in {group.split()!r}:\n"
+        "    assert importlib.import_module(name).__file__.endswith('.so')\n"
     )
     return run([sys.executable, "-c", script], SOURCE, timeout_s=60)
 

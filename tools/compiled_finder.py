@@ -1,8 +1,8 @@
 """Import hook that prefers a compiled copy of a module, as long as it was made from exactly today's source.
 
-Installed into the virtual environment by `tools/compile_mypyc.py --install-finder`; not part of the product.
-The manifest, `.build/compiled/<interpreter>/manifest.json`, has an entry for each compiled module. mypyc makes
-two libraries of it: the module, and the code it stands in front of.
+`tools/compile_mypyc.py --install-finder` puts it into the virtual environment.
+The manifest, `.build/compiled/<interpreter>/manifest.json`, has an entry for each group of modules compiled
+together. mypyc makes a library for each module, and one with the code they all stand in front of.
 
     {"headland.mqtt.codec": {
         "libraries": {"headland.mqtt.codec": "/.../codec.cpython-311-x86_64-linux-gnu.so",
@@ -10,7 +10,7 @@ two libraries of it: the module, and the code it stands in front of.
         "digests": {"/.../codec.py": "<sha256>", ...},
         "failed": false}}
 
-A library whose sources have changed since is ignored, never an error: the plain module is imported instead.
+A group any of whose sources has changed since is ignored, never an error: the plain modules are imported.
 `HEADLAND_PURE=1` switches the hook off.
 """
 
@@ -35,19 +35,20 @@ class CompiledFinder:
 
     def __init__(self, manifest: Path) -> None:
         self._manifest = manifest
-        self._entries: dict[str, dict[str, object]] | None = None
+        self._libraries: dict[str, str] | None = None
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Finds the compiled module, or nothing, so that the search goes on."""
-        if not fullname.startswith("headland."):
+        if not fullname.startswith("headland") and not fullname.endswith("__mypyc"):
             return None
-        if self._entries is None:
-            self._entries = read_manifest(self._manifest)
-        # The second library has its module's name with an ending; it is only asked for by the first.
-        entry = self._entries.get(fullname.removesuffix("__mypyc"))
-        library = libraries_of(entry).get(fullname) if entry is not None and is_fresh(entry) else None
+        if self._libraries is None:
+            # Judged once, so that a group is taken whole or not at all.
+            entries = read_manifest(self._manifest).values()
+            fresh = [libraries_of(entry) for entry in entries if is_fresh(entry)]
+            self._libraries = {name: library for libraries in fresh for name, library in libraries.items()}
+        library = self._libraries.get(fullname)
         if library is None:
             return None
         loader = importlib.machinery.ExtensionFileLoader(fullname, library)
