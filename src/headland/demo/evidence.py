@@ -1,0 +1,148 @@
+"""What the outside checker judges by: the rules as configured, and the rows as the cloud answers them.
+
+These structs are the checker's own. It shares no code with the filters, the ledger or the blocks: a mistake
+there must not excuse itself here.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Literal
+
+import msgspec
+
+from headland.demo.acklog import LoggedReading, Scalar
+
+READING, WINDOW, EVENT, CONFIG, FEATURES = range(5)
+"""Kinds of a row in the cloud's answer, as the delivery contract numbers them."""
+
+
+class DeadBand(msgspec.Struct, frozen=True):
+    """A reading may be missing while it lies within max(ratio x |hold|, floor) of the value held.
+
+    Attributes:
+        ratio: Of the held value's magnitude.
+        floor: In the unit of the series.
+        heartbeat_s: A reference no older than this must exist for every missing reading; 0 for none.
+    """
+
+    ratio: float
+    floor: float
+    heartbeat_s: float = 0.0
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Readings are counted in the windows of this rule."""
+
+    rule: str
+
+
+class DropWhen(msgspec.Struct, frozen=True):
+    """Readings that satisfy the comparison may be missing.
+
+    Attributes:
+        field: The reading's value, or its declared RFC 5424 severity (larger is less severe).
+        operator: Comparison of the field with `limit`.
+        limit: The other side. A reading without the field, or of another type, never satisfies.
+    """
+
+    field: Literal["value", "severity"]
+    operator: Literal["<", "<=", ">", ">=", "==", "!="]
+    limit: Scalar
+
+    def holds(self, reading: LoggedReading) -> bool:
+        """Whether the rule says that `reading` does not go north."""
+        left = reading.value if self.field == "value" else reading.severity
+        if left is None or isinstance(left, bool) != isinstance(self.limit, bool):
+            return False
+        if isinstance(left, str) or isinstance(self.limit, str):
+            if not (isinstance(left, str) and isinstance(self.limit, str)):
+                return False
+            return self._compare((left > self.limit) - (left < self.limit))
+        return left == left and self._compare((left > self.limit) - (left < self.limit))
+
+    def _compare(self, sign: int) -> bool:
+        match self.operator:
+            case "<":
+                return sign < 0
+            case "<=":
+                return sign <= 0
+            case ">":
+                return sign > 0
+            case ">=":
+                return sign >= 0
+            case "==":
+                return sign == 0
+            case "!=":
+                return sign != 0
+
+
+class SeriesRules(msgspec.Struct, frozen=True):
+    """What the configuration says about the series whose names match; the first match decides.
+
+    Attributes:
+        series: A name in which * and ? stand for anything.
+        origin: A node's name, likewise.
+        volatile: Declared so: excluded from the promise until a derived row exists.
+        deferred: A reading may be kept later than it was acknowledged (a log message that may go on).
+    """
+
+    series: str
+    origin: str = "*"
+    dead_band: DeadBand | None = None
+    summaries: list[Summary] = []
+    drops: list[DropWhen] = []
+    volatile: bool = False
+    deferred: bool = False
+
+    def covers(self, origin: str, series: str) -> bool:
+        """Whether these are the rules of that series."""
+        return fnmatch.fnmatchcase(series, self.series) and fnmatch.fnmatchcase(origin, self.origin)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Value of a summary row: [start, end) in event time, ns UTC."""
+
+    rule: str
+    start: int
+    end: int
+    count: int
+    min: float
+    max: float
+    sum: float
+    revision: int = 0
+    complete: bool = True
+
+
+class CloudRow(msgspec.Struct, frozen=True):
+    """One row of the cloud's answer.
+
+    Attributes:
+        origin: Node where the row was committed first.
+        series: Name with labels.
+        kind: READING, WINDOW ...
+        ts: Device time, ns UTC; None without one.
+        seq: Declared sequence; None without one.
+        value: Of a reading; None in a window.
+        window: Of a window; None otherwise.
+        row_class: Class it travelled in.
+        lane: Lane it travelled in.
+        arrival: Commit at the cloud that made it durable there.
+        rule_version: Version of the rules it was judged by.
+        late: Kept as a point because it was older than what had been decided.
+        boosted: Kept because a trigger raised the rate around it.
+    """
+
+    origin: str
+    series: str
+    kind: int
+    ts: int | None
+    seq: int | None
+    value: Scalar | None
+    row_class: str
+    lane: str
+    arrival: int
+    window: Window | None = None
+    rule_version: str = ""
+    late: bool = False
+    boosted: bool = False
