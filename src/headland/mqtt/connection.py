@@ -1,0 +1,157 @@
+"""One network connection: what is known of its client, and what it is owed.
+
+Laws:
+
+* Acknowledgements leave in the order in which their packets arrived (MQTT-4.6.0-2), whatever commits they
+  rest on.
+* An answer leaves only when the commit it rests on is durable; one that rests on nothing waits for those
+  before it.
+* Whatever grows with what the peer sends (`rest`, `known`, `owed`, `out`) has a bound in `MqttConfig`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from headland.mqtt.packets import V5, Will
+from headland.mqtt.surface import Peer, Principal, PublishRun
+
+if TYPE_CHECKING:
+    from headland.mqtt.session import Session
+
+UNKNOWN = -1
+"""Commit number of an acknowledgement whose publishes have not been judged."""
+
+NOBODY = Principal("")
+
+
+class Owed:
+    """Acknowledgements of one run, or one ready answer, in a connection's queue.
+
+    Attributes:
+        needs: Commit the first part rests on, or `UNKNOWN`.
+        floor: Commit that the broker's own state of the run rests on (0: none).
+        data: The ready answer; empty for a run.
+        run: The run whose acknowledgements are due.
+        start: First message of the run not yet acknowledged.
+        marks: (end, commit) of the parts of the run, ascending, last first; empty when there is one part.
+        opens: Whether it is the CONNACK after which the session's messages may be delivered.
+    """
+
+    __slots__ = ("data", "floor", "marks", "needs", "opens", "run", "start")
+
+    def __init__(self, needs: int, floor: int, data: bytes, run: PublishRun | None) -> None:
+        self.needs = needs
+        self.floor = floor
+        self.data = data
+        self.run = run
+        self.start = 0
+        self.marks: list[tuple[int, int]] = []
+        self.opens = False
+
+    def rest(self, needs: list[int] | int) -> None:
+        """Note the commits that the messages rest on, made non-decreasing: order is kept."""
+        if isinstance(needs, int):
+            self.needs = max(self.floor, needs)
+            return
+        highest = self.floor
+        marks: list[tuple[int, int]] = []
+        for index, need in enumerate(needs):
+            if need > highest or not marks:
+                highest = max(need, highest)
+                marks.append((index, highest))
+        if not marks:
+            self.needs = self.floor
+            return
+        self.needs = marks[0][1]
+        if len(marks) > 1:
+            ends = [index for index, _ in marks[1:]] + [len(needs)]
+            self.marks = [(end, need) for end, (_, need) in zip(ends, marks, strict=True)][::-1]
+
+
+class Connection:
+    """State of one network connection.
+
+    Attributes:
+        peer: Who is at the other end.
+        version: Protocol version once CONNECT has come.
+        opened: Whether the client has been accepted (its CONNACK may still wait for a commit).
+        delivering: Whether its CONNACK has left, so that messages may follow.
+        closed: Whether nothing more is read from it or sent to it.
+        heard_ns: Monotonic time of the last bytes from it.
+        keep_alive_ns: One and a half times its keep alive, 0 for none.
+        deadline_ns: When the timer for CONNECT or the keep alive is set to look again.
+        rest: The beginning of a packet not yet complete.
+        need: Bytes of `rest` below which looking at it is pointless.
+        known: Topics this client may publish to, by their bytes.
+        unacknowledged: QoS 1 and 2 publishes received and not finally answered.
+        owed: Answers due, oldest first.
+        waits_for: Commit number this connection is entered under as waiting for (0: none).
+        out: Pieces for the next `Send`.
+        backlog_bytes: Bytes that wait in the transport, as last reported.
+        will: Published when the client leaves without goodbye.
+    """
+
+    __slots__ = (
+        "aliases_in",
+        "aliases_out",
+        "aliases_out_max",
+        "assigned",
+        "backlog_bytes",
+        "client",
+        "closed",
+        "deadline_ns",
+        "delivering",
+        "heard_ns",
+        "keep_alive_ns",
+        "known",
+        "need",
+        "number",
+        "opened",
+        "out",
+        "owed",
+        "packet_bytes_max",
+        "paused",
+        "peer",
+        "principal",
+        "problem_information",
+        "receive_maximum",
+        "rest",
+        "session",
+        "unacknowledged",
+        "version",
+        "waits_for",
+        "will",
+    )
+
+    def __init__(self, peer: Peer, heard_ns: int) -> None:
+        self.peer = peer
+        self.number = peer.connection
+        self.version = V5
+        self.client = ""
+        self.assigned = False
+        self.principal = NOBODY
+        self.session: Session | None = None
+        self.opened = False
+        self.delivering = False
+        self.closed = False
+        self.paused = False
+        self.heard_ns = heard_ns
+        self.keep_alive_ns = 0
+        self.deadline_ns = 0
+        self.rest = bytearray()
+        self.need = 0
+        self.known: dict[bytes, str] = {}
+        self.aliases_in: dict[int, str] = {}
+        self.aliases_out: dict[str, int] = {}
+        self.aliases_out_max = 0
+        self.receive_maximum = 65_535
+        self.packet_bytes_max = 0
+        self.problem_information = True
+        self.unacknowledged = 0
+        self.owed: deque[Owed] = deque()
+        self.waits_for = 0
+        self.out: list[bytes] = []
+        self.backlog_bytes = 0
+        self.will: Will | None = None
