@@ -1,0 +1,70 @@
+"""Sealing rows into a block, and opening one that came from elsewhere."""
+
+from __future__ import annotations
+
+from headland.blocks import codec
+from headland.blocks.digest import digest as digest_of
+from headland.blocks.header import MAX_GROUPS, BlockHeader, Run
+from headland.vocabulary import NO_TIME, Columns, Lane, PeerError, Priority
+
+
+def seal(
+    columns: Columns,
+    *,
+    origin: str,
+    epoch: bytes,
+    priority: Priority,
+    k: int,
+    lane: Lane,
+    runs: tuple[Run, ...],
+    age_ms: int = 0,
+    groups: tuple[str, ...] = (),
+) -> tuple[BlockHeader, bytes]:
+    """Header and body of the block that these rows make; from here on neither changes.
+
+    Args:
+        columns: Its rows in commit order, at least one.
+        origin: This node's name.
+        epoch: 16 bytes, this node's epoch.
+        priority: Its class: decides the compression.
+        k: Next number of this class in this epoch.
+        lane: Live or backlog, as of now.
+        runs: Which commits brought how many of the rows.
+        age_ms: Running time since the first row's commit.
+        groups: Series groups in it; more than 16 are written as "any".
+
+    Raises:
+        DefectError: rows or runs break a bound.
+    """
+    times = [ts for ts in columns.ts if ts != NO_TIME] if NO_TIME in columns.ts else columns.ts
+    header = BlockHeader(
+        origin=origin,
+        epoch=epoch,
+        priority=priority,
+        k=k,
+        lane=lane,
+        rows=len(columns),
+        size=sum(columns.size) if columns.size is not None else 0,
+        runs=runs,
+        ts_min=min(times, default=NO_TIME),
+        ts_max=max(times, default=NO_TIME),
+        age_ms=age_ms,
+        digest=digest_of(columns),
+        groups=groups if len(groups) <= MAX_GROUPS else (),
+    )
+    return header, codec.compress(priority, codec.encode(columns, codec.Codec.AUTO, header.base_ns))
+
+
+def open_block(header: BlockHeader, body: bytes | memoryview) -> tuple[Columns, bytes]:
+    """Rows and digest of a block.
+
+    Raises:
+        PeerError: the body does not decode, or is not what its header says.
+    """
+    columns = codec.decode(codec.decompress(body), header.base_ns)
+    if len(columns) != header.rows:
+        raise PeerError(f"a block of {len(columns)} rows whose header says {header.rows}")
+    found = digest_of(columns)
+    if header.digest and found != header.digest:
+        raise PeerError(f"block {header.origin}/{header.priority.name.lower()}/{header.k}: its rows have another digest")
+    return columns, found
