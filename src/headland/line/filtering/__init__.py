@@ -1,0 +1,30 @@
+"""Smart filtering: what goes north at once, what goes in batches, what stays."""
+
+from headland.line.filtering.deadband import DeadBand
+from headland.line.filtering.keep import Drop, Keep
+from headland.line.filtering.shape import (
+    Desk,
+    Filter,
+    FilterConfig,
+    Loss,
+    OpenCommit,
+    Plan,
+    Rows,
+)
+
+FilterKind = Keep | Drop | DeadBand
+"""Every filter that a configuration can name by its `kind`."""
+
+__all__ = [
+    "DeadBand",
+    "Desk",
+    "Drop",
+    "Filter",
+    "FilterConfig",
+    "FilterKind",
+    "Keep",
+    "Loss",
+    "OpenCommit",
+    "Plan",
+    "Rows",
+]

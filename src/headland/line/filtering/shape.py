@@ -1,0 +1,352 @@
+"""The one shape of a filter: a config struct (schema, documentation, defaults, factory) and its state.
+
+Duties of every filter, which one contract suite checks (`tests/line/test_filter_contract.py`):
+
+* Every row that it is offered gets exactly one verdict, and is booked once: kept, held or dropped.
+* `judge` changes nothing; `apply` changes state from the row and its final verdict alone, never from a clock,
+  so the rows of a recovered frame rebuild the state exactly.
+* What a wake changes is written as an operation (`Desk.op`) and `replay_op` does it again.
+* Held rows end: `end_held` gives every one of them back (folded, dropped or kept).
+* Input of any type, NaN, infinities and readings without time are judged without an exception.
+* Its loss is declared by the config (`loss`), in words and as numbers.
+
+Verdicts are small integers: ``DROP < HOLD < KEEP``; of several filters on one series the largest wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from headland.vocabulary import NO_SEQUENCE, Account, Columns, Instant, Priority, RowClass, RowFlag, Value
+
+DROP = 0
+HOLD = 1
+KEEP = 2
+KEEP_LATE = 3
+KEEP_REFERENCE = 4
+
+FLAGS_OF = (0, 0, 0, RowFlag.LATE, RowFlag.REFERENCE)
+"""Row flags of each verdict."""
+
+
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader north cannot know any more.
+
+    Attributes:
+        text: One sentence for people.
+        error_ratio: Largest error of a value, as a share of the value that the reader sees; None = unbounded.
+        error_floor: Largest error in the series' unit where the share gives less; None = unbounded.
+        time_s: How far a reading's time can be known, in seconds (0 = exactly; windows: their length).
+    """
+
+    text: str
+    error_ratio: float | None = None
+    error_floor: float | None = None
+    time_s: float = 0.0
+
+
+class Rows(msgspec.Struct, gc=False):
+    """Readings of one plan, after ingest; columns as in `Batch`.
+
+    Attributes:
+        sid: Series ids.
+        ts: Device time, ns UTC, or NO_TIME.
+        when: Time to place the reading by: device time, or this commit's node time where it has none.
+        value: Values.
+        size: Payload bytes.
+        seq: Sequences or None.
+        flags: Flags and severities set by ingest, or None.
+    """
+
+    sid: list[int]
+    ts: list[int]
+    when: list[int]
+    value: list[Value]
+    size: list[int]
+    seq: list[int] | None = None
+    flags: list[int] | None = None
+
+    def take(self, index: list[int]) -> Rows:
+        """The rows at `index`."""
+        sid, ts, when, value, size = self.sid, self.ts, self.when, self.value, self.size
+        taken = [ts[i] for i in index]
+        return Rows(
+            [sid[i] for i in index],
+            taken,
+            taken if when is ts else [when[i] for i in index],
+            [value[i] for i in index],
+            [size[i] for i in index],
+            None if self.seq is None else [self.seq[i] for i in index],
+            None if self.flags is None else [self.flags[i] for i in index],
+        )
+
+
+class OpenCommit(Protocol):
+    """What the line needs of the journal's draft."""
+
+    n: int
+
+    def rows(self, cls: RowClass) -> Columns:
+        """Rows of a class in this commit."""
+        ...
+
+    def state(self, owner: str, data: bytes) -> None:
+        """Append a state section."""
+        ...
+
+    def book(
+        self, account: Account, group: str, cls: int, rule: str, readings: int, payload_bytes: int
+    ) -> None:
+        """Add to the books."""
+        ...
+
+
+class Plan:
+    """What happens to a set of series: the same rules, group, class and durability.
+
+    Attributes:
+        index: Its number in the line.
+        filters: Filters in order; the first that holds owns the account of a held reading.
+        rule: Name in the ledger (rule names joined by "+").
+        group: Series group in the ledger.
+        cls: Class of every row of these series, so that their order is never split over classes.
+        volatile: Whether held rows stay in memory.
+        mixed: Whether kept rows change the state of held ones, so that their order is noted.
+    """
+
+    __slots__ = ("cls", "filters", "group", "index", "mixed", "rule", "volatile")
+
+    def __init__(
+        self, index: int, filters: tuple[Filter, ...], rule: str, group: str, cls: RowClass, volatile: bool
+    ) -> None:
+        self.index = index
+        self.filters = filters
+        self.rule = rule
+        self.group = group
+        self.cls = cls
+        self.volatile = volatile
+        self.mixed = len(filters) > 1 or any(one.mixed for one in filters)
+
+
+class Desk:
+    """One offer's (or wake's) way into the open commit: rows, books and operations.
+
+    Attributes:
+        n: Number of the open commit.
+        node_ns: Node time that all readings without device time in this commit share.
+        now: The moment of the call.
+        wrote: Whether anything was written that an acknowledgement must wait for.
+        timeless: Whether the call brought readings without device time and the commit's node time is not yet
+            noted; it is noted with the first thing that has to be durable.
+    """
+
+    __slots__ = ("_draft", "_ops", "n", "node_ns", "now", "plan", "timeless", "wrote")
+
+    def __init__(self, draft: OpenCommit, node_ns: int, now: Instant) -> None:
+        self._draft = draft
+        self.n = draft.n
+        self.node_ns = node_ns
+        self.now = now
+        self.plan: Plan
+        self.wrote = False
+        self.timeless = False
+        self._ops: list[list[Any]] = []
+
+    def book(self, account: Account, readings: int, size: int) -> None:
+        """Add to the books of the current plan."""
+        plan = self.plan
+        self._draft.book(account, plan.group, plan.cls, plan.rule, readings, size)
+
+    def held_count(self) -> int:
+        """Rows held in this commit so far: the position operations are noted at."""
+        return len(self._draft.rows(RowClass.HELD))
+
+    def kept_count(self, cls: RowClass) -> int:
+        """Rows of `cls` in this commit so far."""
+        return len(self._draft.rows(cls))
+
+    def keep(self, rows: Rows, flags: list[int] | None = None) -> None:
+        """Send rows north in the plan's class and book them kept; `flags` are added to the rows' own."""
+        if not rows.sid:
+            return
+        self.wrote = True
+        put(self._draft.rows(self.plan.cls), rows, joined_flags(rows.flags, flags))
+        self.book(Account.KEPT, len(rows.sid), sum(rows.size))
+
+    def hold(self, rows: Rows) -> None:
+        """Hold rows: on disk, or (volatile series) in memory outside the promise."""
+        if not rows.sid:
+            return
+        if self.plan.volatile:
+            return
+        self.wrote = True
+        put(self._draft.rows(RowClass.HELD), rows, rows.flags)
+        self.book(Account.HELD, len(rows.sid), sum(rows.size))
+
+    def drop(self, readings: int, size: int) -> None:
+        """Book readings dropped: their count rides in whichever commit comes next."""
+        if readings:
+            self.book(Account.DROPPED, readings, size)
+
+    def derive(self, sid: int, ts: int, value: bytes, kind: int, flags: int, cls: RowClass) -> None:
+        """Write a row that this node made (window, event, features), booked derived."""
+        self.wrote = True
+        self._draft.rows(cls).append(sid, ts, value, kind=kind, flags=flags)
+        self._draft.book(Account.DERIVED, self.plan.group, cls, self.plan.rule, 1, 0)
+
+    def op(self, *operation: Any) -> None:
+        """Note what a clock decided, at its place among the held rows, so that a recovery does it again."""
+        self.wrote = True
+        self._ops.append([self.held_count(), *operation])
+
+    def op_kept(self) -> None:
+        """Note the place of the row that is kept next among the held ones."""
+        cls = self.plan.cls
+        self.op("k", int(cls), self.kept_count(cls))
+
+    def close(self) -> None:
+        """Write the operations of this call as one state section."""
+        if self.timeless and self.wrote:
+            self.op("t", self.node_ns)
+        if self._ops:
+            self._draft.state("line", msgspec.msgpack.encode(self._ops))
+            self._ops = []
+
+
+class Filter:
+    """State of one rule over all its series. Subclasses override what they need.
+
+    Attributes:
+        mixed: Whether kept rows change state that held rows also change.
+        index: The rule's number; operations carry it.
+    """
+
+    __slots__ = ("cls", "index", "rule", "version")
+    mixed: ClassVar[bool] = False
+
+    def __init__(self, rule: str = "", version: str = "", cls: RowClass = RowClass.NORMAL) -> None:
+        self.rule = rule
+        self.version = version
+        self.cls = cls
+        self.index = 0
+
+    def admit(self, sid: int) -> None:
+        """A series begins to be this rule's business."""
+
+    def judge(self, sid: int, ts: int, when: int, value: Value, flags: int) -> int:
+        """Verdict on one row; changes nothing."""
+        raise_undefined(self)
+        return KEEP
+
+    def apply(
+        self, sid: int, ts: int, when: int, value: Value, size: int, verdict: int, n: int, desk: Desk | None
+    ) -> None:
+        """Take over one row with its final verdict; `desk` is None while a recovered frame is replayed."""
+
+    def offer(self, rows: Rows, desk: Desk) -> None:
+        """Judge, book and write rows of series that have this filter alone. Subclasses make it fast."""
+        kept: list[int] = []
+        held: list[int] = []
+        flags: list[int] = []
+        dropped = dropped_size = 0
+        own = rows.flags
+        for i, (sid, ts, when, value, size) in enumerate(
+            zip(rows.sid, rows.ts, rows.when, rows.value, rows.size, strict=True)
+        ):
+            verdict = self.judge(sid, ts, when, value, 0 if own is None else own[i])
+            self.apply(sid, ts, when, value, size, verdict, desk.n, desk)
+            if verdict >= KEEP:
+                kept.append(i)
+                flags.append(FLAGS_OF[verdict])
+            elif verdict == HOLD:
+                held.append(i)
+            else:
+                dropped += 1
+                dropped_size += size
+        desk.keep(rows.take(kept), flags)
+        desk.hold(rows.take(held))
+        desk.drop(dropped, dropped_size)
+
+    def needs(self, sids: Iterable[int]) -> int:
+        """Largest commit number of the state that drops of these series rest on."""
+        return 0
+
+    def refresh(self, sid: int) -> None:
+        """A tombstone covers this series: what the reader holds is no longer certain."""
+
+    def next_wake(self) -> int | None:
+        """Monotonic ns of the next thing to do, or None."""
+        return None
+
+    def wake(self, desk: Desk) -> None:
+        """Do what is due at `desk.now`."""
+
+    def end_held(self, desk: Desk) -> None:
+        """The rule ends: emit what is complete so far and give every held row back."""
+
+    def replay_op(self, operation: list[Any]) -> None:
+        """Do again what `wake` noted."""
+
+    def snapshot(self) -> Any:
+        """State as plain msgpack values."""
+        return None
+
+    def restore(self, state: Any, now: Instant) -> None:
+        """Take over a snapshot."""
+
+
+def raise_undefined(one: object) -> None:
+    """A filter without `judge` is a defect of its author."""
+    raise TypeError(f"{type(one).__name__} does not judge")
+
+
+class FilterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
+    """Base of every filter's declaration: its fields are schema, documentation and defaults."""
+
+    def build(self, rule: str, version: str, cls: RowClass) -> Filter:
+        """The filter's state for a rule of this name and version."""
+        raise_undefined(self)
+        return Filter(rule, version, cls)
+
+    def loss(self) -> Loss:
+        """What is lost, declared."""
+        raise_undefined(self)
+        return Loss(text="")
+
+
+def class_of(priority: Priority) -> RowClass:
+    """The class of rows of a priority."""
+    return RowClass(int(priority))
+
+
+def joined_flags(own: list[int] | None, added: list[int] | None) -> list[int] | None:
+    """Two optional flag columns as one; None when nothing is set."""
+    if added is not None and not any(added):
+        added = None
+    if own is None or added is None:
+        return own if added is None else added
+    return [a | b for a, b in zip(own, added, strict=True)]
+
+
+def put(columns: Columns, rows: Rows, flags: list[int] | None) -> None:
+    """Append rows to the columns of a class."""
+    before, added = len(columns.sid), len(rows.sid)
+    columns.sid += rows.sid
+    columns.ts += rows.ts
+    columns.value += rows.value
+    if columns.size is None:
+        columns.size = [0] * before
+    columns.size += rows.size
+    if rows.seq is not None and columns.seq is None:
+        columns.seq = [NO_SEQUENCE] * before
+    if columns.seq is not None:
+        columns.seq += [NO_SEQUENCE] * added if rows.seq is None else rows.seq
+    if flags is not None and columns.flags is None:
+        columns.flags = [0] * before
+    if columns.flags is not None:
+        columns.flags += [0] * added if flags is None else flags
+    if columns.kind is not None:
+        columns.kind += [0] * added

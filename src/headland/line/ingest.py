@@ -1,0 +1,188 @@
+"""Ingest: recognise what was sent twice, check event times, mark what the clock cannot vouch for.
+
+Laws:
+
+* Only the payload proves a repeat. A row of a publish marked DUP = 1 is a duplicate when a row with the same
+  series, device time, sequence and value was taken before; packet identifiers prove nothing.
+* A row without device time and sequence can never be proved a repeat; it is counted as suspected and taken.
+* The newest 1,000 rows of each client are compared, at most 131,072 in all; clients idle longest are
+  forgotten first. Nothing is written for it: the rows are those that were taken, and a recovery brings the
+  committed back.
+* Event times outside [-10 years, +1 h] of a trusted clock are taken, flagged, and placed by node time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Any
+
+import msgspec
+
+from headland.line.filtering.shape import Rows
+from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, Instant, RowFlag, Value
+
+KEYS_PER_CLIENT = 1_000
+KEYS_IN_ALL = 131_072
+PAST_NS = 10 * 365 * 86_400 * 1_000_000_000
+FUTURE_NS = 3_600 * 1_000_000_000
+RECOVERED = ""
+"""The client under which rows read back from the journal are indexed: any client may repeat them."""
+
+Key = tuple[int, int, int, Value]
+
+
+class Admitted(msgspec.Struct, gc=False):
+    """A batch after ingest.
+
+    Attributes:
+        rows: What is to be judged.
+        duplicates: Indices into the batch that were proved repeats.
+        duplicates_n: Commit that the repeats rest on.
+        suspected: Rows marked as repeats that cannot be proved.
+        implausible: Whether any row carries TIME_IMPLAUSIBLE.
+        timeless: Whether any row has no device time.
+    """
+
+    rows: Rows
+    duplicates: list[int] = []
+    duplicates_n: int = 0
+    suspected: int = 0
+    implausible: bool = False
+    timeless: bool = False
+
+
+class _Chunk(msgspec.Struct, gc=False, array_like=True):
+    """Rows taken from one batch, with the commit they were taken in."""
+
+    n: int
+    sid: list[int]
+    ts: list[int]
+    seq: list[int] | None
+    value: list[Value]
+
+
+class Ingest:
+    """Index of recent rows per client, and the checks."""
+
+    def __init__(self) -> None:
+        self._clients: OrderedDict[str, deque[_Chunk]] = OrderedDict()
+        self._counts: dict[str, int] = {}
+        self._total = 0
+        self.suspected = 0
+
+    def admit(
+        self, client: str, batch: Batch, now: Instant, n: int, node_ns: int, suspects: list[bool] | None
+    ) -> Admitted:
+        """Check a batch; `suspects`: for each message, whether it was marked as a repeat (None: no marks)."""
+        rows = Rows(batch.sid, batch.ts, batch.ts, batch.value, batch.size, batch.seq, None)
+        if batch.severity is not None:
+            rows.flags = [severity << RowFlag.SEVERITY_SHIFT for severity in batch.severity]
+        admitted = Admitted(rows)
+        if suspects is not None:
+            if True in suspects:
+                self._find_repeats(client, batch, suspects, n, admitted)
+                rows = admitted.rows
+            if rows.sid:
+                self._remember(client, _Chunk(n, rows.sid, rows.ts, rows.seq, rows.value))
+        if rows.sid:
+            self._check_times(admitted, now, node_ns)
+        return admitted
+
+    def _check_times(self, admitted: Admitted, now: Instant, node_ns: int) -> None:
+        rows = admitted.rows
+        ts = rows.ts
+        first = min(ts)
+        admitted.timeless = first == NO_TIME
+        if now.trusted:
+            floor, limit = now.wall_ns - PAST_NS, now.wall_ns + FUTURE_NS
+            if max(ts) > limit or (first < floor and any(NO_TIME < one < floor for one in ts)):
+                admitted.implausible = True
+                own = rows.flags or [0] * len(ts)
+                mark = RowFlag.TIME_IMPLAUSIBLE
+                rows.flags = [
+                    flag if one == NO_TIME or floor <= one <= limit else flag | mark
+                    for flag, one in zip(own, ts, strict=True)
+                ]
+                rows.when = [one if one != NO_TIME and floor <= one <= limit else node_ns for one in ts]
+                return
+        else:
+            own = rows.flags or [0] * len(ts)
+            rows.flags = [flag | RowFlag.CLOCK_UNTRUSTED for flag in own]
+        if admitted.timeless:
+            rows.when = [node_ns if one == NO_TIME else one for one in ts]
+
+    def _find_repeats(
+        self, client: str, batch: Batch, suspects: list[bool], n: int, admitted: Admitted
+    ) -> None:
+        known = self._keys(client)
+        seq = batch.seq
+        repeats: list[int] = []
+        start = 0
+        for end, suspect in zip(batch.message_ends, suspects, strict=True):
+            for i in range(start, end):
+                number = NO_SEQUENCE if seq is None else seq[i]
+                key = _key(batch.sid[i], batch.ts[i], number, batch.value[i])
+                if suspect:
+                    if batch.ts[i] == NO_TIME and number == NO_SEQUENCE:
+                        admitted.suspected += 1
+                        continue
+                    if key in known:
+                        repeats.append(i)
+                        admitted.duplicates_n = max(admitted.duplicates_n, known[key])
+                        continue
+                known[key] = n
+            start = end
+        self.suspected += admitted.suspected
+        if repeats:
+            admitted.duplicates = repeats
+            gone = set(repeats)
+            admitted.rows = admitted.rows.take([i for i in range(len(batch.sid)) if i not in gone])
+
+    def _keys(self, client: str) -> dict[Key, int]:
+        """Every key that a row of `client` may repeat, with its commit."""
+        keys: dict[Key, int] = {}
+        for owner in (RECOVERED, client):
+            for chunk in self._clients.get(owner, ()):
+                seq = chunk.seq or [NO_SEQUENCE] * len(chunk.sid)
+                for sid, ts, number, value in zip(chunk.sid, chunk.ts, seq, chunk.value, strict=True):
+                    keys[_key(sid, ts, number, value)] = chunk.n
+        return keys
+
+    def _remember(self, client: str, chunk: _Chunk) -> None:
+        chunks = self._clients.get(client)
+        if chunks is None:
+            chunks = self._clients[client] = deque()
+            self._counts[client] = 0
+        else:
+            self._clients.move_to_end(client)
+        chunks.append(chunk)
+        count = self._counts[client] + len(chunk.sid)
+        bound = KEYS_IN_ALL // 2 if client == RECOVERED else KEYS_PER_CLIENT
+        before = self._counts[client]
+        while count - len(chunks[0].sid) >= bound:
+            count -= len(chunks.popleft().sid)
+        self._counts[client] = count
+        self._total += count - before
+        while self._total > KEYS_IN_ALL and len(self._clients) > 1:
+            idle, _ = self._clients.popitem(last=False)
+            self._total -= self._counts.pop(idle)
+
+    def recovered(
+        self, n: int, sid: list[int], ts: list[int], seq: list[int] | None, value: list[Value]
+    ) -> None:
+        """Index committed readings of a recovered frame."""
+        if sid:
+            self._remember(RECOVERED, _Chunk(n, sid, ts, seq, value))
+
+    def snapshot(self) -> Any:
+        """The index, for a checkpoint."""
+        return [[c.n, c.sid, c.ts, c.seq, c.value] for chunks in self._clients.values() for c in chunks]
+
+    def restore(self, state: Any) -> None:
+        """Take over an index; all of it becomes `RECOVERED`."""
+        for n, sid, ts, seq, value in state:
+            self.recovered(n, sid, ts, seq, value)
+
+
+def _key(sid: int, ts: int, seq: int, value: Value) -> Key:
+    return (sid, ts, seq, value if value == value else "nan")

@@ -1,0 +1,98 @@
+"""What the line is told to do: rules as values, with a version that is the digest of their canonical text."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+from headland.line.filtering import DeadBand, FilterKind
+from headland.line.filtering.selection import compiled
+from headland.vocabulary import ConfigurationError, Priority
+
+
+class SeriesRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What happens to the readings of some series.
+
+    Rules are tried in order; a series takes every rule that fits, up to and with the first that is `final`.
+    Of several verdicts on one reading kept beats held, and held beats dropped. All rows of a series go in one
+    class, the most urgent of its rules, so that its order is never split.
+
+    Attributes:
+        name: Unique name; appears in the ledger and on every row that the rule derives.
+        match: Pattern on the series name (`*` within a segment, `**` anything, `{word}` captures a segment).
+        labels: Patterns on labels; each named label must be present and fit.
+        filter: What is kept; every filter is a table of its own with a `kind`.
+        priority: Class of the rows that go north: critical, high, normal or low.
+        group: Series group in the ledger; may use `{name}`, `{rule}`, `{label.x}` and captures. Empty = the
+            rule's name. Keep the number of groups small: every commit names those that it touched.
+        retain: What also stays on this node: none (warm storage comes with its own room).
+        durability: durable (an acknowledgement means on disk) or volatile (held rows stay in memory, and an
+            acknowledgement means received; the promise begins with the derived row).
+        final: Whether later rules are not tried for a series that this one fits.
+    """
+
+    name: str
+    match: str = "**"
+    labels: dict[str, str] = {}
+    filter: FilterKind = msgspec.field(default_factory=DeadBand)
+    priority: Literal["critical", "high", "normal", "low"] = "normal"
+    group: str = ""
+    retain: Literal["none"] = "none"
+    durability: Literal["durable", "volatile"] = "durable"
+    final: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigurationError("a rule needs a name", path="name")
+        compiled(self.match)
+        for pattern in self.labels.values():
+            compiled(pattern)
+
+    @property
+    def urgency(self) -> Priority:
+        """The priority as a number."""
+        return Priority[self.priority.upper()]
+
+    @property
+    def version(self) -> str:
+        """Digest of this rule alone, 12 hex digits."""
+        return digest_of(self)
+
+
+class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything the line is told.
+
+    Attributes:
+        series: Filter rules in order. A series that none fits takes the rule `default`.
+        default: The rule of all other series: the published dead band of 5 %.
+    """
+
+    series: tuple[SeriesRule, ...] = ()
+    default: SeriesRule = msgspec.field(default_factory=lambda: SeriesRule(name="default"))
+
+    def __post_init__(self) -> None:
+        names = [rule.name for rule in (*self.series, self.default)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigurationError(f"two rules are named {name!r}", path="series", hint="rename one")
+
+    @property
+    def version(self) -> str:
+        """Digest of all rules, 12 hex digits."""
+        return digest_of(self)
+
+    def canonical(self) -> bytes:
+        """The rules as canonical JSON."""
+        return canonical(self)
+
+
+def canonical(value: msgspec.Struct) -> bytes:
+    """Deterministic JSON of a value with every default written out."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def digest_of(value: msgspec.Struct) -> str:
+    """First 12 hex digits of the BLAKE2b digest of the canonical text."""
+    return blake2b(canonical(value), digest_size=6).hexdigest()
