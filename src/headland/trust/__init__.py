@@ -1,1 +1,1 @@
-"""Identity: certificates, who is who, and what each may do."""
+"""Who is who: names in certificates, a development authority, TLS contexts, password hashes."""

@@ -1,0 +1,292 @@
+"""One connection of the network driver."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Coroutine
+from typing import Any, Protocol, cast
+
+from headland.drivers.network_events import (
+    Cause,
+    Closed,
+    Drained,
+    Full,
+    Identify,
+    Limits,
+    NetworkEvent,
+    Opened,
+    classify,
+)
+from headland.vocabulary import HeadlandError
+
+
+class Owner(Protocol):
+    """What a connection asks of its network."""
+
+    bytes_in: int
+    loop: asyncio.AbstractEventLoop
+
+    def admit(self, endpoint: str, address: str, limits: Limits) -> bool:
+        """Count a new inbound connection, unless a bound is reached."""
+        ...
+
+    def release(self, endpoint: str, address: str) -> None:
+        """Uncount an inbound connection."""
+        ...
+
+    def number(self) -> int:
+        """A connection number never given before."""
+        ...
+
+    def add(self, conn: Connection) -> None:
+        """A connection is open."""
+        ...
+
+    def remove(self, conn: Connection) -> None:
+        """A connection is gone."""
+        ...
+
+    def refuse(self, endpoint: str, peer: str, cause: Cause, detail: str = "") -> None:
+        """Somebody was not let in."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a handshake."""
+        ...
+
+    def on_event(self, event: NetworkEvent, /) -> None:
+        """Tell the one above."""
+        ...
+
+    def on_received(self, connection: int, data: bytes, /) -> None:
+        """Tell the one above that bytes arrived."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection: raw first, then (with TLS) encrypted, then open, then closing, then gone."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        network: Owner,
+        endpoint: str,
+        limits: Limits,
+        *,
+        tls: ssl.SSLContext | None,
+        identify: Identify | None,
+        number: int = 0,
+        server_name: str = "",
+    ) -> None:
+        self.network = network
+        self.endpoint = endpoint
+        self.limits = limits
+        self.tls = tls
+        self.identify = identify
+        self.number = number
+        self.outbound = number != 0
+        self.server_name = server_name
+        self.peer = ""
+        self.principal = ""
+        self.address = ""
+        self.admitted = False
+        self.is_open = False
+        self.lost = False
+        self.cause: Cause | None = None
+        """Why it is being closed from this side; None while it is not."""
+        self.full = False
+        self.paused = False
+        self.reading = True
+        self.established = False
+        self.idle_s = limits.idle_s
+        self.opened_at = 0.0
+        self.heard_at = 0.0
+        self.closing_at = 0.0
+        self.heard = 0
+        self.swept = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: a transport is there, without TLS yet."""
+        self.transport = transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's is one in all but descent
+        name = transport.get_extra_info("peername") or ("?", 0)
+        self.address = str(name[0])
+        self.peer = f"[{name[0]}]:{name[1]}" if ":" in self.address else f"{name[0]}:{name[1]}"
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            _keep_alive(sock)
+        if self.outbound:
+            if self.tls is not None:
+                transport.pause_reading()
+            return
+        if not self.network.admit(self.endpoint, self.address, self.limits):
+            self.lost = True
+            transport.abort()
+            self.network.refuse(self.endpoint, self.peer, Cause.TOO_MANY)
+            return
+        self.admitted = True
+        if self.tls is None:
+            self.opened()
+        else:
+            # Nothing may be read before the handshake owns the transport.
+            transport.pause_reading()
+            self.network.spawn(self._accept())
+
+    async def _accept(self) -> None:
+        try:
+            await self.handshake()
+        except (OSError, HeadlandError, ValueError) as error:
+            cause, detail = classify(error)
+            self.abandon()
+            self.network.refuse(self.endpoint, self.peer, cause, detail)
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        else:
+            self.opened()
+
+    async def handshake(self) -> None:
+        """TLS, where it is asked for, and a look at the certificate."""
+        if self.tls is None:
+            return
+        transport = await self.network.loop.start_tls(
+            self.transport,
+            self,
+            self.tls,
+            server_side=not self.outbound,
+            server_hostname=self.server_name if self.outbound else None,
+            ssl_handshake_timeout=self.limits.tls_s,
+            ssl_shutdown_timeout=self.limits.linger_s,
+        )
+        if transport is None:
+            raise ConnectionResetError("closed during the handshake")
+        self.transport = transport
+        if self.identify is not None:
+            self.principal = self.identify(self.certificate())
+
+    def certificate(self) -> bytes:
+        """The peer's certificate (DER), b"" without TLS or certificate."""
+        tls = self.transport.get_extra_info("ssl_object")
+        return (tls.getpeercert(binary_form=True) or b"") if tls is not None else b""
+
+    def opened(self) -> None:
+        """Ready for the protocol above."""
+        if self.lost:
+            return
+        if not self.number:
+            self.number = self.network.number()
+        self.is_open = True
+        self.opened_at = self.heard_at = self.network.loop.time()
+        high = self.limits.write_high_bytes
+        self.transport.set_write_buffer_limits(high=high, low=high // 4)
+        self.network.add(self)
+        self.network.on_event(
+            Opened(self.number, self.endpoint, self.peer, self.principal, self.certificate(), self.outbound)
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes arrived."""
+        size = len(data)
+        self.heard += size
+        self.network.bytes_in += size
+        if self.cause is None and self.is_open:
+            self.network.on_received(self.number, data)
+
+    def pause_writing(self) -> None:
+        """asyncio: `write_high_bytes` are waiting."""
+        self.full = True
+        self.apply_reading()
+        if self.is_open and self.cause is None:
+            self.network.on_event(Full(self.number))
+
+    def resume_writing(self) -> None:
+        """asyncio: a quarter of that is left."""
+        self.full = False
+        self.apply_reading()
+        if self.is_open and self.cause is None:
+            self.network.on_event(Drained(self.number))
+
+    def apply_reading(self) -> None:
+        """Read, or not, as `paused` and `full` say."""
+        wanted = not self.paused and (not self.full or self.limits.read_while_full)
+        if wanted != self.reading and not self.transport.is_closing():
+            self.reading = wanted
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """asyncio: the peer will send no more; so this end closes, after what waits is written."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the transport is gone."""
+        first = not self.lost
+        self.lost = True
+        self._release()
+        if not self.is_open or not first:
+            return
+        self.is_open = False
+        self.network.remove(self)
+        if self.cause is not None:
+            self.network.on_event(Closed(self.number, self.cause))
+        elif exc is None:
+            self.network.on_event(Closed(self.number, Cause.PEER))
+        else:
+            cause, detail = classify(exc)
+            self.network.on_event(Closed(self.number, cause, detail))
+
+    def close(self, cause: Cause) -> None:
+        """End after what waits is written, at most `linger_s` later."""
+        if self.cause is None:
+            self.cause = cause
+            self.closing_at = self.network.loop.time()
+            self.transport.close()
+
+    def cut(self, cause: Cause) -> None:
+        """End now."""
+        if self.cause is None:
+            self.cause = cause
+            self.closing_at = self.network.loop.time()
+        self.transport.abort()
+
+    def abandon(self) -> None:
+        """Drop a connection that never opened."""
+        self.lost = True
+        self._release()
+        transport = getattr(self, "transport", None)
+        if transport is not None:
+            transport.abort()
+
+    def _release(self) -> None:
+        if self.admitted:
+            self.admitted = False
+            self.network.release(self.endpoint, self.address)
+
+    def check(self, now: float) -> None:
+        """Once a second: cut what stayed too long."""
+        if self.heard != self.swept:
+            self.swept = self.heard
+            self.heard_at = now
+        if self.cause is not None:
+            if now - self.closing_at > self.limits.linger_s:
+                self.transport.abort()
+        elif not self.established and 0 < self.limits.establish_s < now - self.opened_at:
+            self.cut(Cause.ESTABLISH)
+        elif self.idle_s and self.reading and now - self.heard_at > self.idle_s:
+            self.cut(Cause.IDLE)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """TCP finds a dead peer in about a minute even where the protocol above is silent."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -1,0 +1,259 @@
+"""The disk under a data directory: executes plans, reads back, and belongs to one process.
+
+Laws:
+
+* Space runs out in `Create` only, and says so with ENOSPC or EDQUOT; nothing of that operation counts.
+* Any other failure to write or sync raises `DiskFailed`, and so does everything after it: what the kernel did with
+  the unsynced pages is unknown, so the process must acknowledge nothing more and exit.
+* A directory is used by one process, and is refused when a newer format wrote it.
+
+Layout: `format` (one line: `headland data <version>`), `lock`, and the directories of `journal.plan`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Protocol, assert_never
+
+from headland.journal.plan import (
+    DIRECTORIES,
+    Create,
+    DiskOp,
+    DiskReader,
+    Rename,
+    Sync,
+    SyncDir,
+    Truncate,
+    Unlink,
+    Write,
+)
+from headland.vocabulary import ConfigurationError
+
+FORMAT_VERSION = 1
+_FORMAT_FILE = "format"
+_FORMAT_WORDS = "headland data"
+_OPEN_FILES = 64
+"""File descriptors kept open."""
+_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Disk(DiskReader, Protocol):
+    """Executes operations and reads files, both by path below one data directory."""
+
+    def apply(self, op: DiskOp, /) -> None:
+        """Execute one operation, fully.
+
+        Raises:
+            OSError: ENOSPC or EDQUOT from `Create`: nothing was done, try again later.
+            DiskFailed: anything else; the disk is not used any more.
+        """
+        ...
+
+
+class DiskFailed(OSError):
+    """A write or a sync failed; the process acknowledges nothing more and exits."""
+
+
+class RealDisk:
+    """A directory of this machine; usable by several threads as long as one at a time writes a file."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the directory, making it if it is not there.
+
+        Raises:
+            ConfigurationError: not writable, in use by another process, or written by a newer version.
+        """
+        self.root = root
+        self._failed: OSError | None = None
+        self._files: OrderedDict[str, int] = OrderedDict()
+        try:
+            _make(root)
+            self._lock = _lock(root)
+            _check_format(root)
+            for directory in DIRECTORIES:
+                _make(root / directory)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the data directory cannot be used: {error.strerror}",
+                file=str(error.filename or root),
+                hint="the node needs to own it and to write in it",
+            ) from None
+
+    def apply(self, op: DiskOp, /) -> None:
+        """Execute one operation, fully (see `Disk.apply`)."""
+        if self._failed is not None:
+            raise DiskFailed(errno.EIO, f"after an earlier failure: {self._failed}")
+        try:
+            self._apply(op)
+        except OSError as error:
+            if isinstance(op, Create) and error.errno in _SPACE:
+                raise
+            self._failed = error
+            raise DiskFailed(errno.EIO, f"{type(op).__name__}: {error.strerror}", error.filename) from error
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Bytes of a file, fewer at its end."""
+        descriptor = os.open(self.root / path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            parts = []
+            while length > 0:
+                part = os.pread(descriptor, length, offset)
+                if not part:
+                    break
+                parts.append(part)
+                offset += len(part)
+                length -= len(part)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        finally:
+            os.close(descriptor)
+
+    def size(self, path: str) -> int:
+        """Length of a file in bytes."""
+        return (self.root / path).stat().st_size
+
+    def names(self, directory: str) -> list[str]:
+        """Names of the files in a directory, sorted."""
+        try:
+            with os.scandir(self.root / directory) as entries:
+                return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    def free_bytes(self) -> int:
+        """Bytes that this process may still allocate on the file system."""
+        status = os.statvfs(self.root)
+        return status.f_bavail * status.f_frsize
+
+    def close(self) -> None:
+        """Close files and give the directory free."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _apply(self, op: DiskOp) -> None:
+        match op:
+            case Write():
+                _write(self._file(op.path), op.offset, op.data)
+            case Sync():
+                os.fdatasync(self._file(op.path))
+            case Create():
+                self._create(op)
+            case SyncDir():
+                _sync_directory(self.root / op.path)
+            case Rename():
+                self._forget(op.source)
+                self._forget(op.target)
+                (self.root / op.source).rename(self.root / op.target)
+            case Unlink():
+                self._forget(op.path)
+                (self.root / op.path).unlink(missing_ok=True)
+            case Truncate():
+                os.ftruncate(self._file(op.path), op.size)
+            case _:
+                assert_never(op)
+
+    def _create(self, op: Create) -> None:
+        path = self.root / op.path
+        fresh = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._keep(op.path, descriptor)
+        if os.fstat(descriptor).st_size >= op.size:
+            return
+        try:
+            os.posix_fallocate(descriptor, 0, op.size)
+        except OSError:
+            if fresh:
+                self._forget(op.path)
+                path.unlink(missing_ok=True)
+            raise
+
+    def _file(self, path: str) -> int:
+        descriptor = self._files.get(path)
+        if descriptor is None:
+            descriptor = os.open(self.root / path, os.O_RDWR | os.O_CLOEXEC)
+            self._keep(path, descriptor)
+        else:
+            self._files.move_to_end(path)
+        return descriptor
+
+    def _keep(self, path: str, descriptor: int) -> None:
+        self._forget(path)
+        self._files[path] = descriptor
+        while len(self._files) > _OPEN_FILES:
+            os.close(self._files.popitem(last=False)[1])
+
+    def _forget(self, path: str) -> None:
+        descriptor = self._files.pop(path, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _write(descriptor: int, offset: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make(path: Path) -> None:
+    """Make a directory and its parents; each new name is synced."""
+    if path.is_dir():
+        return
+    _make(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    _sync_directory(path.parent)
+
+
+def _lock(root: Path) -> int:
+    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigurationError(
+            "the data directory is in use by another process",
+            file=str(root),
+            hint="every node needs a data directory of its own",
+        ) from None
+    return descriptor
+
+
+def _check_format(root: Path) -> None:
+    path = root / _FORMAT_FILE
+    try:
+        words = path.read_text("ascii", errors="replace").strip()
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _write(descriptor, 0, f"{_FORMAT_WORDS} {FORMAT_VERSION}\n".encode("ascii"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync_directory(root)
+        return
+    label, _, version = words.rpartition(" ")
+    if label == _FORMAT_WORDS and version.isdigit() and int(version) > FORMAT_VERSION:
+        raise ConfigurationError(
+            f"the data directory has format {version}; this program writes format {FORMAT_VERSION}",
+            file=str(path),
+            hint="a newer headland wrote it: run that one, or restore a backup",
+        )
+    if words and (label != _FORMAT_WORDS or not version.isdigit()):
+        raise ConfigurationError(
+            "not a data directory of headland", file=str(path), hint="point data_dir at a directory of its own"
+        )
