@@ -66,5 +66,6 @@ def open_block(header: BlockHeader, body: bytes | memoryview) -> tuple[Columns, 
         raise PeerError(f"a block of {len(columns)} rows whose header says {header.rows}")
     found = digest_of(columns)
     if header.digest and found != header.digest:
-        raise PeerError(f"block {header.origin}/{header.priority.name.lower()}/{header.k}: its rows have another digest")
+        name = f"{header.origin}/{header.priority.name.lower()}/{header.k}"
+        raise PeerError(f"block {name}: its rows have another digest")
     return columns, found

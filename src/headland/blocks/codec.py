@@ -1,6 +1,6 @@
 """Rows as bytes, and bodies of blocks compressed by class.
 
-The first byte of an encoded unit says how it is encoded; better codecs are new values, old ones stay readable:
+The first byte of an encoded unit says how it is encoded; better codecs are new values, old stay readable:
 
 ===========  ==========================================================================
 0x02         FAST: journal sections, uncompressed (`blocks.fast`)
@@ -48,6 +48,7 @@ COMPRESS_FROM = 64
 
 _NONE, _LZ4, _ZSTD = range(3)
 _LEVELS = {Priority.NORMAL: 3, Priority.LOW: 9}
+_decompressor = zstandard.ZstdDecompressor()
 _compressors: dict[int, zstandard.ZstdCompressor] = {}
 
 
@@ -116,7 +117,7 @@ def decompress(body: bytes | memoryview) -> bytes:
         else:
             if zstandard.frame_content_size(data) != length:
                 raise PeerError("a Zstandard frame of another length than announced")
-            unit = zstandard.ZstdDecompressor().decompress(data, max_output_size=length, allow_extra_data=False)
+            unit = _decompressor.decompress(data, max_output_size=length, allow_extra_data=False)
     except (zstandard.ZstdError, lz4.block.LZ4BlockError, ValueError) as error:
         raise PeerError(f"a block body does not decompress: {error}") from None
     if len(unit) != length:

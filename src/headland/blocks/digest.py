@@ -1,15 +1,15 @@
-"""What rows are, whatever bytes they travel in: the digest of a block and the chain over a stream.
+r"""What rows are, whatever bytes they travel in: the digest of a block and the chain over a stream.
 
 The digest is BLAKE2b (RFC 7693) with 16 bytes of output over the canonical form of the decoded rows, integers
 little-endian:
 
 ```
-"HLrows1\\0" | u32 rows | u8 kind of each value (one byte if all are alike, after u8 1; else u8 0 and rows bytes)
+"HLrows1\0" | u32 rows | u8 1, u8 kind of all values; or u8 0, rows x u8 kinds
 i64 sid each | i64 ts each | f64 floats | i64 ints | u8 bools | u32 length of each text | texts
 then for seq, kind, flags, size: u8 0 if all are default, else u8 1 and i64 each
 ```
-The chain value of position p is BLAKE2b-128 over `previous | identity | digest`: equal values at both ends of a
-stream prove that nothing was lost, reordered or changed up to p.
+The chain value of position p is BLAKE2b-128 over `previous | identity | digest`: equal values at both ends of
+a stream prove that nothing was lost, reordered or changed up to p.
 """
 
 from __future__ import annotations

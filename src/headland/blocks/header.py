@@ -1,11 +1,11 @@
 """The header of a block: identity, extent, times; and its compact form, on a connection and in a file.
 
-Identity is (origin, epoch, priority, k) and never changes. Everything else is set once at the seal, except the
-lane (each sender's own) and the age (grows while the block waits).
+Identity is (origin, epoch, priority, k) and never changes. Everything else is set once at the seal, except
+the lane (each sender's own) and the age (grows while the block waits).
 
 The byte form is written by a `HeaderWriter` and read by a `HeaderReader` that saw every header before it on
-this connection (or in this file), in the same order. (origin, epoch) is a small number defined at its first use;
-k, N, node time and age are differences from the header before, of the same (origin, epoch, class) or of the
+this connection (or in this file), in the same order. (origin, epoch) is a small number, defined at its
+first use; k, N, node time and age are differences from the header before, of the same (origin, epoch, class) or of the
 same (origin, epoch). A writer that is new writes what stands alone.
 
 ```
@@ -18,7 +18,7 @@ runs    [varint count] then each: signed N - previous N, [varint rows], time ste
 [time step ts_min from the last node time | varint ts_max - ts_min, in the units of a time step]
 [16 B digest] [varint count, each: varint length, UTF-8] [varint key id, varint length, signature]
 ```
-A time step is one signed varint: the difference in a unit times 4, plus 0, 1, 2, 3 for 1, 10^3, 10^6, 10^9 ns.
+A time step is one signed varint: a difference in units of 10^(3u) ns, times 4, plus u (0 to 3).
 Bounds: 65,536 rows and runs, 16 groups (more are written as "any" by the sealer), 4,096 numbers.
 """
 

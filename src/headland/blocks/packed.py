@@ -50,7 +50,7 @@ class Packed(msgspec.Struct, gc=False):
         ints: Stream of kind 1.
         bools: Stream of kind 2.
         texts: Streams of kinds 3, 4 and 5 together, in row order.
-        extras: The optional columns seq, kind, flags, size, in this order; None where all entries are default.
+        extras: The optional columns seq, kind, flags, size, in this order; None where all are default.
     """
 
     rows: int
@@ -78,7 +78,8 @@ def pack(columns: Columns) -> Packed:
     extras = (columns.seq, columns.kind, columns.flags, columns.size)
     if rows > MAX_ROWS:
         raise DefectError(f"{rows} rows in one unit (at most {MAX_ROWS})")
-    if len(columns.ts) != rows or len(columns.value) != rows or any(e is not None and len(e) != rows for e in extras):
+    lengths = {len(columns.ts), len(columns.value), *(len(extra) for extra in extras if extra is not None)}
+    if lengths != {rows}:
         raise DefectError("columns of unequal length")
     packed = Packed(rows, columns.sid, columns.ts, FLOAT, b"", (), (), b"", [], _without_defaults(extras))
     _pack_values(packed, columns.value)
@@ -145,7 +146,7 @@ def _pack_values(packed: Packed, values: list[Value]) -> None:
         return
     if not found <= _CODE.keys():
         raise DefectError(f"values of type {found - _CODE.keys()} cannot be stored")
-    if found == {int} and min(values) >= _INT_MIN and max(values) <= _INT_MAX:  # type: ignore[type-var,operator]
+    if found == {int} and min(values) >= _INT_MIN and max(values) <= _INT_MAX:  # type: ignore[operator]
         packed.kind, packed.ints = INT, values  # type: ignore[assignment]
         return
     codes = bytearray(_CODE[type(value)] for value in values)
@@ -190,7 +191,8 @@ def _unpack_values(packed: Packed) -> list[Value]:
     try:
         if packed.kind == STR:
             return [str(text, "utf-8", "surrogatepass") for text in packed.texts]
-        floats, ints, bools, texts = iter(packed.floats), iter(packed.ints), iter(packed.bools), iter(packed.texts)
+        floats, ints = iter(packed.floats), iter(packed.ints)
+        bools, texts = iter(packed.bools), iter(packed.texts)
         out: list[Value] = []
         for code in packed.kinds or bytes((packed.kind,)) * packed.rows:
             if code == FLOAT:

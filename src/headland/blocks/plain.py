@@ -2,13 +2,13 @@
 
 ```
 u8 0x80 | rows (1-127), then for each row
-u8 tag: bits 0-2 form of the value, bit 3 optional columns follow, bits 4-5 unit of time (1, 10^3, 10^6, 10^9 ns),
+u8 tag: bits 0-2 form of the value, bit 3 optional columns follow, bits 4-5 u: time in units of 10^(3u) ns,
         bit 6 same series as the row before, bit 7 no device time
 varint sid (unless the same) | signed varint (ts - previous ts) / unit (unless none)
 value by form:
   0 float  8 B            1 float as decimal: u8 e, signed varint m; value = m / 10^e
   2 int    signed varint  3 false  4 true
-  5 str    varint length, UTF-8   6 bytes varint length, bytes   7 int beyond 64 bit: varint length, two's complement
+  5 str    varint length, UTF-8   6 bytes varint length, bytes   7 int beyond 64 bit: two's complement
 optional columns: u8 present (bits 0-3: seq, kind, flags, size), a signed varint each
 ```
 The first row's time is relative to the unit's base (a block's base is its `ts_min`).
@@ -172,13 +172,14 @@ def _sized(data: bytes) -> bytes:
 def _take_value(form: int, reader: Reader) -> Value:
     match form:
         case 0:
-            value: float = _DOUBLE.unpack(reader.take(8))[0]
-            return value
+            exact: float = _DOUBLE.unpack(reader.take(8))[0]
+            return exact
         case 1:
             exponent = reader.byte()
             if exponent > _MAX_EXPONENT:
                 raise PeerError(f"decimal exponent {exponent}")
-            return reader.signed() / 10**exponent
+            decimal: float = reader.signed() / 10**exponent
+            return decimal
         case 2:
             return reader.signed()
         case 3:

@@ -3,8 +3,8 @@
 Laws:
 
 * Space runs out in `Create` only, and says so with ENOSPC or EDQUOT; nothing of that operation counts.
-* Any other failure to write or sync raises `DiskFailed`, and so does everything after it: what the kernel did with
-  the unsynced pages is unknown, so the process must acknowledge nothing more and exit.
+* Any other failure to write or sync raises `DiskFailed`, and so does everything after it: what the kernel did
+  with the unsynced pages is unknown, so the process must acknowledge nothing more and exit.
 * A directory is used by one process, and is refused when a newer format wrote it.
 
 Layout: `format` (one line: `headland data <version>`), `lock`, and the directories of `journal.plan`.
@@ -255,5 +255,7 @@ def _check_format(root: Path) -> None:
         )
     if words and (label != _FORMAT_WORDS or not version.isdigit()):
         raise ConfigurationError(
-            "not a data directory of headland", file=str(path), hint="point data_dir at a directory of its own"
+            "not a data directory of headland",
+            file=str(path),
+            hint="the node needs a directory of its own",
         )

@@ -137,7 +137,9 @@ class Draft:
             if len(rows):
                 out.append(Section(SectionType.ROWS, encode_rows(cls, rows)))
         entries = [
-            LedgerEntry(*key, readings, size) for key, (readings, size) in self.ledger.items() if readings or size
+            LedgerEntry(*key, readings, payload_bytes)
+            for key, (readings, payload_bytes) in self.ledger.items()
+            if readings or payload_bytes
         ]
         if entries:
             out.append(Section(SectionType.LEDGER, _ledger_encoder.encode(entries)))
