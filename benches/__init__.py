@@ -1,0 +1,1 @@
+"""Measurements behind the numbers: `./dev bench all|NAME [--json]`. Never part of the tests."""
