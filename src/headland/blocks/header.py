@@ -4,8 +4,8 @@ Identity is (origin, epoch, priority, k) and never changes. Everything else is s
 the lane (each sender's own) and the age (grows while the block waits).
 
 The byte form is written by a `HeaderWriter` and read by a `HeaderReader` that saw every header before it on
-this connection (or in this file), in the same order. (origin, epoch) is a small number, defined at its
-first use; k, N, node time and age are differences from the header before, of the same (origin, epoch, class) or of the
+this connection (or in this file), in the same order. (origin, epoch) is a number, defined at its first use;
+k, N, node time and age are differences from the header before, of the same (origin, epoch, class) or of the
 same (origin, epoch). A writer that is new writes what stands alone.
 
 ```

@@ -28,12 +28,12 @@ from headland.journal.frame import HEADER_BYTES as FRAME_HEADER_BYTES
 from headland.journal.frame import MAGIC as FRAME_MAGIC
 from headland.journal.frame import Frame, crc32c, parse_frame, parse_head
 from headland.journal.plan import JOURNAL, DiskReader
+from headland.journal.read_ahead import ReadAhead
 
 HEADER_BYTES = 64
 NO_EPOCH = bytes(16)
 _MAGIC = b"HLsegm1\n"
 _HEADER = struct.Struct("<8sQ16sQ")
-_CHUNK = 1 << 20
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -93,16 +93,13 @@ def parse_header(segment: int, data: bytes) -> Mark | None:
 
 
 class SegmentReader:
-    """Frames of one segment, in memory one at a time (and at most 1 MiB of read-ahead beside it)."""
+    """Frames of one segment, in memory one at a time beside a bounded read-ahead."""
 
     def __init__(self, disk: DiskReader, segment: int) -> None:
         self.segment = segment
-        self._disk = disk
-        self._path = path_of(segment)
-        self.size = disk.size(self._path)
-        self.after = parse_header(segment, disk.read(self._path, 0, HEADER_BYTES))
-        self._chunk = b""
-        self._chunk_at = 0
+        self.size = disk.size(path_of(segment))
+        self._ahead = ReadAhead(disk, path_of(segment), self.size)
+        self.after = parse_header(segment, self._ahead.take(0, HEADER_BYTES))
 
     def frames(self, offset: int = HEADER_BYTES) -> Iterator[Frame | Bad]:
         """Frames from `offset` on; between them what does not verify, and at last a `Bad` whose end is 0."""
@@ -112,42 +109,24 @@ class SegmentReader:
                 yield frame
                 offset += frame.length
                 continue
-            looks_begun = parse_head(self.segment, self._bytes(offset, FRAME_HEADER_BYTES)) is not None
+            looks_begun = parse_head(self.segment, self._ahead.take(offset, FRAME_HEADER_BYTES)) is not None
             following = self._next_valid(offset + 1)
+            yield Bad(self.segment, offset, following or 0, looks_begun)
             if following is None:
-                yield Bad(self.segment, offset, 0, looks_begun)
                 return
-            yield Bad(self.segment, offset, following, looks_begun)
             offset = following
 
     def frame_at(self, offset: int) -> Frame | None:
         """The frame whose header is at `offset`, if one verifies there."""
-        head = parse_head(self.segment, self._bytes(offset, FRAME_HEADER_BYTES))
+        head = parse_head(self.segment, self._ahead.take(offset, FRAME_HEADER_BYTES))
         if head is None or offset + FRAME_HEADER_BYTES + head.body_bytes > self.size:
             return None
-        return parse_frame(self.segment, offset, self._bytes(offset, FRAME_HEADER_BYTES + head.body_bytes))
+        data = self._ahead.take(offset, FRAME_HEADER_BYTES + head.body_bytes)
+        return parse_frame(self.segment, offset, data)
 
     def has_frame(self) -> bool:
         """Whether any frame verifies: the segment has begun."""
         return self.frame_at(HEADER_BYTES) is not None or self._next_valid(HEADER_BYTES + 1) is not None
 
-    def _bytes(self, offset: int, length: int) -> bytes:
-        start = offset - self._chunk_at
-        if start < 0 or start + length > len(self._chunk):
-            self._chunk_at, start = offset, 0
-            self._chunk = self._disk.read(self._path, offset, max(length, _CHUNK))
-        return self._chunk[start : start + length]
-
     def _next_valid(self, offset: int) -> int | None:
-        """Where the next frame that verifies begins, from `offset` on."""
-        while offset + FRAME_HEADER_BYTES <= self.size:
-            chunk = self._disk.read(self._path, offset, _CHUNK)
-            at = chunk.find(FRAME_MAGIC)
-            while at >= 0:
-                if self.frame_at(offset + at) is not None:
-                    return offset + at
-                at = chunk.find(FRAME_MAGIC, at + 1)
-            if len(chunk) < _CHUNK:
-                return None
-            offset += len(chunk) - len(FRAME_MAGIC) + 1
-        return None
+        return self._ahead.next_valid(FRAME_MAGIC, offset, lambda at: self.frame_at(at) is not None)
