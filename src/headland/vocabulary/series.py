@@ -45,6 +45,10 @@ class SeriesTable:
         self._new.append((sid, key))
         return sid
 
+    def find(self, key: SeriesKey) -> int:
+        """The id of `key`, or 0 when it has none."""
+        return self._ids.get(key, 0)
+
     def key(self, sid: int) -> SeriesKey:
         """The key numbered `sid` (1 ...)."""
         return self._keys[sid - 1]

@@ -1,0 +1,257 @@
+"""Payloads to readings: the one entrance for topics.
+
+Laws:
+    1. A message either gives all its readings or none; the batch gets exactly one end per message either way.
+    2. Random bytes give a rejection or readings, never an exception.
+    3. The sizes of a message's readings add up to its length.
+    4. What a payload means depends on the configuration and the payload only, never on earlier payloads
+       (Sparkplug aliases excepted, which is why a lost table asks for rebirth).
+    5. A rejected message numbers no series.
+
+An empty payload is a message without readings (it clears a retained message). Plans are kept per topic, at
+most `FormatLimits.max_topics`; the oldest goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as HeaderMap
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from headland.line.formats.cloudevents import cloudevent_binary, cloudevents, is_cloudevent
+from headland.line.formats.config import Format, FormatLimits, MappingConfig, TimeUnit
+from headland.line.formats.documents import document
+from headland.line.formats.found import Found
+from headland.line.formats.influx import Precision, line_protocol
+from headland.line.formats.moments import number_ns
+from headland.line.formats.plain import plain_value
+from headland.line.formats.plans import MISSES_BEFORE_RELEARNING, Compiled, Plan, Shapes
+from headland.line.formats.rejection import Rejected, RejectReason, Unfit
+from headland.line.formats.sparkplug import RebirthRequest, SparkplugDecoder, is_sparkplug_topic
+from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, SeriesTable
+
+Headers = HeaderMap[str, str]
+
+_PRECISION = {TimeUnit.S: Precision.S, TimeUnit.MS: Precision.MS, TimeUnit.US: Precision.US}
+
+
+class Mapping:
+    """All declared mappings and the default one, with what is remembered per topic.
+
+    Args:
+        mappings: Declared mappings; the first that matches a topic decides.
+        table: This node's series numbering.
+        limits: Bounds on a payload.
+        default: Whether a topic that nothing matches is read by recognition; otherwise it is rejected.
+
+    Raises:
+        ConfigurationError: A mapping is wrong.
+    """
+
+    def __init__(
+        self,
+        mappings: Sequence[MappingConfig],
+        table: SeriesTable,
+        limits: FormatLimits | None = None,
+        *,
+        default: bool = True,
+    ) -> None:
+        self._limits = limits or FormatLimits()
+        self._table = table
+        self._compiled = [
+            Compiled(config, self._limits, f"mappings[{index}]") for index, config in enumerate(mappings)
+        ]
+        self._default = (
+            Compiled(MappingConfig(topic="#"), self._limits, "default mapping") if default else None
+        )
+        self._shapes = Shapes()
+        self._plans: dict[str, Plan] = {}
+        self._sparkplug = SparkplugDecoder(self._limits)
+
+    def decode_run(
+        self,
+        topics: Sequence[str],
+        payloads: Sequence[bytes],
+        node_ns: int,
+        batch: Batch,
+        headers: Sequence[Headers | None] | None = None,
+    ) -> list[Rejected]:
+        """Append the readings of a run of messages to a batch.
+
+        Args:
+            topics: One topic a message.
+            payloads: One payload a message.
+            node_ns: Node time in ns UTC (limits how often rebirth is asked for).
+            batch: Gets the readings, and one `message_ends` entry a message.
+            headers: Properties of each message (CloudEvents binary mode), or None.
+
+        Returns:
+            The messages that gave nothing, with the reason.
+        """
+        rejected: list[Rejected] = []
+        plans = self._plans
+        sids, times, values, sizes, ends = batch.sid, batch.ts, batch.value, batch.size, batch.message_ends
+        longest = self._limits.max_payload_bytes
+        count = len(sids)
+        for index, topic in enumerate(topics):
+            payload = payloads[index]
+            plan = plans.get(topic)
+            if plan is not None and plan.decode is not None and (size := len(payload)) <= longest:
+                try:
+                    read = plan.decode(payload)
+                    if not plan.timed:
+                        ts, value = NO_TIME, read
+                    elif plan.timed == 1:
+                        ts, value = NO_TIME, read.value
+                    elif plan.low <= (moment := read.time) < plan.high:
+                        value = read.value
+                        ts = moment * plan.scale if type(moment) is int else _fraction(moment, plan.scale)
+                    else:
+                        raise _OutOfShape
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _OutOfShape):
+                    plan.missed += 1
+                    if plan.missed >= MISSES_BEFORE_RELEARNING:
+                        plan.decode = None
+                else:
+                    plan.missed = 0
+                    sids.append(plan.sid)
+                    times.append(ts)
+                    values.append(value)
+                    sizes.append(size)
+                    count += 1
+                    ends.append(count)
+                    continue
+            try:
+                self._whole(topic, payload, node_ns, batch, headers[index] if headers is not None else None)
+            except Unfit as unfit:
+                rejected.append(Rejected(index, unfit.reason, unfit.detail))
+            count = len(sids)
+            ends.append(count)
+        if batch.seq is not None:
+            _pad(batch.seq, count, NO_SEQUENCE)
+        if batch.severity is not None:
+            _pad(batch.severity, count, 0)
+        return rejected
+
+    def take_rebirths(self) -> list[RebirthRequest]:
+        """Edge nodes that must be asked for a rebirth (an NCMD ``Node Control/Rebirth = true``)."""
+        return self._sparkplug.take_rebirths()
+
+    def _whole(self, topic: str, payload: bytes, node_ns: int, batch: Batch, headers: Headers | None) -> None:
+        limits = self._limits
+        if len(payload) > limits.max_payload_bytes:
+            raise Unfit(RejectReason.TOO_LARGE, f"{len(payload)} bytes, at most {limits.max_payload_bytes}")
+        plan = self._plans.get(topic) or self._plan(topic)
+        if not payload and plan.compiled.format not in (Format.SPARKPLUG_B, Format.CLOUDEVENTS):
+            return
+        config = plan.compiled.config
+        match plan.compiled.format:
+            case Format.SPARKPLUG_B:
+                found = self._sparkplug.decode(topic, payload, node_ns)
+            case Format.AUTO if is_sparkplug_topic(topic):
+                found = self._sparkplug.decode(topic, payload, node_ns)
+            case Format.AUTO if headers and "ce-specversion" in headers:
+                found = cloudevent_binary(headers, payload, limits)
+            case Format.AUTO:
+                self._recognised(plan, payload, batch)
+                return
+            case Format.JSON:
+                self._document(plan, document(payload), len(payload), batch)
+                return
+            case Format.PLAIN:
+                self._scalar(plan, payload, batch)
+                return
+            case Format.RAW:
+                if len(payload) > limits.max_text_bytes:
+                    raise Unfit(
+                        RejectReason.TOO_LARGE, f"{len(payload)} bytes, at most {limits.max_text_bytes}"
+                    )
+                found = Found([""], [NO_TIME], [payload])
+            case Format.INFLUX:
+                precision = _PRECISION.get(config.time_unit, Precision.NS)
+                found = line_protocol(payload, precision, limits, plan.label_texts())
+            case Format.CLOUDEVENTS:
+                found = (
+                    cloudevent_binary(headers, payload, limits)
+                    if headers and "ce-specversion" in headers
+                    else cloudevents(document(payload), limits)
+                )
+            case _:
+                assert_never(plan.compiled.format)
+        self._append(plan, found, len(payload), batch)
+
+    def _recognised(self, plan: Plan, payload: bytes, batch: Batch) -> None:
+        first = payload.lstrip()[:1]
+        if first in (b"{", b"["):
+            root = document(payload)
+            if is_cloudevent(root):
+                self._append(plan, cloudevents(root, self._limits), len(payload), batch)
+            else:
+                self._document(plan, root, len(payload), batch)
+        elif first == b'"':
+            self._append(plan, plan.compiled.reader.read(document(payload)), len(payload), batch)
+        elif payload.strip() == b"null":
+            raise Unfit(RejectReason.NO_VALUE, "the value is null")
+        else:
+            self._scalar(plan, payload, batch)
+
+    def _scalar(self, plan: Plan, payload: bytes, batch: Batch) -> None:
+        booleans = plan.compiled.config.booleans
+        value = plain_value(payload, self._limits, booleans)
+        self._append(plan, Found([""], [NO_TIME], [value]), len(payload), batch)
+        if type(value) in (int, float) and (shape := plan.compiled.reader.shape(value)) is not None:
+            plan.learn(shape, value, batch.sid[-1], self._shapes)
+
+    def _document(self, plan: Plan, root: object, size: int, batch: Batch) -> None:
+        reader = plan.compiled.reader
+        found = reader.read(root)
+        self._append(plan, found, size, batch)
+        if len(found.name) == 1 and (plan.decode is None or plan.missed > 1):
+            shape = reader.shape(root)
+            if shape is not None:
+                plan.learn(shape, root, batch.sid[-1], self._shapes)
+
+    def _append(self, plan: Plan, found: Found, size: int, batch: Batch) -> None:
+        sids = plan.numbers(found.name, self._table)
+        rows = len(sids)
+        if not rows:
+            return
+        before = len(batch.sid)
+        batch.sid += sids
+        batch.ts += found.ts
+        batch.value += found.value
+        share, rest = divmod(size, rows)
+        batch.size.append(share + rest)
+        batch.size += [share] * (rows - 1)
+        if found.seq is not None:
+            if batch.seq is None:
+                batch.seq = []
+            _pad(batch.seq, before, NO_SEQUENCE)
+            batch.seq += found.seq
+
+    def _plan(self, topic: str) -> Plan:
+        for compiled in (*self._compiled, *((self._default,) if self._default is not None else ())):
+            bound = compiled.bind(topic)
+            if bound is not None:
+                if len(self._plans) >= self._limits.max_topics:
+                    del self._plans[next(iter(self._plans))]
+                plan = self._plans[topic] = Plan(topic, compiled, bound[0], bound[1], self._limits)
+                return plan
+        raise Unfit(RejectReason.NO_MAPPING, "no mapping matches the topic")
+
+
+class _OutOfShape(Exception):
+    """Control flow of one loop, never seen outside."""
+
+
+def _fraction(moment: float, scale: int) -> int:
+    return number_ns(moment, _UNIT_OF_SCALE[scale])
+
+
+_UNIT_OF_SCALE = {1_000_000_000: TimeUnit.S, 1_000_000: TimeUnit.MS, 1_000: TimeUnit.US, 1: TimeUnit.NS}
+
+
+def _pad(column: list[int], length: int, absent: int) -> None:
+    column += [absent] * (length - len(column))
