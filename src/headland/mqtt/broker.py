@@ -13,19 +13,33 @@ Laws:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from heapq import heappop
 
-from headland.mqtt import connecting
+from headland.mqtt import recovery
 from headland.mqtt.codec import INCOMPLETE, body_start, frame_end
 from headland.mqtt.config import MqttConfig
+from headland.mqtt.connecting import SECOND_NS, Connecting, first_packet, unsupported
 from headland.mqtt.connection import Connection
 from headland.mqtt.counters import Counters
 from headland.mqtt.decoding import decode
 from headland.mqtt.encoding import PINGRESP
 from headland.mqtt.inbound import Inbound
-from headland.mqtt.packets import V5, Connect, Disconnect, Ping
+from headland.mqtt.outbound import Outbound
+from headland.mqtt.packets import (
+    V5,
+    Ack,
+    Connect,
+    Disconnect,
+    PacketType,
+    Ping,
+    Properties,
+    Subscribe,
+    Unsubscribe,
+)
 from headland.mqtt.reasons import ProtocolError, Reason
-from headland.mqtt.state import State
+from headland.mqtt.state import PUMP, SESSION, State
+from headland.mqtt.subscribing import subscribe, unsubscribe
 from headland.mqtt.surface import Action, Authenticator, Close, Draft, Peer, PublishRun
 from headland.vocabulary.instant import Instant
 
@@ -35,48 +49,67 @@ class Broker:
 
     def __init__(self, config: MqttConfig, auth: Authenticator) -> None:
         self._state = State(config, auth)
-        self._inbound = Inbound(self._state)
+        self._outbound = Outbound(self._state)
+        self._inbound = Inbound(self._state, self._outbound)
+        self._connecting = Connecting(self._state, self._outbound)
+        self._recovered = True
 
     @property
     def counters(self) -> Counters:
         """What has been counted so far."""
         return self._state.counters
 
+    def sizes(self) -> dict[str, int]:
+        """How much is held at this moment, for metrics."""
+        store = self._state.store
+        return {
+            "connections": len(self._state.connections),
+            "sessions": len(store.sessions),
+            "subscriptions": store.trie.count,
+            "retained_messages": len(store.retained.messages),
+            "retained_bytes": store.retained.total_bytes,
+            "queued_messages": len(store.queued),
+            "queued_bytes": store.queued_bytes,
+        }
+
+    # Connections
+
     def connected(self, peer: Peer, now: Instant) -> list[Action]:
         """A transport was accepted."""
         state = self._state
+        state.store.now = now
         if len(state.connections) >= state.config.connections_max:
             state.counters.connects_refused += 1
             return [Close(peer.connection, False, "connections_max")]
-        state.connections[peer.connection] = Connection(peer, now.monotonic_ns)
-        until = now.monotonic_ns + state.config.connect_timeout_s * 1_000_000_000
-        state.timer(until, connecting.KEEP_ALIVE, peer.connection)
+        link = Connection(peer, now.monotonic_ns)
+        state.connections[peer.connection] = link
+        state.watch_connection(link, now.monotonic_ns + state.config.connect_timeout_s * SECOND_NS)
         return []
 
     def received(self, connection: int, data: bytes, now: Instant, draft: Draft) -> list[Action]:
         """Bytes came in."""
         state = self._state
         link = state.connections.get(connection)
-        if link is None:
+        if link is None or link.closed:
             return []
+        self._begin(now)
         link.heard_ns = now.monotonic_ns
         if link.rest:
             link.rest += data
             if len(link.rest) < link.need:
-                return []
+                return self._end(draft)
             data = bytes(link.rest)
             link.rest.clear()
         try:
-            self._consume(link, data, now, draft)
+            self._consume(link, data, draft)
             self._inbound.finish(link, draft)
         except ProtocolError as error:
             self._broken(link, error, draft)
-        if link.closed:
-            self._forget(link)
-        return state.collect()
+        return self._end(draft)
 
-    def _consume(self, link: Connection, data: bytes, now: Instant, draft: Draft) -> None:
+    def _consume(self, link: Connection, data: bytes, draft: Draft) -> None:
         inbound = self._inbound
+        config = self._state.config
         at = 0
         end = len(data)
         while at < end and not link.closed:
@@ -86,10 +119,9 @@ class Broker:
                 if at == end:
                     return
                 first = data[at]
-            config = self._state.config
-            limit = config.packet_bytes_max if link.opened else config.connect_bytes_max
             if not link.opened:
-                connecting.first_packet(first)
+                first_packet(first)
+            limit = config.packet_bytes_max if link.opened else config.connect_bytes_max
             stop = frame_end(data, at, limit, link.opened and link.version == V5)
             if stop == INCOMPLETE or stop > end:
                 link.rest += data[at:]
@@ -99,56 +131,67 @@ class Broker:
             if first & 0xF0 == 0x30:
                 inbound.take(link, data, first, body, stop, draft)
             else:
-                self._packet(link, first, data, body, stop, now, draft)
+                self._packet(link, first, data, body, stop, draft)
             at = stop
 
-    def _packet(
-        self, link: Connection, first: int, data: bytes, body: int, stop: int, now: Instant, draft: Draft
-    ) -> None:
+    def _packet(self, link: Connection, first: int, data: bytes, body: int, stop: int, draft: Draft) -> None:
         state = self._state
         try:
             packet = decode(first, data, body, stop, link.version)
         except ProtocolError as error:
             if not link.opened and error.rule == "MQTT-3.1.2-2":
-                connecting.unsupported(state, link, data, body)
+                unsupported(state, link, data, body)
                 return
             raise
         match packet:
-            case Connect():
-                if link.opened:
-                    raise ProtocolError("a second CONNECT", Reason.PROTOCOL_ERROR, "MQTT-3.1.0-2")
-                connecting.connect(state, link, packet, now)
-            case Ping(12):
+            case Ack(PacketType.PUBREL):
+                self._inbound.released(link, packet, draft)
+            case Ack():
+                self._outbound.acknowledged(link, packet)
+            case Ping(PacketType.PINGREQ):
                 state.send(link, PINGRESP)
+            case Connect() if not link.opened:
+                self._connecting.connect(link, packet, draft.n)
+            case Subscribe():
+                self._inbound.finish(link, draft)
+                subscribe(state, self._outbound, link, packet, draft.n)
+            case Unsubscribe():
+                self._inbound.finish(link, draft)
+                unsubscribe(state, link, packet, draft.n)
             case Disconnect():
-                link.will = None
-                state.actions.append(Close(link.number, True, "disconnect"))
-                link.closed = True
+                self._inbound.finish(link, draft)
+                self._connecting.disconnect(link, packet)
+            case Connect():
+                raise ProtocolError("a second CONNECT", Reason.PROTOCOL_ERROR, "MQTT-3.1.0-2")
             case _:
-                raise ProtocolError("a packet that only a server sends", Reason.PROTOCOL_ERROR)
+                # CONNACK, SUBACK and the like; AUTH, since no method of authentication was agreed on.
+                raise ProtocolError("a packet that is not the client's to send", Reason.PROTOCOL_ERROR)
 
     def _broken(self, link: Connection, error: ProtocolError, draft: Draft) -> None:
-        """Close the connection of a peer that broke the protocol; what it sent before stays handed over."""
+        """Close the connection of a peer that broke the protocol; what it sent before is handed over."""
         state = self._state
         state.counters.protocol_errors += 1
-        self._inbound.run = None
+        with suppress(ProtocolError):
+            self._inbound.finish(link, draft)
         state.close(link, error.reason, error.reason.name.lower(), str(error))
-
-    def _forget(self, link: Connection) -> None:
-        if self._state.connections.pop(link.number, None) is not None:
-            self._state.counters.disconnects += 1
 
     def closed(self, connection: int, now: Instant, draft: Draft) -> list[Action]:
         """The transport is gone."""
         link = self._state.connections.get(connection)
         if link is None:
             return []
-        link.closed = True
-        self._forget(link)
-        return self._state.collect()
+        self._begin(now)
+        if not link.closed:
+            link.closed = True
+            self._state.departing.append(link)
+        return self._end(draft)
+
+    # Commits
 
     def rest_on(self, connection: int, run: PublishRun, needs: list[int] | int, now: Instant) -> list[Action]:
         """The publishes of `run` have been judged.
+
+        What the judgement wrote must be in the draft that `received` was given, or in one committed no later.
 
         Args:
             connection: Where the run came from.
@@ -158,20 +201,28 @@ class Broker:
             now: The moment.
         """
         owed = run.owed
-        link = self._state.connections.get(connection)
-        if owed is None or link is None or link.closed:
+        if owed is None:
             return []
+        state = self._state
+        state.store.now = now
         run.owed = None
         owed.rest(needs)
-        if link.owed[0] is not owed:
-            return []
-        self._state.release(link)
-        return self._state.collect()
+        if 2 in run.qos:
+            self._inbound.judged(run.client, run, needs, owed.floor)
+        link = state.connections.get(connection)
+        if link is not None and not link.closed and link.owed[0] is owed:
+            state.release(link)
+        return self._end_without_draft()
 
     def committed(self, n: int, now: Instant) -> list[Action]:
         """Everything up to commit `n` is on disk: what rested on it leaves, one `Send` a connection."""
         state = self._state
+        state.store.now = now
         state.durable = max(n, state.durable)
+        if state.gates:
+            for number in sorted(number for number in state.gates if number <= n):
+                for session, identifier in state.gates.pop(number):
+                    self._outbound.gate_opened(session, identifier)
         waiting = state.waiting
         for number in sorted(number for number in waiting if number <= n):
             for link in waiting.pop(number):
@@ -179,7 +230,7 @@ class Broker:
                     link.waits_for = 0
                 if not link.closed:
                     state.release(link)
-        return state.collect()
+        return self._end_without_draft()
 
     def hold(self) -> None:
         """The disk is full: go on receiving and handing over, acknowledge no publish."""
@@ -188,39 +239,156 @@ class Broker:
     def resume(self, now: Instant) -> list[Action]:
         """There is room again: acknowledge what has become durable."""
         state = self._state
+        state.store.now = now
         state.held = False
         for link in state.connections.values():
-            state.release(link)
-        return state.collect()
+            if not link.closed:
+                state.release(link)
+        return self._end_without_draft()
+
+    # The node's own words
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        now: Instant,
+        draft: Draft,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> list[Action]:
+        """Publish in the node's own name, to local subscribers only (it is not handed to the line)."""
+        self._begin(now)
+        self._connecting.publish(topic, payload, qos, retain, properties, "")
+        return self._end(draft)
+
+    def buffered(self, connection: int, waiting_bytes: int, now: Instant) -> list[Action]:
+        """Bytes that wait in a connection's transport: to be told when not 0, and when 0 again."""
+        state = self._state
+        link = state.connections.get(connection)
+        if link is None or link.closed:
+            return []
+        state.store.now = now
+        link.backlog_bytes = waiting_bytes
+        if waiting_bytes > state.config.send_bytes_max:
+            state.counters.closed_by_quota += 1
+            state.finish(link, "quota", after_send=False)
+        elif link.session is not None and waiting_bytes <= state.config.send_budget_bytes // 2:
+            self._outbound.pump(link.session)
+        return self._end_without_draft()
+
+    def reload(self, config: MqttConfig, auth: Authenticator) -> None:
+        """Take new limits and access rules; connections and subscriptions stay, publishes are judged anew."""
+        state = self._state
+        state.config = state.store.config = config
+        state.authenticator = auth
+        for link in state.connections.values():
+            link.known.clear()
+
+    # Time
 
     def next_wake(self) -> int | None:
-        """Monotonic ns of the earliest timer."""
+        """Monotonic ns of the earliest timer; 0 (at once) after a recovery."""
+        if not self._recovered:
+            return 0
         timers = self._state.timers
         return timers[0][0] if timers else None
 
     def wake(self, now: Instant, draft: Draft) -> list[Action]:
         """Do what has come due."""
         state = self._state
+        self._begin(now)
+        due: list[tuple[int, int, int, int | str]] = []
         while state.timers and state.timers[0][0] <= now.monotonic_ns:
-            _, _, kind, key = heappop(state.timers)
-            link = state.connections.get(key) if isinstance(key, int) else None
-            if kind == connecting.KEEP_ALIVE and link is not None:
-                self._check_heard(link, now)
-        return state.collect()
+            due.append(heappop(state.timers))
+        for at_ns, _, kind, key in due:
+            if isinstance(key, int):
+                link = state.connections.get(key)
+                if link is not None and not link.closed:
+                    self._wake_connection(link, kind, at_ns)
+            elif kind == SESSION:
+                session = state.store.sessions.get(key)
+                if session is not None and session.timer_ns == at_ns:
+                    session.timer_ns = 0
+                    self._connecting.check_session(session)
+        return self._end(draft)
 
-    def _check_heard(self, link: Connection, now: Instant) -> None:
+    def _wake_connection(self, link: Connection, kind: int, at_ns: int) -> None:
+        if kind == PUMP:
+            link.pumping = False
+            if link.session is not None:
+                self._outbound.pump(link.session)
+        elif link.timer_ns == at_ns:
+            link.timer_ns = 0
+            self._check_heard(link)
+
+    def _check_heard(self, link: Connection) -> None:
         state = self._state
         if not link.opened:
-            state.counters.protocol_errors += 1
-            state.close(link, Reason.MAXIMUM_CONNECT_TIME, "connect_timeout")
+            state.counters.connects_refused += 1
+            state.finish(link, "connect_timeout")
         elif link.keep_alive_ns:
             silent_until = link.heard_ns + link.keep_alive_ns
-            if silent_until > now.monotonic_ns:
-                if link.deadline_ns != silent_until:
-                    state.timer(silent_until, connecting.KEEP_ALIVE, link.number)
-                    link.deadline_ns = silent_until
+            if silent_until > state.now.monotonic_ns:
+                state.watch_connection(link, silent_until)
                 return
             state.counters.keep_alive_timeouts += 1
             state.close(link, Reason.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")
-        if link.closed:
-            self._forget(link)
+
+    # Durable state
+
+    def snapshot(self) -> bytes:
+        """Sessions, queues and retained messages, for a checkpoint."""
+        return recovery.snapshot(self._state.store)
+
+    def restore(self, data: bytes) -> None:
+        """Begin from a checkpoint, before anything else.
+
+        Raises:
+            StorageDamage: The data is not a snapshot.
+        """
+        self._recovered = False
+        recovery.restore(self._state.store, data)
+
+    def replay(self, data: bytes) -> None:
+        """Repeat one STATE section of a commit, in order, before anything else.
+
+        Raises:
+            StorageDamage: The data is not a list of changes.
+        """
+        self._recovered = False
+        recovery.replay(self._state.store, data)
+
+    # Every call
+
+    def _begin(self, now: Instant) -> None:
+        """Note the moment; the first one after a recovery starts the clocks of what was recovered."""
+        self._state.store.now = now
+        if not self._recovered:
+            self._recovered = True
+            recovery.rebase(self._state.store, now)
+            self._connecting.recover()
+
+    def _end(self, draft: Draft) -> list[Action]:
+        """Settle what the call has set in motion, write what has changed, say what is to be done."""
+        state = self._state
+        while state.departing or state.ready:
+            self._start_ready()
+            self._connecting.settle()
+        state.flush(draft)
+        return state.collect()
+
+    def _end_without_draft(self) -> list[Action]:
+        state = self._state
+        if state.ready:
+            self._start_ready()
+        state.flush_soon()
+        return state.collect()
+
+    def _start_ready(self) -> None:
+        ready, self._state.ready = self._state.ready, []
+        for link in ready:
+            if link.session is not None:
+                self._outbound.pump(link.session)

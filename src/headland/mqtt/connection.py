@@ -18,7 +18,7 @@ from headland.mqtt.packets import V5, Will
 from headland.mqtt.surface import Peer, Principal, PublishRun
 
 if TYPE_CHECKING:
-    from headland.mqtt.session import Session
+    from headland.mqtt.session import Session, Subscribed
 
 UNKNOWN = -1
 """Commit number of an acknowledgement whose publishes have not been judged."""
@@ -81,15 +81,20 @@ class Connection:
         closed: Whether nothing more is read from it or sent to it.
         heard_ns: Monotonic time of the last bytes from it.
         keep_alive_ns: One and a half times its keep alive, 0 for none.
-        deadline_ns: When the timer for CONNECT or the keep alive is set to look again.
+        timer_ns: When the timer for CONNECT or the keep alive comes up.
         rest: The beginning of a packet not yet complete.
         need: Bytes of `rest` below which looking at it is pointless.
         known: Topics this client may publish to, by their bytes.
         unacknowledged: QoS 1 and 2 publishes received and not finally answered.
+        second: QoS 2 publishes among them.
         owed: Answers due, oldest first.
         waits_for: Commit number this connection is entered under as waiting for (0: none).
         out: Pieces for the next `Send`.
+        out_bytes: Bytes of messages among them.
         backlog_bytes: Bytes that wait in the transport, as last reported.
+        pumping: Whether a timer will go on with its session's messages.
+        feed: New subscriptions whose retained messages have not been sent.
+        feed_topics: Topics of the first of them that remain.
         will: Published when the client leaves without goodbye.
     """
 
@@ -101,8 +106,9 @@ class Connection:
         "backlog_bytes",
         "client",
         "closed",
-        "deadline_ns",
         "delivering",
+        "feed",
+        "feed_topics",
         "heard_ns",
         "keep_alive_ns",
         "known",
@@ -110,15 +116,19 @@ class Connection:
         "number",
         "opened",
         "out",
+        "out_bytes",
         "owed",
         "packet_bytes_max",
         "paused",
         "peer",
         "principal",
         "problem_information",
+        "pumping",
         "receive_maximum",
         "rest",
+        "second",
         "session",
+        "timer_ns",
         "unacknowledged",
         "version",
         "waits_for",
@@ -139,7 +149,7 @@ class Connection:
         self.paused = False
         self.heard_ns = heard_ns
         self.keep_alive_ns = 0
-        self.deadline_ns = 0
+        self.timer_ns = 0
         self.rest = bytearray()
         self.need = 0
         self.known: dict[bytes, str] = {}
@@ -150,8 +160,13 @@ class Connection:
         self.packet_bytes_max = 0
         self.problem_information = True
         self.unacknowledged = 0
+        self.second = 0
         self.owed: deque[Owed] = deque()
         self.waits_for = 0
         self.out: list[bytes] = []
+        self.out_bytes = 0
+        self.pumping = False
+        self.feed: deque[Subscribed] = deque()
+        self.feed_topics: list[str] = []
         self.backlog_bytes = 0
         self.will: Will | None = None

@@ -10,19 +10,29 @@ from headland.mqtt.codec import parse_publishes
 from headland.mqtt.connection import UNKNOWN, Connection, Owed
 from headland.mqtt.decoding import decode_publish
 from headland.mqtt.encoding import encode
+from headland.mqtt.outbound import Outbound, message_of
 from headland.mqtt.packets import V5, Ack, PacketType, Properties, Publish
 from headland.mqtt.reasons import ProtocolError, Reason
+from headland.mqtt.records import Received, Released
+from headland.mqtt.session import Receipt
 from headland.mqtt.state import State
 from headland.mqtt.surface import Accept, Draft, PublishRun
 from headland.mqtt.topics import check_topic
 
 
 class Inbound:
-    """The open run of the connection being read."""
+    """The receiving half of the broker.
 
-    def __init__(self, state: State) -> None:
+    Attributes:
+        run: The open run of the connection being read.
+        retained: Indexes of its messages that were published with RETAIN.
+    """
+
+    def __init__(self, state: State, outbound: Outbound) -> None:
         self.state = state
+        self.outbound = outbound
         self.run: PublishRun | None = None
+        self.retained: set[int] = set()
 
     def take_plain(self, connection: Connection, data: bytes, start: int) -> int:
         """Take plain publishes in bulk; the offset of the first byte not taken."""
@@ -59,8 +69,12 @@ class Inbound:
             )
         self._resolve_alias(connection, packet)
         check_topic(packet.topic, state.config.topic_levels_max)
-        if not state.authenticator.may_publish(connection.principal, packet.topic):
+        if packet.topic.startswith("$SYS/") or not state.authenticator.may_publish(
+            connection.principal, packet.topic
+        ):
             self._refuse(connection, packet, draft)
+            return
+        if packet.qos == 2 and self._is_repeat(connection, packet, draft):
             return
         if len(connection.known) >= state.config.topics_cached_max:
             connection.known.clear()
@@ -89,6 +103,8 @@ class Inbound:
         run = self.run
         if run is None:
             run = self.run = PublishRun(connection.client, connection.principal, [], [], [], [], [])
+        if packet.retain:
+            self.retained.add(len(run.topics))
         run.topics.append(packet.topic)
         run.payloads.append(packet.payload)
         run.packet_ids.append(packet.packet_id)
@@ -117,6 +133,7 @@ class Inbound:
             return
         self.run = None
         state = self.state
+        floor = self._distribute(connection, run, draft.n) if self._concerns_others() else 0
         count = len(run.qos)
         first = run.qos.count(1)
         state.counters.publishes_qos_1 += first
@@ -131,7 +148,9 @@ class Inbound:
         if not expected:
             return
         connection.unacknowledged += expected
-        owed = Owed(UNKNOWN, 0, b"", run)
+        if expected != first:
+            floor = self._note_second(connection, run, draft.n) or floor
+        owed = Owed(UNKNOWN, floor, b"", run)
         run.owed = owed
         connection.owed.append(owed)
         if connection.unacknowledged > state.config.receive_maximum:
@@ -142,6 +161,99 @@ class Inbound:
                     "MQTT-3.3.4-9",
                 )
             state.pause(connection)
+
+    def _concerns_others(self) -> bool:
+        return bool(self.retained) or self.state.store.trie.count > 0
+
+    def _distribute(self, connection: Connection, run: PublishRun, n: int) -> int:
+        """Retain and fan out the messages of a run; the commit that this rests on (0: none)."""
+        store, outbound = self.state.store, self.outbound
+        now_ns = self.state.now.monotonic_ns
+        retained, self.retained = self.retained, set()
+        floor = 0
+        for index, topic in enumerate(run.topics):
+            kept = index in retained
+            plain, groups = store.route(topic)
+            if not kept and not plain and not groups:
+                continue
+            found = run.properties[index] if run.properties is not None else None
+            message = message_of(topic, run.payloads[index], run.qos[index], kept, found, now_ns)
+            if kept and store.retain(message):
+                floor = n
+            if (plain or groups) and outbound.fan_out(message, connection.client):
+                floor = n
+        return floor
+
+    # QoS 2
+
+    def _is_repeat(self, connection: Connection, packet: Publish, draft: Draft) -> bool:
+        """Whether the identifier is known: the message is then acknowledged, not handed over again."""
+        session = connection.session
+        run = self.run
+        if run is not None and any(
+            level == 2 and known == packet.packet_id
+            for known, level in zip(run.packet_ids, run.qos, strict=True)
+        ):
+            self.finish(connection, draft)
+        receipt = session.received.get(packet.packet_id) if session is not None else None
+        if receipt is None:
+            return False
+        self.finish(connection, draft)
+        self.state.counters.publishes_qos_2_repeated += 1
+        answer = encode(Ack(PacketType.PUBREC, packet.packet_id), connection.version)
+        owed = Owed(receipt.needs, 0, answer, None)
+        if receipt.needs == UNKNOWN:
+            receipt.waiters.append((connection, owed))
+        self.state.owe(connection, owed)
+        return True
+
+    def _note_second(self, connection: Connection, run: PublishRun, n: int) -> int:
+        """Note the QoS 2 identifiers of a run; the commit that this rests on (0: none)."""
+        session = connection.session
+        if session is None:
+            return 0
+        identifiers = [known for known, level in zip(run.packet_ids, run.qos, strict=True) if level == 2]
+        connection.second += len(identifiers)
+        session.received.update((identifier, Receipt(UNKNOWN)) for identifier in identifiers)
+        if not session.lasting:
+            return 0
+        self.state.store.changes.append(Received(session.client, identifiers))
+        return n
+
+    def judged(self, client: str, run: PublishRun, needs: list[int] | int, floor: int) -> None:
+        """The QoS 2 publishes of a run have been judged: their repeats need not wait any longer."""
+        session = self.state.store.sessions.get(client)
+        if session is None:
+            return
+        for index, level in enumerate(run.qos):
+            receipt = session.received.get(run.packet_ids[index]) if level == 2 else None
+            if receipt is None or receipt.needs != UNKNOWN:
+                continue
+            receipt.needs = max(floor, needs if isinstance(needs, int) else needs[index])
+            for connection, owed in receipt.waiters:
+                owed.needs = receipt.needs
+                if not connection.closed:
+                    self.state.release(connection)
+            receipt.waiters.clear()
+
+    def released(self, connection: Connection, packet: Ack, draft: Draft) -> None:
+        """PUBREL: forget the identifier, durably before PUBCOMP (a later message may carry it again)."""
+        self.finish(connection, draft)
+        session = connection.session
+        if session is None:
+            return
+        receipt = session.received.pop(packet.packet_id, None)
+        reason = Reason.PACKET_IDENTIFIER_NOT_FOUND if receipt is None else Reason.SUCCESS
+        needs = 0
+        if receipt is not None:
+            if connection.second:
+                connection.second -= 1
+                connection.unacknowledged -= 1
+            if session.lasting:
+                self.state.store.changes.append(Released(session.client, packet.packet_id))
+                needs = draft.n
+        answer = encode(Ack(PacketType.PUBCOMP, packet.packet_id, reason), connection.version)
+        self.state.answer(connection, answer, needs)
 
 
 _NOTHING = Properties()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappush
+from heapq import heapify, heappush
 
 from headland.mqtt.codec import encode_acks
 from headland.mqtt.config import MqttConfig
@@ -11,8 +11,16 @@ from headland.mqtt.counters import Counters
 from headland.mqtt.encoding import encode
 from headland.mqtt.packets import V5, Disconnect, Properties
 from headland.mqtt.reasons import Reason
-from headland.mqtt.surface import Action, Authenticator, Close, Continue, Pause, Send
+from headland.mqtt.records import Changes
+from headland.mqtt.records import encode as encode_record
+from headland.mqtt.session import Session
+from headland.mqtt.store import Store
+from headland.mqtt.surface import Action, Authenticator, Close, Continue, Draft, Pause, Send
 from headland.vocabulary.instant import Instant
+
+KEEP_ALIVE, PUMP, SESSION, FLUSH = 1, 2, 3, 4
+"""Kinds of timers: is a connection still heard; go on sending; a session's end or will; write what is
+unwritten."""
 
 
 class State:
@@ -22,9 +30,14 @@ class State:
         connections: Open connections by number.
         durable: Newest commit known to be on disk.
         held: Whether publishes are received but not acknowledged (the disk is full).
+        store: Sessions and messages.
         waiting: Connections whose oldest answer rests on a commit, by its number.
         actions: Actions of the call in progress.
         touched: Connections with bytes to send in the call in progress.
+        ready: Connections whose CONNACK left in the call in progress: their sessions' messages may follow.
+        departing: Connections closed in the call in progress, whose sessions have yet to be told.
+        ungated: Outgoing QoS 2 flights whose note is not yet in a commit.
+        gates: Flights that wait for a commit, by its number.
         timers: Heap of (monotonic ns, sequence, kind, key); entries are checked when they come up.
     """
 
@@ -32,15 +45,25 @@ class State:
         self.config = config
         self.authenticator = authenticator
         self.counters = Counters()
+        self.store = Store(config, self.counters)
         self.connections: dict[int, Connection] = {}
         self.durable = 0
         self.held = False
         self.waiting: dict[int, list[Connection]] = {}
         self.actions: list[Action] = []
         self.touched: dict[int, Connection] = {}
+        self.ready: list[Connection] = []
+        self.departing: list[Connection] = []
+        self.ungated: list[tuple[Session, int]] = []
+        self.gates: dict[int, list[tuple[Session, int]]] = {}
         self.timers: list[tuple[int, int, int, int | str]] = []
         self._timer_sequence = 0
-        self.now = Instant(0, 0, False)
+        self._flushing = False
+
+    @property
+    def now(self) -> Instant:
+        """The moment of the call in progress."""
+        return self.store.now
 
     def collect(self) -> list[Action]:
         """The actions of this call: one `Send` a connection, before its `Close`."""
@@ -50,6 +73,7 @@ class State:
                 if connection.out:
                     sends.append(Send(connection.number, b"".join(connection.out)))
                     connection.out.clear()
+                    connection.out_bytes = 0
             self.touched.clear()
             actions = sends + self.actions if self.actions else sends
         else:
@@ -60,17 +84,23 @@ class State:
     def send(self, connection: Connection, data: bytes) -> None:
         """Add bytes to what the connection is sent at the end of this call."""
         connection.out.append(data)
+        connection.out_bytes += len(data)
         self.touched[connection.number] = connection
 
     def close(self, connection: Connection, reason: Reason, word: str, text: str = "") -> None:
-        """Say why (MQTT 5), then close. The session is not touched: `connecting.depart` does that."""
+        """Say why (MQTT 5), then close; the session is told at the end of the next call that has a draft."""
         if connection.closed:
             return
         if connection.opened and connection.version == V5:
             detail = Properties(reason_string=text) if text and connection.problem_information else None
             self.send(connection, encode(Disconnect(reason, detail), V5))
-        self.actions.append(Close(connection.number, True, word))
+        self.finish(connection, word)
+
+    def finish(self, connection: Connection, word: str, after_send: bool = True) -> None:
+        """Close a connection, normally after what it has been sent."""
+        self.actions.append(Close(connection.number, after_send, word))
         connection.closed = True
+        self.departing.append(connection)
 
     def owe(self, connection: Connection, owed: Owed) -> None:
         """Queue an answer; it leaves at once when nothing holds it."""
@@ -82,10 +112,9 @@ class State:
         """Queue a ready answer that rests on commit `needs` (0: on nothing)."""
         self.owe(connection, Owed(needs, 0, data, None))
 
-    def release(self, connection: Connection) -> bool:
-        """Send the answers that are no longer held by anything; whether a CONNACK was among them."""
+    def release(self, connection: Connection) -> None:
+        """Send the answers that are no longer held by anything."""
         owed = connection.owed
-        opens = False
         while owed:
             head = owed[0]
             if head.needs == UNKNOWN:
@@ -96,7 +125,9 @@ class State:
             run = head.run
             if run is None:
                 connection.out.append(head.data)
-                opens = opens or head.opens
+                if head.opens:
+                    connection.delivering = True
+                    self.ready.append(connection)
                 owed.popleft()
                 continue
             if self.held:
@@ -113,7 +144,6 @@ class State:
         if connection.paused and connection.unacknowledged <= self.config.receive_maximum // 2:
             connection.paused = False
             self.actions.append(Continue(connection.number))
-        return opens
 
     def _wait(self, connection: Connection, needs: int) -> None:
         if connection.waits_for == needs:
@@ -135,3 +165,58 @@ class State:
         """Ask to be woken at `at_ns`."""
         self._timer_sequence += 1
         heappush(self.timers, (at_ns, self._timer_sequence, kind, key))
+        if len(self.timers) > 4 * (len(self.connections) + len(self.store.sessions)) + 1_000:
+            self._rebuild_timers()
+
+    def _rebuild_timers(self) -> None:
+        """Leave the timers that still mean something: clients that come and go must not fill the heap."""
+        current: dict[tuple[int, int | str], tuple[int, int, int, int | str]] = {}
+        for entry in self.timers:
+            at_ns, _, kind, key = entry
+            if kind == KEEP_ALIVE:
+                connection = self.connections.get(key) if isinstance(key, int) else None
+                alive = connection is not None and connection.timer_ns == at_ns
+            elif kind == SESSION:
+                session = self.store.sessions.get(key) if isinstance(key, str) else None
+                alive = session is not None and session.timer_ns == at_ns
+            else:
+                alive = True
+            if alive:
+                current[kind, key] = entry
+        self.timers = list(current.values())
+        heapify(self.timers)
+
+    def watch_connection(self, connection: Connection, at_ns: int) -> None:
+        """Look at the connection's silence at `at_ns` at the latest."""
+        if not connection.timer_ns or at_ns < connection.timer_ns:
+            connection.timer_ns = at_ns
+            self.timer(at_ns, KEEP_ALIVE, connection.number)
+
+    def watch_session(self, session: Session) -> None:
+        """See to it that the session's end and will are looked at in time."""
+        at_ns = session.next_deadline()
+        if at_ns and (not session.timer_ns or at_ns < session.timer_ns):
+            session.timer_ns = at_ns
+            self.timer(at_ns, SESSION, session.client)
+
+    def pump_soon(self, connection: Connection) -> None:
+        """Go on with the connection's messages in a call of its own."""
+        if not connection.pumping:
+            connection.pumping = True
+            self.timer(self.now.monotonic_ns, PUMP, connection.number)
+
+    def flush(self, draft: Draft) -> None:
+        """Write what has changed into the open commit."""
+        self._flushing = False
+        if self.store.changes:
+            draft.state("mqtt", encode_record(Changes(self.store.wall_ms(), self.store.changes)))
+            self.store.changes = []
+        if self.ungated:
+            self.gates.setdefault(draft.n, []).extend(self.ungated)
+            self.ungated = []
+
+    def flush_soon(self) -> None:
+        """Ask for a draft when a call that had none has left something to write."""
+        if not self._flushing and (self.store.changes or self.ungated or self.departing):
+            self._flushing = True
+            self.timer(self.now.monotonic_ns, FLUSH, "")
