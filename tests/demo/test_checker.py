@@ -23,9 +23,9 @@ from headland.demo.verdicts import Report, Verdict
 
 SECOND = 1_000_000_000
 START = 1_760_000_000 * SECOND
-KEEP_ALL = [SeriesRules("*")]
-BAND = [SeriesRules("*", dead_band=DeadBand(ratio=0.05, floor=0.5, heartbeat_s=60))]
-SUMMARY = [SeriesRules("*", summaries=[Summary("minute")])]
+KEEP_ALL = [SeriesRules("**")]
+BAND = [SeriesRules("**", dead_band=DeadBand(ratio=0.05, floor=0.5, heartbeat_s=60))]
+SUMMARY = [SeriesRules("**", summary=Summary("minute"))]
 
 
 def publish(
@@ -213,7 +213,7 @@ def test_boosted_rows_are_not_compared_and_deferred_series_only_with_themselves(
     items = [publish(order, float(order)) for order in range(2)]
     assert check(items, KEEP_ALL, [row(items[0], 9, boosted=True), row(items[1], 1)]).good
     other = publish(2, 2.0, series="log")
-    rules = [SeriesRules("log", deferred=True), SeriesRules("*")]
+    rules = [SeriesRules("log", deferred=True), SeriesRules("**")]
     assert check([items[0], other], rules, [row(items[0], 9), row(other, 1)]).good
     again = publish(3, 2.0, series="log")
     assert check([other, again], rules, [row(other, 9), row(again, 1)]).reordered == 1
@@ -355,7 +355,10 @@ def test_a_reading_on_the_edge_belongs_to_the_later_window() -> None:
 
 def test_every_summary_rule_of_a_series_must_count_its_readings() -> None:
     items = [publish(order, float(order)) for order in range(60)]
-    rules = [SeriesRules("*", summaries=[Summary("minute"), Summary("hour")])]
+    rules = [
+        SeriesRules("**", summary=Summary("minute"), final=False),
+        SeriesRules("**", summary=Summary("hour")),
+    ]
     assert check(items, rules, [window(items, 0, 60)]).lost == 60
     assert check(items, rules, [window(items, 0, 60), window(items, 0, 3600, rule="hour")]).good
 
@@ -398,7 +401,7 @@ def test_readings_without_device_time_are_checked_over_all_windows_together() ->
 
 
 def test_a_dropped_reading_needs_a_predicate_that_holds() -> None:
-    rules = [SeriesRules("*", drops=[DropWhen("severity", ">", 4)])]
+    rules = [SeriesRules("**", drops=[DropWhen("severity", ">", 4)])]
     items = [publish(0, "started", severity=6), publish(1, "failed", severity=3), publish(2, "no level")]
     report = check(items, rules, [])
     assert verdicts(report) == {"dropped": 1, "lost": 2}
@@ -422,7 +425,7 @@ def test_predicates_compare_text_with_text() -> None:
 
 
 def test_volatile_series_are_excluded_but_their_rows_still_count_once() -> None:
-    rules = [SeriesRules("*", volatile=True)]
+    rules = [SeriesRules("**", volatile=True)]
     items = [publish(0, 1.0), publish(1, 2.0)]
     report = check(items, rules, [row(items[0])])
     assert verdicts(report) == {"present": 1, "volatile": 1}
@@ -433,9 +436,45 @@ def test_the_first_rule_that_covers_a_series_decides() -> None:
     rules = [
         SeriesRules("press/*", origin="device-2"),
         SeriesRules("press/*", volatile=True),
-        SeriesRules("*"),
+        SeriesRules("**"),
     ]
     assert verdicts(check([publish(0, 1.0)], rules, [])) == {"volatile": 1}
+
+
+def test_a_final_rule_ends_the_list_and_another_does_not() -> None:
+    items = [publish(0, 100.0), publish(1, 103.0)]
+    wide = SeriesRules("**", dead_band=DeadBand(0.05, 0.5))
+    narrow = SeriesRules("**", dead_band=DeadBand(0.01, 0.5), final=False)
+    assert check(items, [narrow, wide], [row(items[0])]).lost == 1
+    assert check(items, [wide, narrow], [row(items[0])]).good
+
+
+@pytest.mark.parametrize(
+    ("pattern", "covers"),
+    [
+        ("press/temp", True),
+        ("press/*", True),
+        ("*/temp", True),
+        ("press/tem?", True),
+        ("{machine}/temp", True),
+        ("**", True),
+        ("pr**", True),
+        ("*", False),
+        ("press", False),
+        ("press/{}", False),
+        ("press.temp", False),
+        ("press/?", False),
+        ("{machine}", False),
+    ],
+)
+def test_patterns_mean_what_the_configuration_says(pattern: str, covers: bool) -> None:
+    assert SeriesRules(pattern).covers("device-1", "press/temp") is covers
+
+
+def test_a_rule_that_drops_everything_excuses_everything() -> None:
+    assert verdicts(check([publish(0, 1.0)], [SeriesRules("**", drops=[DropWhen("any")])], [])) == {
+        "dropped": 1
+    }
 
 
 def test_a_series_that_no_rule_covers_must_be_present() -> None:
@@ -468,7 +507,7 @@ def test_an_honest_dead_band_passes_and_any_row_removed_or_doubled_is_found(
         if hold is None or abs(value - hold) > max(0.05 * abs(hold), 0.5):
             rows.append(row(item))
             hold = value
-    rules = [SeriesRules("*", dead_band=DeadBand(0.05, 0.5))]
+    rules = [SeriesRules("**", dead_band=DeadBand(0.05, 0.5))]
     assert check(items, rules, rows).good
     doubled = data.draw(st.sampled_from(rows))
     assert check(items, rules, [*rows, doubled]).duplicated == 1

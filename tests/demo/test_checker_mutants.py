@@ -32,7 +32,7 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
     (checker, "if not reading.acked:", "if False:"),
     (checker, "elif rule.volatile:", "elif True:"),
     (checker, "elif index in in_windows:", "elif in_windows:"),
-    (checker, "holds is not None and holds.excuse(reading)", "holds is not None"),
+    (checker, "holds and all(hold.excuse(reading) for hold in holds)", "holds"),
     (checker, "any(drop.holds(reading.logged) for drop in rule.drops)", "rule.drops"),
     (checker, " and not reading.row.late", ""),
     (checker, "if references[middle][0] <= place", "if references[middle][0] > place"),
@@ -47,7 +47,7 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
     (checker, "age_ns > self._band.heartbeat_s * 1e9", "False"),
     (checker, "age_ns > self._band.heartbeat_s * 1e9", "age_ns >= self._band.heartbeat_s * 1e9"),
     (checker, "self._timed else 0, reading.place", "self._timed else 0, 0"),
-    (checker, "rule.covers(*series)", "True"),
+    (checker, "all(hold.excuse", "any(hold.excuse"),
     (checker, "if reading.row is not None and not reading.row.boosted", "if reading.row is not None"),
     (checker, 'reading.logged.series if reading.deferred else ""', '""'),
     (checker, 'reading.logged.series if reading.deferred else ""', "str(id(reading))"),
@@ -77,6 +77,10 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
     (recount, "least - slack <= told[0] <= most + slack", "True"),
     (evidence, "left == left and", ""),
     (evidence, "isinstance(left, bool) != isinstance(self.limit, bool)", "False"),
+    (evidence, "if rule.final:", "if False:"),
+    (evidence, "if rule.final:", "if True:"),
+    (evidence, 'self.field == "any"', "False"),
+    (evidence, '"*": "[^/]*"', '"*": ".*"'),
     (evidence, "fnmatch.fnmatchcase(origin, self.origin)", "True"),
 ]
 
@@ -123,7 +127,8 @@ def test_a_broken_judgement_is_noticed(
     if module is evidence:
         monkeypatch.setattr(test_checker, "DropWhen", broken.DropWhen)
         monkeypatch.setattr(test_checker, "SeriesRules", broken.SeriesRules)
-        monkeypatch.setattr(test_checker, "KEEP_ALL", [broken.SeriesRules("*")])
+        monkeypatch.setattr(test_checker, "KEEP_ALL", [broken.SeriesRules("**")])
+        monkeypatch.setattr(checker, "expected", broken.expected)
         judge = checker
     elif module is recount:
         monkeypatch.setattr(checker, "counted", broken.counted)

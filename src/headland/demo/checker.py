@@ -29,7 +29,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from headland.demo.acklog import Publish, Scalar
-from headland.demo.evidence import READING, CloudRow, DeadBand, SeriesRules
+from headland.demo.evidence import READING, CloudRow, DeadBand, Expectation, SeriesRules, expected
 from headland.demo.recount import counted
 from headland.demo.verdicts import Report, Tracked, Verdict
 
@@ -42,7 +42,7 @@ def check(publishes: Sequence[Publish], rules: Sequence[SeriesRules], rows: Sequ
 
     Args:
         publishes: All clients' publishes, each client's in its own order.
-        rules: First match decides; a series that none covers has to be present, reading by reading.
+        rules: Of all nodes, in order; a series that none covers has to be present, reading by reading.
         rows: The cloud's answer, all kinds, in any order.
     """
     report = Report(verdicts=dict.fromkeys(Verdict, 0))
@@ -53,10 +53,10 @@ def check(publishes: Sequence[Publish], rules: Sequence[SeriesRules], rows: Sequ
     for series, readings in published.items():
         _match_rows(series, readings, answered.get(series, []), report)
     for series, readings in published.items():
-        rule = next((rule for rule in rules if rule.covers(*series)), SeriesRules("*"))
+        expectation = expected(rules, *series)
         for reading in readings:
-            reading.deferred = rule.deferred
-        _judge_series(series, readings, rule, answered.get(series, []), report)
+            reading.deferred = expectation.deferred
+        _judge_series(series, readings, expectation, answered.get(series, []), report)
     for series in answered.keys() - published.keys():
         _unlogged_twice(series, answered[series], report)
     _derived_twice(rows, report)
@@ -119,10 +119,10 @@ def _match_rows(series: SeriesId, readings: list[Tracked], rows: list[CloudRow],
 
 
 def _judge_series(
-    series: SeriesId, readings: list[Tracked], rule: SeriesRules, rows: list[CloudRow], report: Report
+    series: SeriesId, readings: list[Tracked], rule: Expectation, rows: list[CloudRow], report: Report
 ) -> None:
     in_windows = counted(series, readings, rule, rows, report)
-    holds = _Holds(readings, rule.dead_band) if rule.dead_band is not None else None
+    holds = [_Holds(readings, band) for band in rule.dead_bands]
     for index, reading in enumerate(readings):
         if not reading.acked:
             continue
@@ -134,7 +134,7 @@ def _judge_series(
             verdict = Verdict.VOLATILE
         elif index in in_windows:
             verdict = Verdict.COUNTED
-        elif holds is not None and holds.excuse(reading):
+        elif holds and all(hold.excuse(reading) for hold in holds):
             verdict = Verdict.HELD
         elif any(drop.holds(reading.logged) for drop in rule.drops):
             verdict = Verdict.DROPPED

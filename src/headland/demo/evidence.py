@@ -7,6 +7,9 @@ there must not excuse itself here.
 from __future__ import annotations
 
 import fnmatch
+import re
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -41,17 +44,19 @@ class DropWhen(msgspec.Struct, frozen=True):
     """Readings that satisfy the comparison may be missing.
 
     Attributes:
-        field: The reading's value, or its declared RFC 5424 severity (larger is less severe).
+        field: The reading's value, its declared RFC 5424 severity (larger is less severe), or `any` reading.
         operator: Comparison of the field with `limit`.
         limit: The other side. A reading without the field, or of another type, never satisfies.
     """
 
-    field: Literal["value", "severity"]
-    operator: Literal["<", "<=", ">", ">=", "==", "!="]
-    limit: Scalar
+    field: Literal["value", "severity", "any"]
+    operator: Literal["<", "<=", ">", ">=", "==", "!="] = "=="
+    limit: Scalar = 0
 
     def holds(self, reading: LoggedReading) -> bool:
         """Whether the rule says that `reading` does not go north."""
+        if self.field == "any":
+            return True
         left = reading.value if self.field == "value" else reading.severity
         if left is None or isinstance(left, bool) != isinstance(self.limit, bool):
             return False
@@ -78,26 +83,79 @@ class DropWhen(msgspec.Struct, frozen=True):
 
 
 class SeriesRules(msgspec.Struct, frozen=True):
-    """What the configuration says about the series whose names match; the first match decides.
+    """One rule of the configuration: what it says about the series whose names match.
 
     Attributes:
-        series: A name in which * and ? stand for anything.
-        origin: A node's name, likewise.
+        series: A name; `*` and `?` stand for anything within a segment, `**` for anything, `{word}` for one
+            segment.
+        origin: A node's name, in which `*` stands for anything.
+        dead_band: If the rule is one.
+        summary: If the rule is one.
+        drops: Predicates; one that holds is enough.
         volatile: Declared so: excluded from the promise until a derived row exists.
         deferred: A reading may be kept later than it was acknowledged (a log message that may go on).
+        final: Later rules are not tried for a series that this one covers.
     """
 
     series: str
     origin: str = "*"
     dead_band: DeadBand | None = None
-    summaries: list[Summary] = []
+    summary: Summary | None = None
     drops: list[DropWhen] = []
     volatile: bool = False
     deferred: bool = False
+    final: bool = True
 
     def covers(self, origin: str, series: str) -> bool:
-        """Whether these are the rules of that series."""
-        return fnmatch.fnmatchcase(series, self.series) and fnmatch.fnmatchcase(origin, self.origin)
+        """Whether the rule is about that series."""
+        return bool(_name(self.series).fullmatch(series)) and fnmatch.fnmatchcase(origin, self.origin)
+
+
+class Expectation(msgspec.Struct, frozen=True):
+    """What all rules of one series say together. None of them: every reading has to be present.
+
+    Attributes:
+        dead_bands: A missing reading lies within each of them.
+        summaries: A missing reading is counted by each of them.
+        drops: A missing reading satisfies one of them.
+        volatile, deferred: As one of the rules says.
+    """
+
+    dead_bands: list[DeadBand]
+    summaries: list[Summary]
+    drops: list[DropWhen]
+    volatile: bool
+    deferred: bool
+
+
+def expected(rules: Iterable[SeriesRules], origin: str, series: str) -> Expectation:
+    """Collect the rules of a series: in order, up to and with the first that is final."""
+    taken: list[SeriesRules] = []
+    for rule in rules:
+        if rule.covers(origin, series):
+            taken.append(rule)
+            if rule.final:
+                break
+    return Expectation(
+        [rule.dead_band for rule in taken if rule.dead_band is not None],
+        [rule.summary for rule in taken if rule.summary is not None],
+        [drop for rule in taken for drop in rule.drops],
+        any(rule.volatile for rule in taken),
+        any(rule.deferred for rule in taken),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _name(pattern: str) -> re.Pattern[str]:
+    words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*|\*|\?|\{\w+\})", pattern)
+    return re.compile(
+        "".join(
+            words.get(part) or ("[^/]+" if re.fullmatch(r"\{\w+\}", part) else re.escape(part))
+            for part in parts
+        ),
+        re.DOTALL,
+    )
 
 
 class Window(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterable
 
-from headland.demo.evidence import WINDOW, CloudRow, SeriesRules, Window
+from headland.demo.evidence import WINDOW, CloudRow, Expectation, Window
 from headland.demo.verdicts import Report, Tracked
 
 SUBSET_LIMIT = 12
@@ -21,7 +21,7 @@ SUM_TOLERANCE = 1e-9
 
 
 def counted(
-    series: tuple[str, str], readings: list[Tracked], rule: SeriesRules, rows: list[CloudRow], report: Report
+    series: tuple[str, str], readings: list[Tracked], rule: Expectation, rows: list[CloudRow], report: Report
 ) -> set[int]:
     """Indices of the readings whose windows hold, for every summary rule of the series."""
     if not rule.summaries:
