@@ -261,13 +261,13 @@ def test_sequences_are_padded_for_messages_that_declare_none() -> None:
 @pytest.mark.parametrize(
     ("config", "place"),
     [
-        (MappingConfig(topic="a/#/b"), "mappings[0].topic"),
-        (MappingConfig(topic="a/b+"), "mappings[0].topic"),
-        (MappingConfig(topic="{x}/{x}"), "mappings[0].topic"),
-        (MappingConfig(topic="a", series="{nope}"), "mappings[0].series"),
-        (MappingConfig(topic="a", series="{open"), "mappings[0].series"),
-        (MappingConfig(topic="a", value="$[x]"), "mappings[0].value"),
-        (MappingConfig(topic="a", format="influx", value="$.a"), "mappings[0]"),
+        (MappingConfig(topic="a/#/b"), "mapping[0].topic"),
+        (MappingConfig(topic="a/b+"), "mapping[0].topic"),
+        (MappingConfig(topic="{x}/{x}"), "mapping[0].topic"),
+        (MappingConfig(topic="a", series="{nope}"), "mapping[0].series"),
+        (MappingConfig(topic="a", series="{open"), "mapping[0].series"),
+        (MappingConfig(topic="a", value="$[x]"), "mapping[0].value"),
+        (MappingConfig(topic="a", format="influx", value="$.a"), "mapping[0]"),
     ],
 )
 def test_a_wrong_mapping_is_refused_with_its_place(config: MappingConfig, place: str) -> None:

@@ -1,9 +1,9 @@
 """How a site declares what its payloads mean.
 
-A mapping is one ``[[mappings]]`` table; the first whose topic matches decides. A topic that none matches is
+A mapping is one ``[[mapping]]`` table; the first whose topic matches decides. A topic that none matches is
 read by the default mapping (format ``auto``, series named like the topic)::
 
-    [[mappings]]
+    [[mapping]]
     topic = "plant/{site}/{machine}/{metric}"
     format = "json"
     value = "$.value"

@@ -61,7 +61,7 @@ class Mapping:
         self._limits = limits or FormatLimits()
         self._table = table
         self._compiled = [
-            Compiled(config, self._limits, f"mappings[{index}]") for index, config in enumerate(mappings)
+            Compiled(config, self._limits, f"mapping[{index}]") for index, config in enumerate(mappings)
         ]
         self._default = (
             Compiled(MappingConfig(topic="#"), self._limits, "default mapping") if default else None

@@ -35,7 +35,7 @@ class Compiled:
     """One mapping, compiled: shared by the plans of all topics that it matches.
 
     Raises:
-        ConfigurationError: A topic, path or template is wrong; the error's path is ``mappings[i].key``.
+        ConfigurationError: A topic, path or template is wrong; the error's path is ``mapping[i].key``.
     """
 
     def __init__(self, config: MappingConfig, limits: FormatLimits, where: str) -> None:
