@@ -33,10 +33,11 @@ import msgspec
 from headland.line.deciding import Actuation
 from headland.line.filtering import Filter, Plan, Rows
 from headland.line.filtering.selection import filled, matched
-from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, class_of
+from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row, class_of
 from headland.line.ingest import Ingest
 from headland.line.rules import LineRules, SeriesRule
 from headland.vocabulary import (
+    NO_SEQUENCE,
     NO_TIME,
     Account,
     Batch,
@@ -47,7 +48,6 @@ from headland.vocabulary import (
     RowFlag,
     RowKind,
     SeriesTable,
-    Value,
 )
 
 NORTH = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW)
@@ -182,7 +182,7 @@ class Line:
             self._draft_n = draft.n
             self._node_ns = now.wall_ns
             self._timed = False
-        return Desk(draft, self._node_ns, now)
+        return Desk(draft, self._node_ns, now, self._plan_of)
 
     def _parts(self, rows: Rows) -> Iterable[tuple[Plan, Rows]]:
         """The rows by plan, each in order of arrival."""
@@ -220,23 +220,18 @@ class Line:
 
     def _offer_mixed(self, plan: Plan, rows: Rows, desk: Desk) -> None:
         """Row by row: the strongest verdict of all filters is final, and every filter applies it."""
-        own = rows.flags
-        for i, (sid, ts, when, value, size) in enumerate(
-            zip(rows.sid, rows.ts, rows.when, rows.value, rows.size, strict=True)
-        ):
-            flags = 0 if own is None else own[i]
-            verdicts = [one.judge(sid, ts, when, value, flags) for one in plan.filters]
+        for i in range(len(rows.sid)):
+            row = rows.row(i)
+            verdicts = [one.judge(row) for one in plan.filters]
             final = max(verdicts)
-            one_row = rows.take([i])
             if final >= KEEP:
                 desk.op_kept()
-                desk.keep(one_row, [FLAGS_OF[final]])
+                desk.keep(rows.take([i]), [FLAGS_OF[final]])
             elif final == HOLD:
-                desk.hold(one_row)
+                desk.hold(rows.take([i]))
             else:
-                desk.drop(1, size)
-            for one in plan.filters:
-                one.apply(sid, ts, when, value, size, final, desk.n, desk)
+                desk.drop(1, row.size)
+            _apply(plan, row, verdicts, final, desk.n, desk)
 
     # ── time ───────────────────────────────────────────────────────────────────────────────────────
     def next_wake(self) -> int | None:
@@ -266,25 +261,18 @@ class Line:
             for one in self._filters:
                 one.refresh(sid)
 
-    def apply_row(
-        self,
-        sid: int,
-        ts: int,
-        value: Value,
-        size: int,
-        verdict: int,
-        n: int,
-        node_ns: int,
-        *,
-        noted: bool,
-    ) -> None:
+    def apply_row(self, row: Row, verdict: int, n: int, *, noted: bool) -> None:
         """Apply a recovered row to its filters; kept rows of mixed plans only where their place was noted."""
+        plan = self._plan_of[row.sid]
+        if noted or not plan.mixed:
+            _apply(plan, row, [one.judge(row) for one in plan.filters], verdict, n, None)
+
+    def apply_derived(self, sid: int, value: bytes) -> None:
+        """A derived row of a recovered frame: it is all that is known of a volatile series."""
         plan = self._plan_of[sid]
-        if plan.mixed and not noted:
-            return
-        when = node_ns if ts == NO_TIME else ts
-        for one in plan.filters:
-            one.apply(sid, ts, when, value, size, verdict, n, None)
+        if plan.volatile:
+            for one in plan.filters:
+                one.replay_derived(sid, value)
 
     # ── recovery ───────────────────────────────────────────────────────────────────────────────────
     def snapshot(self) -> bytes:
@@ -391,18 +379,26 @@ class _Replay:
 
     def _apply(self, cls: RowClass, index: int, *, noted: bool) -> None:
         columns = self._rows[cls]
-        if columns.kind is not None and columns.kind[index] != RowKind.READING:
-            return
+        sid, ts, value = columns.sid[index], columns.ts[index], columns.value[index]
+        kind = RowKind.READING if columns.kind is None else columns.kind[index]
+        if kind == RowKind.WINDOW and isinstance(value, bytes):
+            self._line.apply_derived(sid, value)
         flags = 0 if columns.flags is None else columns.flags[index]
-        if flags & RowFlag.TIME_IMPLAUSIBLE:
-            return
-        self._line.apply_row(
-            columns.sid[index],
-            columns.ts[index],
-            columns.value[index],
-            0 if columns.size is None else columns.size[index],
-            HOLD if cls == RowClass.HELD else KEEP,
-            self._n,
-            self._node_ns,
-            noted=noted,
-        )
+        if kind == RowKind.READING and not flags & RowFlag.TIME_IMPLAUSIBLE:
+            row = Row(
+                sid,
+                ts,
+                self._node_ns if ts == NO_TIME else ts,
+                value,
+                0 if columns.size is None else columns.size[index],
+                NO_SEQUENCE if columns.seq is None else columns.seq[index],
+                flags,
+            )
+            self._line.apply_row(row, HOLD if cls == RowClass.HELD else KEEP, self._n, noted=noted)
+
+
+def _apply(plan: Plan, row: Row, verdicts: list[int], final: int, n: int, desk: Desk | None) -> None:
+    """Every filter of a plan takes over a row; the first that holds it owns its account."""
+    owner = verdicts.index(HOLD) if final == HOLD and HOLD in verdicts else -1
+    for place, one in enumerate(plan.filters):
+        one.apply(row, final, n, desk, owns=place == owner)

@@ -89,8 +89,9 @@ class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 def canonical(value: msgspec.Struct) -> bytes:
-    """Deterministic JSON of a value with every default written out."""
-    return msgspec.json.encode(value, order="deterministic")
+    """Deterministic JSON of a value with every default written out; 10 and 10.0 are the same number."""
+    text = msgspec.json.encode(value)
+    return msgspec.json.encode(msgspec.json.decode(text, type=type(value)), order="deterministic")
 
 
 def digest_of(value: msgspec.Struct) -> str:

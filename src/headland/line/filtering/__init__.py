@@ -9,10 +9,12 @@ from headland.line.filtering.shape import (
     Loss,
     OpenCommit,
     Plan,
+    Row,
     Rows,
 )
+from headland.line.filtering.summary import Summary
 
-FilterKind = Keep | Drop | DeadBand
+FilterKind = Keep | Drop | DeadBand | Summary
 """Every filter that a configuration can name by its `kind`."""
 
 __all__ = [
@@ -26,5 +28,7 @@ __all__ = [
     "Loss",
     "OpenCommit",
     "Plan",
+    "Row",
     "Rows",
+    "Summary",
 ]

@@ -29,6 +29,7 @@ from headland.line.filtering.shape import (
     Filter,
     FilterConfig,
     Loss,
+    Row,
     Rows,
 )
 from headland.vocabulary import NO_TIME, ConfigurationError, Instant, RowClass, Value
@@ -132,8 +133,11 @@ class DeadBandFilter(Filter):
             self._since += [FOREVER] * grow
             self._until += [FOREVER] * grow
 
-    def judge(self, sid: int, ts: int, when: int, value: Value, flags: int) -> int:
+    def judge(self, row: Row) -> int:
         """Exact verdict."""
+        return self._verdict(row.sid, row.ts, row.when, row.value)
+
+    def _verdict(self, sid: int, ts: int, when: int, value: Value) -> int:
         reference = self._value[sid]
         if reference is None:
             return KEEP_REFERENCE
@@ -158,12 +162,12 @@ class DeadBandFilter(Filter):
         except OverflowError:
             return False
 
-    def apply(
-        self, sid: int, ts: int, when: int, value: Value, size: int, verdict: int, n: int, desk: Desk | None
-    ) -> None:
+    def apply(self, row: Row, verdict: int, n: int, desk: Desk | None, *, owns: bool) -> None:
         """A kept reading newer than the reference becomes the reference."""
-        if verdict < KEEP:
-            return
+        if verdict >= KEEP:
+            self._move(row.sid, row.ts, row.when, row.value, n)
+
+    def _move(self, sid: int, ts: int, when: int, value: Value, n: int) -> None:
         if self._value[sid] is not None:
             if ts == NO_TIME:
                 ts = self._ts[sid]
@@ -215,18 +219,18 @@ class DeadBandFilter(Filter):
                 for i, (sid, ts, value) in step:
                     if low[sid] <= value <= high[sid] and since[sid] < ts < until[sid]:  # type: ignore[operator]
                         continue
-                    verdict = self.judge(sid, ts, rows.when[i], value, 0)
+                    verdict = self._verdict(sid, ts, rows.when[i], value)
                     if verdict:
-                        self.apply(sid, ts, rows.when[i], value, 0, verdict, desk.n, None)
+                        self._move(sid, ts, rows.when[i], value, desk.n)
                         kept.append(i)
                         flags.append(FLAGS_OF[verdict])
                         kept_size += rows.size[i]
                 break
             except TypeError:
                 sid, ts, value = rows.sid[i], times[i], values[i]
-                verdict = self.judge(sid, ts, rows.when[i], value, 0)
+                verdict = self._verdict(sid, ts, rows.when[i], value)
                 if verdict:
-                    self.apply(sid, ts, rows.when[i], value, 0, verdict, desk.n, None)
+                    self._move(sid, ts, rows.when[i], value, desk.n)
                     kept.append(i)
                     flags.append(FLAGS_OF[verdict])
                     kept_size += rows.size[i]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headland.line.filtering.shape import DROP, KEEP, Desk, Filter, FilterConfig, Loss, Rows
+from headland.line.filtering.shape import DROP, KEEP, Desk, Filter, FilterConfig, Loss, Row, Rows
 from headland.vocabulary import RowClass, Value
 
 
@@ -57,7 +57,7 @@ class KeepFilter(Filter):
 
     __slots__ = ()
 
-    def judge(self, sid: int, ts: int, when: int, value: Value, flags: int) -> int:
+    def judge(self, row: Row) -> int:
         """Kept."""
         return KEEP
 
@@ -75,6 +75,6 @@ class DropFilter(Filter):
         super().__init__(rule, version, cls)
         self._config = config
 
-    def judge(self, sid: int, ts: int, when: int, value: Value, flags: int) -> int:
+    def judge(self, row: Row) -> int:
         """Dropped if named."""
-        return DROP if self._config.names(value) else KEEP
+        return DROP if self._config.names(row.value) else KEEP

@@ -15,7 +15,7 @@ Verdicts are small integers: ``DROP < HOLD < KEEP``; of several filters on one s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -27,8 +27,9 @@ HOLD = 1
 KEEP = 2
 KEEP_LATE = 3
 KEEP_REFERENCE = 4
+KEEP_BOOST = 5
 
-FLAGS_OF = (0, 0, 0, RowFlag.LATE, RowFlag.REFERENCE)
+FLAGS_OF = (0, 0, 0, RowFlag.LATE, RowFlag.REFERENCE, RowFlag.BOOST)
 """Row flags of each verdict."""
 
 
@@ -46,6 +47,18 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
     error_ratio: float | None = None
     error_floor: float | None = None
     time_s: float = 0.0
+
+
+class Row(msgspec.Struct, gc=False, array_like=True):
+    """One reading, where a filter has to look at each alone; fields as in `Rows`."""
+
+    sid: int
+    ts: int
+    when: int
+    value: Value
+    size: int = 0
+    seq: int = NO_SEQUENCE
+    flags: int = 0
 
 
 class Rows(msgspec.Struct, gc=False):
@@ -68,6 +81,18 @@ class Rows(msgspec.Struct, gc=False):
     size: list[int]
     seq: list[int] | None = None
     flags: list[int] | None = None
+
+    def row(self, i: int) -> Row:
+        """The row at `i`."""
+        return Row(
+            self.sid[i],
+            self.ts[i],
+            self.when[i],
+            self.value[i],
+            self.size[i],
+            NO_SEQUENCE if self.seq is None else self.seq[i],
+            0 if self.flags is None else self.flags[i],
+        )
 
     def take(self, index: list[int]) -> Rows:
         """The rows at `index`."""
@@ -138,15 +163,17 @@ class Desk:
         n: Number of the open commit.
         node_ns: Node time that all readings without device time in this commit share.
         now: The moment of the call.
+        plan: The plan whose rows are being offered.
         wrote: Whether anything was written that an acknowledgement must wait for.
         timeless: Whether the call brought readings without device time and the commit's node time is not yet
             noted; it is noted with the first thing that has to be durable.
     """
 
-    __slots__ = ("_draft", "_ops", "n", "node_ns", "now", "plan", "timeless", "wrote")
+    __slots__ = ("_draft", "_ops", "_plans", "n", "node_ns", "now", "plan", "timeless", "wrote")
 
-    def __init__(self, draft: OpenCommit, node_ns: int, now: Instant) -> None:
+    def __init__(self, draft: OpenCommit, node_ns: int, now: Instant, plans: Sequence[Plan]) -> None:
         self._draft = draft
+        self._plans = plans
         self.n = draft.n
         self.node_ns = node_ns
         self.now = now
@@ -162,11 +189,11 @@ class Desk:
 
     def held_count(self) -> int:
         """Rows held in this commit so far: the position operations are noted at."""
-        return len(self._draft.rows(RowClass.HELD))
+        return len(self._draft.rows(RowClass.HELD).sid)
 
     def kept_count(self, cls: RowClass) -> int:
         """Rows of `cls` in this commit so far."""
-        return len(self._draft.rows(cls))
+        return len(self._draft.rows(cls).sid)
 
     def keep(self, rows: Rows, flags: list[int] | None = None) -> None:
         """Send rows north in the plan's class and book them kept; `flags` are added to the rows' own."""
@@ -181,6 +208,7 @@ class Desk:
         if not rows.sid:
             return
         if self.plan.volatile:
+            self.book(Account.VOLATILE, len(rows.sid), sum(rows.size))
             return
         self.wrote = True
         put(self._draft.rows(RowClass.HELD), rows, rows.flags)
@@ -191,16 +219,52 @@ class Desk:
         if readings:
             self.book(Account.DROPPED, readings, size)
 
+    def fold(self, sid: int, readings: int, size: int) -> None:
+        """Held readings of a series are now in a derived row (volatile ones stay where they are booked)."""
+        self._end(sid, Account.FOLDED, readings, size)
+
+    def discard(self, sid: int, readings: int, size: int) -> None:
+        """Held readings of a series turned out not to matter."""
+        self._end(sid, Account.DROPPED, readings, size)
+
+    def release(self, rows: Sequence[Row], flag: int) -> None:
+        """Held readings of one series are kept after all."""
+        if not rows:
+            return
+        plan = self._plans[rows[0].sid]
+        self.wrote = True
+        columns = self._draft.rows(plan.cls)
+        size = 0
+        for row in rows:
+            columns.append(row.sid, row.ts, row.value, row.seq, 0, row.flags | flag, row.size)
+            size += row.size
+        self._move(plan, Account.VOLATILE if plan.volatile else Account.HELD, Account.KEPT, len(rows), size)
+
+    def _end(self, sid: int, account: Account, readings: int, size: int) -> None:
+        plan = self._plans[sid]
+        if readings and not plan.volatile:
+            self._move(plan, Account.HELD, account, readings, size)
+
+    def _move(self, plan: Plan, source: Account, target: Account, readings: int, size: int) -> None:
+        self._draft.book(source, plan.group, plan.cls, plan.rule, -readings, -size)
+        self._draft.book(target, plan.group, plan.cls, plan.rule, readings, size)
+
     def derive(self, sid: int, ts: int, value: bytes, kind: int, flags: int, cls: RowClass) -> None:
         """Write a row that this node made (window, event, features), booked derived."""
+        plan = self._plans[sid]
         self.wrote = True
         self._draft.rows(cls).append(sid, ts, value, kind=kind, flags=flags)
-        self._draft.book(Account.DERIVED, self.plan.group, cls, self.plan.rule, 1, 0)
+        self._draft.book(Account.DERIVED, plan.group, cls, plan.rule, 1, 0)
 
     def op(self, *operation: Any) -> None:
         """Note what a clock decided, at its place among the held rows, so that a recovery does it again."""
         self.wrote = True
         self._ops.append([self.held_count(), *operation])
+
+    def op_on(self, sid: int, filter_index: int, operation: list[Any]) -> None:
+        """Note what a filter did to a series; a volatile one is not rebuilt, so nothing is noted."""
+        if not self._plans[sid].volatile:
+            self.op("f", filter_index, operation)
 
     def op_kept(self) -> None:
         """Note the place of the row that is kept next among the held ones."""
@@ -221,11 +285,13 @@ class Filter:
 
     Attributes:
         mixed: Whether kept rows change state that held rows also change.
+        placed: Whether readings are placed in event time, so that one without a trusted time cannot enter.
         index: The rule's number; operations carry it.
     """
 
     __slots__ = ("cls", "index", "rule", "version")
     mixed: ClassVar[bool] = False
+    placed: ClassVar[bool] = False
 
     def __init__(self, rule: str = "", version: str = "", cls: RowClass = RowClass.NORMAL) -> None:
         self.rule = rule
@@ -236,15 +302,21 @@ class Filter:
     def admit(self, sid: int) -> None:
         """A series begins to be this rule's business."""
 
-    def judge(self, sid: int, ts: int, when: int, value: Value, flags: int) -> int:
+    def judge(self, row: Row) -> int:
         """Verdict on one row; changes nothing."""
         raise_undefined(self)
         return KEEP
 
-    def apply(
-        self, sid: int, ts: int, when: int, value: Value, size: int, verdict: int, n: int, desk: Desk | None
-    ) -> None:
-        """Take over one row with its final verdict; `desk` is None while a recovered frame is replayed."""
+    def apply(self, row: Row, verdict: int, n: int, desk: Desk | None, *, owns: bool) -> None:
+        """Take over one row with its final verdict.
+
+        Args:
+            row: The reading.
+            verdict: The strongest verdict of all filters of its series.
+            n: Commit that the row is in.
+            desk: Where to write; None while a recovered frame is replayed.
+            owns: Whether this filter settles the account of the held row.
+        """
 
     def offer(self, rows: Rows, desk: Desk) -> None:
         """Judge, book and write rows of series that have this filter alone. Subclasses make it fast."""
@@ -252,12 +324,10 @@ class Filter:
         held: list[int] = []
         flags: list[int] = []
         dropped = dropped_size = 0
-        own = rows.flags
-        for i, (sid, ts, when, value, size) in enumerate(
-            zip(rows.sid, rows.ts, rows.when, rows.value, rows.size, strict=True)
-        ):
-            verdict = self.judge(sid, ts, when, value, 0 if own is None else own[i])
-            self.apply(sid, ts, when, value, size, verdict, desk.n, desk)
+        for i in range(len(rows.sid)):
+            row = rows.row(i)
+            verdict = self.judge(row)
+            self.apply(row, verdict, desk.n, desk, owns=verdict == HOLD)
             if verdict >= KEEP:
                 kept.append(i)
                 flags.append(FLAGS_OF[verdict])
@@ -265,7 +335,7 @@ class Filter:
                 held.append(i)
             else:
                 dropped += 1
-                dropped_size += size
+                dropped_size += row.size
         desk.keep(rows.take(kept), flags)
         desk.hold(rows.take(held))
         desk.drop(dropped, dropped_size)
@@ -276,6 +346,19 @@ class Filter:
 
     def refresh(self, sid: int) -> None:
         """A tombstone covers this series: what the reader holds is no longer certain."""
+
+    def adopt(self, row: Row) -> bool:
+        """Own the account of a held row from now on; False when it is already in a published row."""
+        return False
+
+    def trigger(self, rule: str, sid: int, when: int, desk: Desk) -> None:
+        """A deciding rule raised an event on a series."""
+
+    def interrupt(self, sid: int) -> None:
+        """Held rows of this (volatile) series were lost with the memory they were in."""
+
+    def replay_derived(self, sid: int, value: bytes) -> None:
+        """A derived row of a volatile series is in a recovered frame."""
 
     def next_wake(self) -> int | None:
         """Monotonic ns of the next thing to do, or None."""
@@ -288,7 +371,7 @@ class Filter:
         """The rule ends: emit what is complete so far and give every held row back."""
 
     def replay_op(self, operation: list[Any]) -> None:
-        """Do again what `wake` noted."""
+        """Do again what `wake` noted; what it speaks of may be missing after damage."""
 
     def snapshot(self) -> Any:
         """State as plain msgpack values."""
@@ -300,7 +383,7 @@ class Filter:
 
 def raise_undefined(one: object) -> None:
     """A filter without `judge` is a defect of its author."""
-    raise TypeError(f"{type(one).__name__} does not judge")
+    raise TypeError(f"{type(one).__name__} does not define this")
 
 
 class FilterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
