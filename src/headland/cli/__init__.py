@@ -12,6 +12,10 @@ import click
 # Command name -> module of this package, whose `command` is the click command. The one-line help stands
 # here so that `headland --help` imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("headland.cli.init", "Make a node: a commented file, certificates, a data directory."),
+    "check": ("headland.cli.check", "Say whether a node could run from a file, and what is wrong."),
+    "run": ("headland.cli.run", "Run a node."),
+    "password": ("headland.cli.password", "Make a password and the hash to keep of it."),
     "version": ("headland.cli.version", "Say which Headland this is, and what it runs on."),
 }
 
@@ -30,6 +34,19 @@ class LazyGroup(click.Group):
         command = importlib.import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; an expected error is one line on stderr and exit code 2 (configuration) or 1."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from headland.vocabulary import ConfigurationError, HeadlandError
+
+            if not isinstance(error, HeadlandError):
+                raise
+            hint = f" ({error.hint})" if error.hint and not isinstance(error, ConfigurationError) else ""
+            click.echo(f"headland: {error}{hint}", err=True)
+            ctx.exit(2 if isinstance(error, ConfigurationError) else 1)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the table, without importing what it lists."""

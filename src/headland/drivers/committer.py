@@ -22,6 +22,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from headland.drivers import scheduling
+from headland.journal.plan import Create
 
 T = TypeVar("T")
 Op = TypeVar("Op")
@@ -103,12 +104,13 @@ class DiskWorker(Generic[Op]):
     def _execute(self, ops: Sequence[Op]) -> Outcome:
         if self._broken:
             return Failed(self._broken)
+        op: Op | None = None
         try:
             for op in ops:
                 self._disk.apply(op)
         except OSError as error:
             detail = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-            if error.errno in _NO_SPACE:
+            if error.errno in _NO_SPACE and isinstance(op, Create):
                 return NoSpace(detail)
             self._broken = detail
             return Failed(detail)

@@ -186,7 +186,15 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=high, low=high // 4)
         self.network.add(self)
         self.network.on_event(
-            Opened(self.number, self.endpoint, self.peer, self.principal, self.certificate(), self.outbound)
+            Opened(
+                self.number,
+                self.endpoint,
+                self.peer,
+                self.principal,
+                self.certificate(),
+                self.outbound,
+                self.tls is not None,
+            )
         )
 
     def data_received(self, data: bytes) -> None:

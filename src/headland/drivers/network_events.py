@@ -40,6 +40,7 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
         principal: What `identify` made of the peer's certificate; "" without one.
         certificate: The peer's certificate (DER), b"" without one.
         outbound: Whether this side dialled.
+        tls: Whether it is encrypted.
     """
 
     connection: int
@@ -48,6 +49,7 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
     principal: str = ""
     certificate: bytes = b""
     outbound: bool = False
+    tls: bool = False
 
 
 class Received(msgspec.Struct, frozen=True, gc=False):

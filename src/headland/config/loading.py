@@ -1,0 +1,147 @@
+"""From a TOML file to a `NodeConfig`, or to an error that names the file, the line, the key and the way out.
+
+The order: the file, then `HEADLAND__SECTION__KEY` variables over it, then the tier's row of defaults under
+it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headland.config.checking import check
+from headland.config.mistakes import explain, first_unknown_key
+from headland.config.node import NodeConfig
+from headland.config.overrides import PREFIX, apply_overrides
+from headland.config.positions import line_of
+from headland.config.secrets import Secret
+from headland.config.tiers import DEFAULTS
+from headland.vocabulary import ConfigurationError, HeadlandError, Tier
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A configuration and where it came from.
+
+    Attributes:
+        config: The value.
+        file: The file, absolute.
+        digest: BLAKE2b-128 of the file's bytes, hex: whether the file itself has changed.
+        overridden: Keys that environment variables have set.
+    """
+
+    config: NodeConfig
+    file: Path
+    digest: str
+    overridden: tuple[str, ...] = ()
+
+    def path(self, relative: str) -> Path:
+        """A path of the configuration: relative ones start from the file's directory."""
+        return self.file.parent / relative
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory."""
+        return self.path(self.config.node.data_dir)
+
+    def reveal(self, secret: Secret, environ: Mapping[str, str]) -> str:
+        """A secret's value. Raises ConfigurationError when it is not there."""
+        try:
+            return secret.reveal(self.file.parent, environ)
+        except ConfigurationError as error:
+            raise ConfigurationError(error.args[0], file=str(self.file), hint=error.hint) from None
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read, override, complete and check a node's file.
+
+    Raises:
+        ConfigurationError: anything about it is wrong; nothing has been touched.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        hint = "headland init DIR makes one" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigurationError(str(error.strerror), file=str(path), hint=hint) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigurationError(f"larger than {MAX_FILE_BYTES} bytes", file=str(path))
+    config, overridden = parse(data, str(path), environ)
+    return Loaded(config, path.resolve(), file_digest(data), overridden)
+
+
+def file_digest(data: bytes) -> str:
+    """BLAKE2b-128 of a file's bytes, hex."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def parse(data: bytes, file: str, environ: Mapping[str, str]) -> tuple[NodeConfig, tuple[str, ...]]:
+    """The configuration in a file's bytes, and the keys that the environment has set.
+
+    Raises:
+        ConfigurationError: anything about it is wrong.
+    """
+    try:
+        text = data.decode()
+        tree = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"not UTF-8 text at byte {error.start}", file=file) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"not TOML: {error}", file=file) from None
+    overridden = apply_overrides(tree, NodeConfig, environ)
+    try:
+        return build(tree), overridden
+    except ConfigurationError as error:
+        raise _placed(error, file, text, overridden) from None
+
+
+def build(tree: dict[str, Any]) -> NodeConfig:
+    """The configuration in a tree of TOML values.
+
+    Raises:
+        ConfigurationError: with the path of the mistake, without a file.
+    """
+    unknown = first_unknown_key(NodeConfig, tree)
+    if unknown is not None:
+        raise unknown
+    completed = _with_defaults(tree)
+    try:
+        config = msgspec.convert(completed, NodeConfig, strict=True)
+    except (msgspec.ValidationError, HeadlandError) as error:
+        raise explain(error, NodeConfig, completed) from None
+    check(config)
+    return config
+
+
+def _with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree over its tier's row of defaults; the tree itself is not changed."""
+    section = tree.get("node")
+    named = section.get("tier", Tier.LOCAL) if isinstance(section, dict) else Tier.LOCAL
+    if named not in set(Tier):
+        return tree
+    completed = dict(tree)
+    for path, value in DEFAULTS[Tier(named)].items():
+        outer, key = path.split(".")
+        inner = completed.get(outer, {})
+        if isinstance(inner, dict):
+            completed[outer] = {key: value, **inner}
+    return completed
+
+
+def _placed(
+    error: ConfigurationError, file: str, text: str, overridden: tuple[str, ...]
+) -> ConfigurationError:
+    """The same error with its file, and the line where the key stands there."""
+    if error.path in overridden:
+        variable = PREFIX + error.path.upper().replace(".", "__").replace("[", "__").replace("]", "")
+        return ConfigurationError(error.args[0], file="environment", path=variable, hint=error.hint)
+    line = line_of(text, error.path) if error.path else None
+    return ConfigurationError(
+        error.args[0], file=f"{file}:{line}" if line else file, path=error.path, hint=error.hint
+    )

@@ -1,0 +1,186 @@
+"""Who may do what: MQTT users with passwords and topic filters, bearer tokens of the HTTP listener.
+
+A password's slow check (scrypt, tens of milliseconds) would stop the decisions of a whole node, so:
+
+* a password that was right once is remembered as a keyed digest and costs microseconds from then on;
+* slow checks have a budget of `SLOW_CHECKS_PER_S` over all users; beyond it a connect is refused at once;
+* machine-made passwords (`headland password` makes them) are 256 random bits and are kept as a plain SHA-256:
+  nothing can be guessed, so nothing needs to be slow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from headland.mqtt.surface import Peer, Principal
+from headland.trust import passwords
+from headland.vocabulary import ConfigurationError
+
+SLOW_CHECKS_PER_S = 4.0
+SLOW_BURST = 8.0
+ANONYMOUS = Principal("anonymous")
+_SHA256 = re.compile(r"\$sha256\$([0-9a-f]{64})")
+
+
+class User(msgspec.Struct, frozen=True):
+    """A user as it may connect.
+
+    Attributes:
+        name: User name, or the name in a certificate.
+        stored: A password hash, or the password itself, or "" for a user who needs a certificate.
+        publish, subscribe: Topic filters; `%u` stands for the name.
+    """
+
+    name: str
+    stored: str = ""
+    publish: tuple[str, ...] = ("#",)
+    subscribe: tuple[str, ...] = ("#",)
+
+    def __repr__(self) -> str:
+        return f"User({self.name!r})"
+
+
+class Door(msgspec.Struct, frozen=True):
+    """What a listener lets in: anonymous clients, and certificates in place of passwords."""
+
+    anonymous: bool = False
+    certificates: bool = False
+
+
+class Users:
+    """The MQTT broker's authenticator (see `headland.mqtt.surface.Authenticator`).
+
+    Attributes:
+        refused: Connects refused, for metrics.
+        throttled: Of those, refused because too many slow checks were asked for.
+    """
+
+    def __init__(
+        self, users: Sequence[User], doors: Mapping[str, Door], seconds: Callable[[], float]
+    ) -> None:
+        self._users = {user.name: user for user in users}
+        for user in users:
+            if passwords.is_hash(user.stored):
+                passwords.check_form(user.stored)
+        self._doors = dict(doors)
+        self._seconds = seconds
+        self._key = os.urandom(32)
+        self._known: dict[str, bytes] = {}
+        self._tokens = SLOW_BURST
+        self._refilled = seconds()
+        self.refused = 0
+        self.throttled = 0
+
+    def authenticate(
+        self, client_id: str, username: str | None, password: bytes | None, peer: Peer
+    ) -> Principal | None:
+        """The principal, or None to refuse. A shown certificate counts before a password."""
+        door = self._doors.get(peer.listener, Door())
+        if peer.certificate_name is not None and door.certificates:
+            return Principal(peer.certificate_name)
+        if username is None:
+            principal = ANONYMOUS if door.anonymous else None
+        else:
+            principal = self._by_password(username, password or b"")
+        if principal is None:
+            self.refused += 1
+        return principal
+
+    def may_publish(self, principal: Principal, topic: str) -> bool:
+        """Whether a filter of the user's `publish` covers the topic name."""
+        user = self._users.get(principal.name)
+        filters = user.publish if user is not None else ("#",)
+        return any(covers(_filled(one, principal.name), topic) for one in filters)
+
+    def may_subscribe(self, principal: Principal, filter: str) -> bool:  # noqa: A002
+        """Whether a filter of the user's `subscribe` covers everything that `filter` would match."""
+        user = self._users.get(principal.name)
+        filters = user.subscribe if user is not None else ("#",)
+        return any(covers(_filled(one, principal.name), filter) for one in filters)
+
+    def _by_password(self, name: str, password: bytes) -> Principal | None:
+        user = self._users.get(name)
+        stored = user.stored if user is not None else ""
+        if not stored:
+            return None
+        quick = _SHA256.fullmatch(stored)
+        if quick:
+            right = hmac.compare_digest(hashlib.sha256(password).hexdigest(), quick[1])
+        elif not passwords.is_hash(stored):
+            right = hmac.compare_digest(password, stored.encode())
+        else:
+            right = self._slow(name, password, stored)
+        return Principal(name) if right else None
+
+    def _slow(self, name: str, password: bytes, stored: str) -> bool:
+        digest = hmac.digest(self._key, password, "sha256")
+        if hmac.compare_digest(self._known.get(name, b""), digest):
+            return True
+        now = self._seconds()
+        self._tokens = min(SLOW_BURST, self._tokens + (now - self._refilled) * SLOW_CHECKS_PER_S)
+        self._refilled = now
+        if self._tokens < 1:
+            self.throttled += 1
+            return False
+        self._tokens -= 1
+        try:
+            right = passwords.verify(password.decode(), stored)
+        except UnicodeDecodeError:
+            return False
+        if right:
+            self._known[name] = digest
+        return right
+
+
+class Tokens:
+    """Bearer tokens of the HTTP listener: names by SHA-256 of the token."""
+
+    def __init__(self, tokens: Mapping[str, tuple[str, frozenset[str]]]) -> None:
+        """`tokens`: the token (or `$sha256$<hex>`) to (name, what it may)."""
+        self._by_digest: dict[bytes, tuple[str, frozenset[str]]] = {}
+        for token, who in tokens.items():
+            quick = _SHA256.fullmatch(token)
+            if quick is None and len(token) < 16:
+                raise ConfigurationError(f"the token of {who[0]!r} is shorter than 16 characters")
+            digest = bytes.fromhex(quick[1]) if quick else hashlib.sha256(token.encode()).digest()
+            self._by_digest[digest] = who
+
+    def who(self, bearer: str) -> tuple[str, frozenset[str]] | None:
+        """(name, what it may) of whoever bears this token; None for nobody."""
+        return self._by_digest.get(hashlib.sha256(bearer.encode()).digest())
+
+
+def quick_hash(secret: str) -> str:
+    """How a machine-made secret of 256 random bits is kept: `$sha256$<hex>`."""
+    return f"$sha256${hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def covers(allowed: str, asked: str) -> bool:
+    """Whether the topic filter `allowed` matches all that `asked` (a name or a filter) matches.
+
+    MQTT 5, 4.7: `+` is one level, a last `#` any number including none; neither matches a first `$` level.
+    """
+    if allowed.startswith(("#", "+")) and asked.startswith("$"):
+        return False
+    have, want = allowed.split("/"), asked.split("/")
+    for i, level in enumerate(have):
+        if level == "#":
+            return True
+        if i >= len(want) or want[i] == "#":
+            return False
+        if level != "+" and level != want[i]:
+            return False
+    return len(have) == len(want)
+
+
+def _filled(pattern: str, user: str) -> str:
+    """`%u` replaced; a user's name that could widen the filter makes it match nothing."""
+    if "%u" not in pattern:
+        return pattern
+    return "\0" if any(mark in user for mark in "/+#") else pattern.replace("%u", user)
