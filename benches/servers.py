@@ -1,0 +1,158 @@
+"""Servers under measurement: mosquitto with persistence, and a headland node; each in its own directory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+START_S = 20.0
+STOP_S = 20.0
+
+
+class Unavailable(RuntimeError):
+    """What a measurement needs is not on this machine; says what to do."""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Server:
+    """A process that listens on `port`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def await_open(self) -> None:
+        """Return when it accepts connections."""
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}")
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.005)
+        raise RuntimeError(f"{self.process.args!r} does not listen on {self.port} after {START_S:g} s")
+
+    def cpu_s(self) -> float:
+        """User and system time used so far, all threads."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def write_bytes(self) -> int:
+        """Bytes it caused to be written to storage (`write_bytes` of /proc/PID/io)."""
+        for line in Path(f"/proc/{self.process.pid}/io").read_text().splitlines():
+            if line.startswith("write_bytes:"):
+                return int(line.split()[1])
+        raise Unavailable("/proc/PID/io has no write_bytes here")
+
+    def pss_mb(self) -> float:
+        """Proportional set size, 10^6 bytes."""
+        for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        raise Unavailable("/proc/PID/smaps_rollup has no Pss here")
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that takes too long."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def mosquitto(directory: Path) -> Iterator[Server]:
+    """Mosquitto 2 with persistence, everything else as it comes.
+
+    Raises:
+        Unavailable: It is not installed.
+    """
+    binary = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
+    if binary is None:
+        raise Unavailable("mosquitto is not installed (on Debian: apt install mosquitto)")
+    directory.mkdir(parents=True)
+    if os.getuid() == 0:
+        directory.chmod(0o777)  # it gives up root for its own user
+    port = free_port()
+    config = directory / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+        f"persistence_location {directory}/\nlog_type error\n"
+    )
+    server = Server(subprocess.Popen([binary, "-c", str(config)], stderr=subprocess.DEVNULL), port)
+    try:
+        server.await_open()
+        yield server
+    finally:
+        server.stop()
+
+
+class Node(Server):
+    """A running headland node."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, http_port: int) -> None:
+        super().__init__(process, port)
+        self.http_port = http_port
+
+    def status(self) -> dict[str, object]:
+        """Its JSON status."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/status", timeout=5) as answer:
+            found: dict[str, object] = json.loads(answer.read())
+            return found
+
+
+@contextlib.contextmanager
+def headland(directory: Path, more: str = "", *, tier: str = "local", keep: bool = False) -> Iterator[Node]:
+    """A node of one tier without a parent unless `more` gives it one.
+
+    Args:
+        directory: Its own; an existing one is started again as it is.
+        more: TOML appended to the configuration.
+        tier: Row of defaults.
+        keep: Leave configuration and ports of an existing directory alone.
+    """
+    config = directory / "node.toml"
+    ports = directory / "ports.json"
+    if not (keep and config.exists()):
+        directory.mkdir(parents=True, exist_ok=True)
+        port, http_port = free_port(), free_port()
+        ports.write_text(json.dumps([port, http_port]))
+        config.write_text(
+            f'[node]\nname = "bench"\nsite = "bench"\ntier = "{tier}"\ndata_dir = "data"\n\n'
+            f"[[listen]]\nport = {port}\nanonymous = true\n\n[http]\nport = {http_port}\n\n"
+            f'[log]\nlevel = "warning"\n\n{more}'
+        )
+    port, http_port = json.loads(ports.read_text())
+    with (directory / "node.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", "headland", "run", str(config)], stderr=log)
+    node = Node(process, port, http_port)
+    try:
+        node.await_open()
+        yield node
+    finally:
+        node.stop()
+
+
+KEEP_ALL = '[default]\nname = "default"\nfilter = { kind = "keep" }\n'
+"""Every reading goes north."""
