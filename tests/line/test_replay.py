@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.line.doubles import T0, Books, Commit, S, assert_balanced, at, batch_of, table_of
 
 from headland.blocks import codec
-from headland.line.filtering import DeadBand, Drop, Keep, Summary
+from headland.line.filtering import Boost, DeadBand, Drop, Keep, Summary
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
 from headland.vocabulary import NO_TIME
@@ -23,6 +23,39 @@ RULES = {
     "deadband": LineRules(default=SeriesRule(name="default", filter=DeadBand(heartbeat_s=20))),
     "summary": LineRules(
         default=SeriesRule(name="default", filter=Summary(window_s=10, lateness_s=5, hold_s=20))
+    ),
+    "boosted band": LineRules(
+        default=SeriesRule(
+            name="default", filter=Boost(before_s=6, after_s=4, above=90, inner=DeadBand(floor=20))
+        )
+    ),
+    "boosted summary": LineRules(
+        default=SeriesRule(
+            name="default",
+            filter=Boost(
+                before_s=6, after_s=4, below=-90, inner=Summary(window_s=10, lateness_s=5, hold_s=20)
+            ),
+        )
+    ),
+    "boosted of several": LineRules(
+        series=(
+            SeriesRule(
+                name="boost",
+                match="*",
+                filter=Boost(before_s=6, after_s=4, above=90, ring_rows=3, inner=DeadBand(floor=20)),
+                final=False,
+            ),
+        ),
+        default=SeriesRule(name="default", filter=Summary(window_s=10, lateness_s=5, hold_s=20)),
+    ),
+    "several and boosted": LineRules(
+        series=(
+            SeriesRule(name="sum", filter=Summary(window_s=10, lateness_s=5, hold_s=20), final=False),
+            SeriesRule(name="band", match="a", filter=DeadBand(floor=50), final=False, priority="high"),
+        ),
+        default=SeriesRule(
+            name="default", filter=Boost(before_s=6, after_s=4, above=90, inner=DeadBand(floor=20))
+        ),
     ),
     "several": LineRules(
         series=(

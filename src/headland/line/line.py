@@ -83,12 +83,13 @@ class Line:
         self.rules = rules
         self._order = (*rules.series, rules.default)
         self._filters: list[Filter] = []
+        self._plan_of: list[Plan] = []
         for index, rule in enumerate(self._order):
             one = rule.filter.build(rule.name, rule.version, class_of(rule.urgency))
             one.index = index
+            one.plans = self._plan_of
             self._filters.append(one)
         self._plans: dict[tuple[tuple[int, ...], str], Plan] = {}
-        self._plan_of: list[Plan] = []
 
     def _admit_series(self) -> None:
         """Give a plan to every series that the table has numbered since."""
@@ -225,7 +226,8 @@ class Line:
             verdicts = [one.judge(row) for one in plan.filters]
             final = max(verdicts)
             if final >= KEEP:
-                desk.op_kept()
+                if not plan.volatile:
+                    desk.op_kept()
                 desk.keep(rows.take([i]), [FLAGS_OF[final]])
             elif final == HOLD:
                 desk.hold(rows.take([i]))

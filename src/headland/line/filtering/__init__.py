@@ -1,7 +1,9 @@
 """Smart filtering: what goes north at once, what goes in batches, what stays."""
 
+from headland.line.filtering.boost import Boost
 from headland.line.filtering.deadband import DeadBand
 from headland.line.filtering.keep import Drop, Keep
+from headland.line.filtering.severity import Severity
 from headland.line.filtering.shape import (
     Desk,
     Filter,
@@ -14,10 +16,11 @@ from headland.line.filtering.shape import (
 )
 from headland.line.filtering.summary import Summary
 
-FilterKind = Keep | Drop | DeadBand | Summary
+FilterKind = Keep | Drop | DeadBand | Summary | Severity | Boost
 """Every filter that a configuration can name by its `kind`."""
 
 __all__ = [
+    "Boost",
     "DeadBand",
     "Desk",
     "Drop",
@@ -30,5 +33,6 @@ __all__ = [
     "Plan",
     "Row",
     "Rows",
+    "Severity",
     "Summary",
 ]

@@ -134,7 +134,7 @@ class Plan:
 
     Attributes:
         index: Its number in the line.
-        filters: Filters in order; the first that holds owns the account of a held reading.
+        filters: Its filters, a boost first; the first that holds owns the account of a held reading.
         rule: Name in the ledger (rule names joined by "+").
         group: Series group in the ledger.
         cls: Class of every row of these series, so that their order is never split over classes.
@@ -148,7 +148,7 @@ class Plan:
         self, index: int, filters: tuple[Filter, ...], rule: str, group: str, cls: RowClass, volatile: bool
     ) -> None:
         self.index = index
-        self.filters = filters
+        self.filters = tuple(sorted(filters, key=lambda one: not one.mixed))
         self.rule = rule
         self.group = group
         self.cls = cls
@@ -287,9 +287,10 @@ class Filter:
         mixed: Whether kept rows change state that held rows also change.
         placed: Whether readings are placed in event time, so that one without a trusted time cannot enter.
         index: The rule's number; operations carry it.
+        plans: Plan of every series of the line.
     """
 
-    __slots__ = ("cls", "index", "rule", "version")
+    __slots__ = ("cls", "index", "plans", "rule", "version")
     mixed: ClassVar[bool] = False
     placed: ClassVar[bool] = False
 
@@ -298,6 +299,7 @@ class Filter:
         self.version = version
         self.cls = cls
         self.index = 0
+        self.plans: Sequence[Plan] = ()
 
     def admit(self, sid: int) -> None:
         """A series begins to be this rule's business."""
