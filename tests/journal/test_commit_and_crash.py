@@ -64,7 +64,7 @@ def test_after_a_crash_the_next_commits_are_as_durable_as_the_first() -> None:
 
 
 def test_a_crash_during_recovery_loses_nothing_that_recovery_had_seen_durable() -> None:
-    """Kills: removing old segments before the rewritten frame is synced; headers that void without a frame."""
+    """Kills: removing old segments before the rewritten frame is synced; headers voiding without a frame."""
     ops, durable_after = trace(start(SimulatedDisk()).journal, range(1, 7))
     rng = random.Random(1)
     for executed, state in crash_states(ops, limit=24):
