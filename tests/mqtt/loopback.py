@@ -7,13 +7,26 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
-from headland.mqtt import Accept, Action, Broker, Close, Continue, MqttConfig, Pause, Peer, Principal, PublishRun, Send
+from headland.mqtt import (
+    Accept,
+    Action,
+    Broker,
+    Close,
+    Continue,
+    MqttConfig,
+    Pause,
+    Peer,
+    Principal,
+    PublishRun,
+    Send,
+)
 from headland.vocabulary import Instant
 
 
 class OpenDoor:
-    """Lets everybody in under their own name; users named `nobody` and topics under `forbidden/` are refused."""
+    """Lets everybody in under their own name, except `nobody`; topics under `forbidden/` are refused."""
 
     def authenticate(
         self, client_id: str, username: str | None, password: bytes | None, peer: Peer
@@ -23,7 +36,7 @@ class OpenDoor:
     def may_publish(self, principal: Principal, topic: str) -> bool:
         return not topic.startswith("forbidden/")
 
-    def may_subscribe(self, principal: Principal, filter: str) -> bool:
+    def may_subscribe(self, principal: Principal, filter: str) -> bool:  # noqa: A002
         return not filter.startswith("forbidden/")
 
 
@@ -33,6 +46,7 @@ class MemoryDraft:
     def __init__(self, n: int) -> None:
         self.n = n
         self.sections: list[bytes] = []
+        self.dirty = False
 
     def state(self, owner: str, data: bytes) -> None:
         assert owner == "mqtt"
@@ -62,7 +76,7 @@ class Loopback:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, daemon=True)
 
-    def __enter__(self) -> Loopback:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(5)
         return self
@@ -74,9 +88,7 @@ class Loopback:
 
     def _main(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Wire(self), "127.0.0.1", 0)
-        )
+        server = self._loop.run_until_complete(self._loop.create_server(lambda: _Wire(self), "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
@@ -118,16 +130,20 @@ class Loopback:
 
     def report(self, connection: int) -> None:
         """Tell the broker what waits in the transport."""
+        transport = self._transports.get(connection)
+        if transport is not None and (waiting := transport.get_write_buffer_size()):
+            self.perform(self.broker.buffered(connection, waiting, self.now()))
 
     def judge(self, connection: int, run: PublishRun) -> None:
         self.accepted += [
             (run.client, topic, payload, qos)
             for topic, payload, qos in zip(run.topics, run.payloads, run.qos, strict=True)
         ]
+        self._draft.dirty = True
         self.perform(self.broker.rest_on(connection, run, self._draft.n, self.now()))
 
     def _commit_soon(self) -> None:
-        if not self._committing:
+        if not self._committing and (self._draft.sections or self._draft.dirty):
             self._committing = True
             self._loop.call_later(self.commit_s, self._committed, self._draft)
             self._draft = MemoryDraft(self._draft.n + 1)
@@ -136,9 +152,8 @@ class Loopback:
         self.journal += draft.sections
         self._committing = False
         self.perform(self.broker.committed(draft.n, self.now()))
-        if self._draft.sections or self.accepted:
-            pass
-        self._commit_soon()
+        if self._draft.sections or self._draft.dirty:
+            self._commit_soon()
 
     def _set_wake(self) -> None:
         at = self.broker.next_wake()
@@ -157,6 +172,7 @@ class _Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        transport.set_write_buffer_limits(high=0)
         self.connection = self.harness.number(transport)
         peer = Peer(self.connection, "127.0.0.1")
         self.harness.perform(self.harness.broker.connected(peer, self.harness.now()))
@@ -164,6 +180,11 @@ class _Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         broker = self.harness.broker
         self.harness.feed(lambda now, draft: broker.received(self.connection, data, now, draft))
+
+    def resume_writing(self) -> None:
+        harness = self.harness
+        waiting = self.transport.get_write_buffer_size()
+        harness.perform(harness.broker.buffered(self.connection, waiting, harness.now()))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.harness._transports.pop(self.connection, None)
