@@ -1,13 +1,13 @@
 """What a source is: one declaration, one protocol, and duties that one test checks on every source.
 
 Duties:
-    1. `poll` returns soon, never blocks on the outside, and brings at most `SourceContext.max_readings`
-    readings. 2. All randomness and time is handed in: equal seeds, moments and inputs give equal batches.
+    1. `poll` returns soon, never blocks on the outside, and brings at most `SourceContext.max_readings`.
+    2. All randomness and time is handed in: equal seeds, moments and inputs give equal batches.
     3. Columns of a batch have one length; local ids are in range; sizes are not negative; `series` only
-    grows. 4. What one sensor, line or file does wrong is counted in `counters` and never raised.
+       grows.
+    4. What one sensor, line or file does wrong is counted in `counters` and never raised.
     5. A position moves only by `confirmed`: `snapshot` gives the last confirmed one, and a source made with
-    it gives
-       again exactly what came after. A source without positions gives b"".
+       it gives again exactly what came after. A source without positions gives b"".
     6. `next_poll` is None only when nothing will ever come again.
     7. `close` may be called twice; a closed source gives empty batches.
 
