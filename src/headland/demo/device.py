@@ -6,8 +6,8 @@ memory: at the bound it measures nothing until answers come. It never sends a ne
 sends again. MQTT clients are Eclipse Paho's, at QoS 1 with a session that survives a reconnect; the pusher is
 the standard library's HTTP client with an idempotency key a request.
 
-Run as `python -m headland.demo.device PLAN.json`. SIGTERM or SIGINT ends the measuring; the process then waits
-up to `settle_s` for what is unanswered and exits with 0, or 1 when something stayed unanswered.
+Run as `python -m headland.demo.device PLAN.json`. SIGTERM or SIGINT ends the measuring; the process then
+waits up to `settle_s` for what is unanswered and exits with 0, or 1 when something stayed unanswered.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from headland.demo.signals import Sample, Signal, signals_of
 UNANSWERED_MAX = 500
 REDIAL_S = 0.2
 PAHO_REDIAL_S = 1
-PUSH_PATH = "/push"
+PUSH_PATH = "/v1/readings?precision=ns"
 HTTP_TIMEOUT_S = 10.0
 
 
@@ -253,7 +253,7 @@ class MqttDevice:
                 if not self._ready or not self._backlog or len(self._waiting) >= self.plan.window:
                     return
                 publish, topic, payload = self._backlog.popleft()
-            # Not under our lock: Paho holds one of its own while it calls `_on_publish`, so answers may be early.
+            # Not under our lock: Paho holds its own while it calls `_on_publish`. Answers may be early.
             packet = self._client.publish(topic, payload, qos=1).mid
             with self._recorder.lock:
                 if packet in self._early:
@@ -317,12 +317,19 @@ class HttpDevice:
         if len(self._group) < self.plan.group:
             return
         group, self._group = self._group, []
-        documents = [{"series": taken[0].series, **self._samples.document(taken)} for taken in group]
-        body = msgspec.json.encode(documents)
+        body = msgspec.json.encode([self._document(taken) for taken in group])
         publish = self._recorder.published(group, len(body))
         with self._changed:
             self._queue.append((publish, body))
             self._changed.notify()
+
+    def _document(self, taken: tuple[Sample, int, int]) -> dict[str, object]:
+        parts: dict[str, object] = {"series": taken[0].series, "value": taken[0].value}
+        if self.plan.with_time:
+            parts["ts"] = taken[1]
+        if self.plan.with_sequence:
+            parts["seq"] = taken[2]
+        return parts
 
     def pump(self) -> None:
         """A thread of its own does it."""
