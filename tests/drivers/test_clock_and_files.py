@@ -1,0 +1,95 @@
+"""Clock, chance, scheduling and private files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from headland.drivers import scheduling
+from headland.drivers.clock import Clock, disciplined
+from headland.drivers.keys import is_private, make_private_directory, write_file
+from headland.drivers.randomness import generator, unpredictable
+
+
+def test_both_clocks_move_forward_together() -> None:
+    clock = Clock()
+    first, second = clock.now(), clock.now()
+    assert second.monotonic_ns >= first.monotonic_ns
+    assert abs(first.wall_ns - time.time_ns()) < 10**9
+    assert first.trusted == disciplined()
+
+
+def test_a_parents_time_is_believed_where_no_ntp_rules_and_makes_the_clock_trusted() -> None:
+    clock = Clock()
+    clock.believe(10**18)
+    if disciplined():
+        assert abs(clock.now().wall_ns - time.time_ns()) < 10**9
+    else:
+        assert 0 <= clock.now().wall_ns - 10**18 < 10**9
+        assert clock.now().trusted
+
+
+def test_a_lower_bound_lifts_a_clock_that_is_behind_and_leaves_one_that_is_ahead() -> None:
+    clock = Clock()
+    clock.at_least(time.time_ns() - 10**12)
+    assert abs(clock.now().wall_ns - time.time_ns()) < 10**9
+    future = time.time_ns() + 3600 * 10**9
+    clock.at_least(future)
+    assert clock.now().wall_ns >= future
+
+
+def test_the_same_seed_gives_the_same_chances_and_no_seed_others() -> None:
+    assert generator(7).random() == generator(7).random()
+    assert generator().random() != generator().random()
+    assert unpredictable(16) != unpredictable(16)
+    assert len(unpredictable(16)) == 16
+
+
+def test_real_time_scheduling_is_granted_or_refused_with_a_reason_and_threads_do_not_inherit_it() -> None:
+    seen: list[int] = []
+    reasons: list[str] = []
+
+    def body() -> None:
+        reasons.append(scheduling.real_time())
+        expected = os.SCHED_OTHER if reasons[0] else os.SCHED_FIFO
+        seen.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == expected)
+        child = threading.Thread(target=lambda: seen.append(os.sched_getscheduler(0) == os.SCHED_OTHER))
+        child.start()
+        child.join()
+        scheduling.ordinary()
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert seen == [True, True]
+    assert reasons[0] == "" or "LimitRTPRIO" in reasons[0]
+
+
+def test_a_private_file_is_private_from_its_first_byte_and_replaced_whole(tmp_path: Path) -> None:
+    old_mask = os.umask(0)
+    try:
+        directory = tmp_path / "keys"
+        make_private_directory(directory)
+        write_file(directory / "node.key", b"one")
+        write_file(directory / "node.key", b"two")
+        write_file(directory / "ca.pem", b"public", 0o644)
+    finally:
+        os.umask(old_mask)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert (directory / "node.key").read_bytes() == b"two"
+    assert is_private(directory / "node.key")
+    assert not is_private(directory / "ca.pem")
+    assert sorted(path.name for path in directory.iterdir()) == ["ca.pem", "node.key"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "node.key"
+    target.mkdir()
+    with pytest.raises(OSError):
+        write_file(target, b"new")
+    assert list(tmp_path.iterdir()) == [target]
