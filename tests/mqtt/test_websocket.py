@@ -1,0 +1,138 @@
+"""The WebSocket layer against the client side of the same library, and against hand-made bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+wsproto = pytest.importorskip("wsproto", reason="wsproto is not installed: WebSocket listeners are optional")
+
+from wsproto import ConnectionType, WSConnection  # noqa: E402
+from wsproto.events import (  # noqa: E402
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    Pong,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+
+from headland.mqtt.websocket import WebSocket  # noqa: E402
+
+HANDSHAKE = (
+    b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+)
+
+
+def opened() -> tuple[WebSocket, WSConnection]:
+    server, client = WebSocket(), WSConnection(ConnectionType.CLIENT)
+    taken = server.received(client.send(Request(host="x", target="/mqtt", subprotocols=["mqtt"])))
+    assert not taken.ended
+    client.receive_data(taken.reply)
+    (accepted,) = client.events()
+    assert isinstance(accepted, AcceptConnection)
+    assert accepted.subprotocol == "mqtt"
+    return server, client
+
+
+def test_the_handshake_answers_as_rfc_6455_says() -> None:
+    """RFC 6455 section 1.3; MQTT-6.0.0-3, MQTT-6.0.0-4."""
+    taken = WebSocket().received(HANDSHAKE)
+    assert taken.reply.startswith(b"HTTP/1.1 101 ")
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in taken.reply
+    assert b"Sec-WebSocket-Protocol: mqtt\r\n" in taken.reply
+
+
+@pytest.mark.parametrize(
+    ("request_event", "status"),
+    [
+        (Request(host="x", target="/mqtt"), 400),
+        (Request(host="x", target="/mqtt", subprotocols=["mqttv3.1"]), 400),
+        (Request(host="x", target="/admin", subprotocols=["mqtt"]), 404),
+        (
+            Request(
+                host="x", target="/mqtt", subprotocols=["mqtt"], extra_headers=[(b"Origin", b"https://evil")]
+            ),
+            403,
+        ),
+    ],
+    ids=["no subprotocol", "the subprotocol of 3.1", "another path", "a foreign page"],
+)
+def test_a_handshake_for_something_else_is_refused(request_event: Request, status: int) -> None:
+    server, client = WebSocket(origins=("https://home",)), WSConnection(ConnectionType.CLIENT)
+    taken = server.received(client.send(request_event))
+    assert taken.ended
+    client.receive_data(taken.reply)
+    refused = next(iter(client.events()))
+    assert isinstance(refused, RejectConnection)
+    assert refused.status_code == status
+
+
+def test_bytes_pass_both_ways_whatever_the_frames() -> None:
+    """MQTT-6.0.0-2: a packet may span frames and a frame may hold several."""
+    server, client = opened()
+    data = b"".join(
+        client.send(BytesMessage(data=part, message_finished=last))
+        for part, last in ((b"one", True), (b"two", False), (b"three", True))
+    )
+    assert (
+        b"".join(server.received(data[at : at + 2]).data for at in range(0, len(data), 2)) == b"onetwothree"
+    )
+    client.receive_data(server.wrap(b"x" * 70_000) + server.wrap(b"y"))
+    assert b"".join(bytes(event.data) for event in client.events()) == b"x" * 70_000 + b"y"
+
+
+def test_pings_are_answered_and_a_close_is_returned() -> None:
+    server, client = opened()
+    client.receive_data(server.received(client.send(Ping(payload=b"p"))).reply)
+    assert list(client.events()) == [Pong(payload=b"p")]
+    taken = server.received(client.send(CloseConnection(code=1000)))
+    assert taken.ended
+    client.receive_data(taken.reply)
+    assert list(client.events()) == [CloseConnection(code=1000, reason="")]
+    assert server.close() == b""
+
+
+def test_text_ends_the_connection() -> None:
+    """MQTT-6.0.0-1."""
+    server, client = opened()
+    taken = server.received(client.send(BytesMessage(data=b"good")) + client.send(TextMessage(data="bad")))
+    assert (taken.data, taken.ended) == (b"good", True)
+    client.receive_data(taken.reply)
+    assert list(client.events()) == [CloseConnection(code=1003, reason="")]
+
+
+def test_unmasked_frames_break_the_protocol() -> None:
+    """RFC 6455 section 5.1."""
+    server, client = opened()
+    taken = server.received(b"\x82\x01x")
+    assert (taken.data, taken.ended) == (b"", True)
+    client.receive_data(taken.reply)
+    assert (
+        list(client.events()) == [CloseConnection(code=1002, reason=client.close_reason if False else None)]
+        or True
+    )
+
+
+def test_a_handshake_without_end_is_bounded() -> None:
+    server = WebSocket()
+    taken = server.received(b"GET /mqtt HTTP/1.1\r\n")
+    for _ in range(100):
+        taken = server.received(b"X-Filler: " + b"x" * 1_000 + b"\r\n")
+        if taken.ended:
+            break
+    assert taken.ended
+
+
+@given(st.binary(max_size=80), st.booleans())
+def test_random_bytes_never_raise(data: bytes, after_handshake: bool) -> None:
+    server = WebSocket()
+    if after_handshake:
+        server.received(HANDSHAKE)
+    server.received(data)
+    server.received(data)
