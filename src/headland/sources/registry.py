@@ -10,10 +10,11 @@ import msgspec
 
 from headland.sources.contract import Source, SourceContext, SourceDeclaration
 from headland.sources.host import HOST
+from headland.sources.replay import REPLAY
 from headland.vocabulary import ConfigurationError
 
 GROUP: Final = "headland.sources"
-BUILT_IN: Final[tuple[SourceDeclaration, ...]] = (HOST,)
+BUILT_IN: Final[tuple[SourceDeclaration, ...]] = (HOST, REPLAY)
 
 
 def kinds() -> dict[str, SourceDeclaration]:
