@@ -38,35 +38,7 @@ def _rule(table: dict[str, Any], origin: str, file: str) -> SeriesRules:
         raise ConfigurationError(
             "the checker does not judge label patterns", file=file, path=f"series.{name}"
         )
-    made: dict[str, Any] = {}
-    options = dict(table.get("filter", {"kind": "deadband"}))
-    kind = options.pop("kind", "deadband")
-    match kind:
-        case "keep":
-            pass
-        case "drop":
-            made["drops"] = _drops(options)
-        case "deadband":
-            absolute = options.get("absolute")
-            ratio = options.get("ratio", PUBLISHED_RATIO) if absolute is None else 0.0
-            floor = options.get("floor", 0.0) if absolute is None else absolute
-            made["dead_band"] = DeadBand(ratio, floor, options.get("heartbeat_s", 0.0))
-        case "summary":
-            made["summary"] = Summary(name)
-        case "severity":
-            level = str(options.get("keep", "warning"))
-            if level not in SEVERITIES:
-                raise ConfigurationError(
-                    f"no severity {level!r}", file=file, path=f"series.{name}.filter.keep"
-                )
-            made["drops"] = [DropWhen("severity", ">", SEVERITIES.index(level))]
-            made["deferred"] = True
-        case _:
-            raise ConfigurationError(
-                f"the checker does not judge filters of kind {kind!r}",
-                file=file,
-                path=f"series.{name}.filter",
-            )
+    made = _filter(dict(table.get("filter", {})), name, file)
     return SeriesRules(
         str(table.get("match", "**")),
         origin,
@@ -74,6 +46,38 @@ def _rule(table: dict[str, Any], origin: str, file: str) -> SeriesRules:
         final=bool(table.get("final", True)),
         **made,
     )
+
+
+def _filter(options: dict[str, Any], name: str, file: str) -> dict[str, Any]:
+    """Fields of `SeriesRules` that say what this filter may leave out."""
+    match options.pop("kind", "deadband"):
+        case "keep":
+            return {}
+        case "drop":
+            return {"drops": _drops(options)}
+        case "deadband":
+            absolute = options.get("absolute")
+            ratio = options.get("ratio", PUBLISHED_RATIO) if absolute is None else 0.0
+            floor = options.get("floor", 0.0) if absolute is None else absolute
+            return {"dead_band": DeadBand(ratio, floor, options.get("heartbeat_s", 0.0))}
+        case "summary":
+            return {"summary": Summary(name)}
+        case "severity":
+            level = str(options.get("at_least", SEVERITIES[WARNING]))
+            if level not in SEVERITIES:
+                raise ConfigurationError(
+                    f"no severity {level!r}", file=file, path=f"series.{name}.filter.at_least"
+                )
+            return {"drops": [DropWhen("severity", ">", SEVERITIES.index(level))]}
+        case "boost":
+            # What no trigger releases goes the inner filter's way, later than it was acknowledged.
+            return {**_filter(dict(options.get("inner", {})), name, file), "deferred": True}
+        case kind:
+            raise ConfigurationError(
+                f"the checker does not judge filters of kind {kind!r}",
+                file=file,
+                path=f"series.{name}.filter",
+            )
 
 
 def _drops(options: dict[str, Any]) -> list[DropWhen]:
