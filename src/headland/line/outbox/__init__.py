@@ -1,0 +1,17 @@
+"""The sender's state of store-and-forward: streams, answers, retries, tombstones, dead letters."""
+
+from headland.line.outbox.outbox import Outbox, PagedHeader, SealedBlock, SpillRun
+from headland.line.outbox.sealer import Sealer
+from headland.line.outbox.settings import DEFAULTS, ClassSettings, OutboxSettings, Sync
+
+__all__ = [
+    "DEFAULTS",
+    "ClassSettings",
+    "Outbox",
+    "OutboxSettings",
+    "PagedHeader",
+    "SealedBlock",
+    "Sealer",
+    "SpillRun",
+    "Sync",
+]

@@ -1,0 +1,167 @@
+"""The handshake's half of the outbox: where the parent stands, compared stream by stream.
+
+```
+parent's p against ours            what it means        what happens
+no history                         another parent, or   opening balance: from acked at another parent,
+                                   an empty store       from what is still here at one of the same name
+p > tail                           this node went back  frozen, kept, reported
+acked <= p <= tail, chain equal    acks were lost       taken as acks
+p < acked, chain equal or unknown  the parent went      re-sent from max(p, floor); what is gone is booked
+                                   back                 unknown_by_restore and reported
+chain differs                      a fork               frozen, kept, alarm
+```
+"""
+
+from __future__ import annotations
+
+from headland.line.outbox import records
+from headland.line.outbox.applying import lost_ranges
+from headland.line.outbox.rows import Rows
+from headland.line.outbox.settling import settle, write
+from headland.line.outbox.state import State, book_out
+from headland.line.outbox.stream import Extent, Stream
+from headland.link.contract import Alarm, Answer, DraftLike, GapRange, ParentName, StreamWelcome
+from headland.vocabulary import Account, Instant
+
+
+def meet(state: State, parent: ParentName, draft: DraftLike) -> bool:
+    """Note who the parent is; whether it is the one that the last positions were compared with."""
+    known = state.parent
+    if known != parent:
+        write(state, records.ParentIs(parent.name, parent.store), draft)
+    return known is None or known == parent
+
+
+def compare(
+    state: State,
+    stream: Stream,
+    welcome: StreamWelcome,
+    same: bool,
+    replaced: bool,
+    now: Instant,
+    draft: DraftLike,
+) -> list[Alarm]:
+    """Settle one stream with where the parent stands.
+
+    Args:
+        state: The outbox.
+        stream: One of its streams.
+        welcome: What the parent said of it.
+        same: The parent is the one that the last positions were compared with.
+        replaced: It has that one's name and another store.
+        now: The moment.
+        draft: The open commit.
+    """
+    p = welcome.p
+    if stream.frozen:
+        return []
+    if p < 0:
+        if replaced and stream.floor < stream.acked:
+            return rewind(state, stream, stream.floor, stream.floor_chain, draft)
+        _restart(stream)
+        return []
+    if p > stream.tail:
+        return freeze(state, stream, "child_went_back", f"the parent has {p}, here are {stream.tail}", draft)
+    here = known_chain(state, stream, p)
+    if here is not None and here != welcome.chain:
+        return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)
+    alarms: list[Alarm] = []
+    if p < stream.acked:
+        alarms = rewind(state, stream, p, welcome.chain, draft)
+    elif p > stream.acked:
+        if here is None:
+            stream.verify = (p, welcome.chain)
+            _restart(stream)
+            return []
+        stream.sent = stream.claimed = p
+        answer = Answer(stream.key, p, welcome.chain, welcome.exceptions)
+        alarms = settle(state, stream, answer, now, draft)
+    _restart(stream)
+    if same and stream.uncertain > p:
+        write(state, records.Touchable(stream.key, p), draft)
+    return alarms
+
+
+def known_chain(state: State, stream: Stream, p: int) -> bytes | None:
+    """Chain value after p, from the stream or from its history."""
+    value = stream.chain_at(p)
+    if value is None and stream.key in state.history:
+        value = state.history[stream.key].chain_at(p)
+    return value
+
+
+def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: DraftLike) -> list[Alarm]:
+    """The parent has only p of what it acknowledged: take back what is here, book the rest unknown."""
+    priority, acked = stream.key.priority, stream.acked
+    alarms = [Alarm("parent_went_back", f"{stream.key}: acknowledged {acked}, has {p}")]
+    start, gap_to = p, 0
+    ranges: tuple[GapRange, ...] = ()
+    if p < stream.floor:
+        start = gap_to = stream.floor
+        ranges = lost_ranges(state, stream, p + 1, gap_to)
+        readings, size = sum(r.readings for r in ranges), sum(r.payload_bytes for r in ranges)
+        draft.book(Account.COMMITTED, "", priority, "", -readings, -size)
+        draft.book(Account.UNKNOWN_BY_RESTORE, "", priority, "", readings, size)
+        alarms.append(Alarm("unknown_by_restore", f"{stream.key}: {p + 1} to {gap_to}, {readings} readings"))
+    elif known_chain(state, stream, p) is None:
+        extent = stream.piece_at(p)
+        assert isinstance(extent, Extent)
+        stream.verify = (p, chain_value)
+        start = p = extent.first - 1
+        chain_value = extent.info.chain_from
+    readings, size = _here(state, stream, start + 1, acked)
+    book_out(draft, Account.COMMITTED, priority, -readings, -size)
+    write(state, records.Rewound(stream.key, p, chain_value, gap_to, ranges), draft)
+    return alarms
+
+
+def _here(state: State, stream: Stream, p_from: int, p_to: int) -> tuple[int, int]:
+    """Readings and payload bytes of answered positions that were committed and whose bodies are here."""
+    history = state.history.get(stream.key)
+    items = history.between(p_from, p_to) if history is not None else []
+    readings, size = sum(item[2] for item in items), sum(item[3] for item in items)
+    before = min(p_to, history.first - 1) if history is not None else p_to
+    for piece in stream.pieces:
+        first, last = max(piece.first, p_from), min(piece.last, before)
+        if first > last:
+            continue
+        if isinstance(piece, Rows):
+            more = piece.totals(first, last)
+        elif isinstance(piece, Extent):
+            more = piece.info.readings, piece.info.payload_bytes
+        else:
+            more = 0, 0
+        readings, size = readings + more[0], size + more[1]
+    return readings, size
+
+
+def freeze(state: State, stream: Stream, kind: str, detail: str, draft: DraftLike) -> list[Alarm]:
+    """Send nothing more of a stream whose positions mean something else to the parent."""
+    write(state, records.Frozen(stream.key), draft)
+    return [Alarm(kind, f"{stream.key}: {detail}; kept here, nothing more of it is sent")]
+
+
+def verify(state: State, stream: Stream, now: Instant, draft: DraftLike) -> list[Alarm]:
+    """Compare the parent's position once its page is in."""
+    if stream.verify is None:
+        return []
+    p, chain_value = stream.verify
+    here = stream.chain_at(p)
+    if here is None:
+        return []
+    stream.verify = None
+    if here != chain_value:
+        return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)
+    stream.sent = stream.claimed = p
+    alarms = settle(state, stream, Answer(stream.key, p, chain_value), now, draft)
+    _restart(stream)
+    return alarms
+
+
+def _restart(stream: Stream) -> None:
+    stream.claimed = stream.sent = stream.acked
+    for piece in stream.pieces:
+        if isinstance(piece, Extent) and piece.rows is not None and piece.rows.first > stream.acked + 1:
+            piece.rewind()
+        if isinstance(piece, Extent):
+            piece.asked = False

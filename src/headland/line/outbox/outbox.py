@@ -1,0 +1,550 @@
+"""The sender's state: what waits for the parent, in which order it goes, and what became of it.
+
+Laws
+    1. A block is handed out only when the commit that holds its seal is durable.
+    2. A stream is a FIFO: positions are handed out in order, once a connection, and answered cumulatively.
+    3. Nothing is reclaimable before it is answered; an answer beyond what was sent, or with another chain
+       value, changes nothing.
+    4. An attempt is spent only by a `Later` that says so. `Later` never blocks its lane: the block re-enters
+       at the tail after a while, with its identity and a new position.
+    5. A block whose outcome is unknown is neither expired, shed nor buried.
+    6. What will not be sent leaves a tombstone at its positions, durable before anything is deleted.
+    7. Every change that matters is a record in a commit; replaying the records gives the same state.
+
+The outbox holds no bodies: about 110 bytes a block while its body is in the journal, one object for a whole
+run of blocks in an outbox file, 40 bytes for each of the newest 100,000 answered blocks.
+
+Books: whoever keeps, derives or receives rows books them into `pending` in the rows' own commit, under group
+"" and rule ""; the outbox books them out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop
+from typing import Protocol
+
+import msgspec
+
+from headland.blocks.block import seal as seal_block
+from headland.blocks.header import BlockHeader, Run, encode_alone
+from headland.line.outbox import catching_up, durable, records, settling
+from headland.line.outbox.applying import (
+    append_row,
+    append_tombstone,
+    apply,
+    current_stream,
+    must_find,
+    spill,
+)
+from headland.line.outbox.rows import Rows
+from headland.line.outbox.scheduling import Scheduler
+from headland.line.outbox.settings import OutboxSettings, Sync, wait_s
+from headland.line.outbox.state import State, Waiting, book_out
+from headland.line.outbox.stream import Extent, Stream, extent_of
+from headland.link.contract import (
+    REASONS,
+    START,
+    Alarm,
+    Answer,
+    DraftLike,
+    EpochHello,
+    GapRange,
+    LaterReason,
+    PageIn,
+    ParentName,
+    Ref,
+    SendEntry,
+    StreamKey,
+    StreamWelcome,
+)
+from headland.vocabulary import Account, Columns, DefectError, Instant, Lane, Priority, Reason
+
+REENTRIES = 1000
+"""Waiting blocks that re-enter in one commit."""
+
+
+class Random(Protocol):
+    """Where jitter comes from."""
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+
+
+class SealedBlock(msgspec.Struct, frozen=True):
+    """A block that this commit sealed.
+
+    Attributes:
+        header: As it will travel.
+        body: Encoded and compressed rows.
+        stream: Its stream.
+        p: Its position.
+        index: Its SEALS section in the draft.
+    """
+
+    header: BlockHeader
+    body: bytes
+    stream: StreamKey
+    p: int
+    index: int
+
+
+class PagedHeader(msgspec.Struct, frozen=True):
+    """A header of an outbox file that `PageIn` asked for, and where its block is."""
+
+    header: BlockHeader
+    ref: Ref
+
+
+class SpillRun(msgspec.Struct, frozen=True):
+    """Consecutive blocks of one stream whose bodies are in a journal segment that is to be recycled."""
+
+    stream: StreamKey
+    p_from: int
+    refs: tuple[Ref, ...]
+    ages_ms: tuple[int, ...]
+
+
+class Outbox:
+    """See the module. `Headland` has one per node that has a parent."""
+
+    def __init__(self, origin: str, settings: OutboxSettings, random: Random) -> None:
+        self.origin = origin
+        self.settings = settings
+        self.state = State(settings)
+        self._random = random
+        self._age_offset_ms = 0
+        self._drafted: list[tuple[int, Stream, int]] = []
+        self._connected = False
+        self._scheduler = Scheduler(self.state)
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def boot(self, running_ms: int, now: Instant) -> None:
+        """Set the age clock: running time so far, plus off time where it was trusted, in ms."""
+        self._age_offset_ms = running_ms - now.monotonic_ns // 1_000_000
+
+    def age_clock(self, now: Instant) -> int:
+        """The age clock, ms."""
+        return self._age_offset_ms + now.monotonic_ns // 1_000_000
+
+    # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open_epoch(
+        self, epoch: bytes, predecessor: bytes, predecessor_n: int, draft: DraftLike | None
+    ) -> None:
+        """This node's epoch from here on; with a draft it is written, without (at recovery) only applied."""
+        record = records.EpochOpened(epoch, predecessor, predecessor_n)
+        if draft is not None:
+            draft.section(records.OUTBOX, records.encode(record))
+        apply(self.state, record)
+
+    @property
+    def epoch(self) -> bytes:
+        """The current epoch, or b""."""
+        return self.state.current.epoch if self.state.current is not None else b""
+
+    def lane_of_seal(self, priority: Priority, now: Instant, arrived: Lane = Lane.LIVE) -> Lane:
+        """Live if the link is up, it did not arrive as backlog, and its class is not behind."""
+        if not self._connected or arrived is Lane.BACKLOG:
+            return Lane.BACKLOG
+        if self.settings.classes[priority].sync is Sync.ON_DEMAND:
+            return Lane.BACKLOG
+        size = 0
+        for epoch in self.state.epochs:
+            stream = epoch.streams.get((priority, Lane.LIVE))
+            if stream is None or not stream.live:
+                continue
+            size += stream.live_bytes
+            if now.monotonic_ns - stream.live[0][1] >= self.settings.live_age_s * 1e9:
+                return Lane.BACKLOG
+        return Lane.LIVE if size < self.settings.live_bytes else Lane.BACKLOG
+
+    def seal(
+        self,
+        priority: Priority,
+        columns: Columns,
+        runs: Sequence[Run],
+        groups: Sequence[str],
+        born_ms: int,
+        now: Instant,
+        draft: DraftLike,
+    ) -> SealedBlock:
+        """Make the block of these rows; it may be sent when this commit is durable.
+
+        Args:
+            priority: Its class.
+            columns: Rows in commit order, at least one.
+            runs: The commits that brought them; the last may be this one.
+            groups: Series groups in them.
+            born_ms: Age clock at which the first row was made.
+            now: The moment.
+            draft: The open commit; its SEALS section refers to itself as `Ref(draft.n, index)`.
+        """
+        epoch = self.state.current
+        if epoch is None:
+            raise DefectError("an epoch has to be opened before a block is sealed")
+        k = self.state.k.get(priority, 0) + 1
+        header, body = seal_block(
+            columns,
+            origin=self.origin,
+            epoch=epoch.epoch,
+            priority=priority,
+            k=k,
+            lane=self.lane_of_seal(priority, now),
+            runs=tuple(runs),
+            age_ms=max(0, self.age_clock(now) - born_ms),
+            groups=tuple(groups),
+        )
+        index = draft.section(records.SEALS, encode_alone(header))
+        stream, p = self._place(header, born_ms, Ref(draft.n, index, len(body)), header.lane)
+        stream.noted_live(now.monotonic_ns, len(body))
+        self._drafted.append((draft.n, stream, p))
+        return SealedBlock(header, body, stream.key, p, index)
+
+    def relay(
+        self, header: BlockHeader, ref: Ref, lane: Lane, now: Instant, draft: DraftLike
+    ) -> tuple[StreamKey, int]:
+        """Take a child's block, identity unchanged; books it received and pending.
+
+        `lane` is what `lane_of_seal` says of it; the block's RECEIVED section holds it too.
+        """
+        draft.book(Account.RECEIVED, "", header.priority, "", header.rows, header.size)
+        draft.book(Account.PENDING, "", header.priority, "", header.rows, header.size)
+        stream, p = self._place(header, self.age_clock(now) - header.age_ms, ref, lane)
+        stream.noted_live(now.monotonic_ns, ref.length or header.size)
+        self._drafted.append((draft.n, stream, p))
+        return stream.key, p
+
+    def relay_gap(self, ranges: tuple[GapRange, ...], lane: Lane, draft: DraftLike) -> tuple[StreamKey, int]:
+        """Take a child's tombstones; they travel on like data."""
+        stream = current_stream(self.state, ranges[0].priority, lane)
+        gap = append_tombstone(self.state, stream, ranges)
+        self._drafted.append((draft.n, stream, gap.last))
+        return stream.key, gap.last
+
+    def _place(self, header: BlockHeader, born_ms: int, ref: Ref, lane: Lane) -> tuple[Stream, int]:
+        stream = current_stream(self.state, header.priority, lane)
+        if header.origin == self.origin and header.epoch == stream.key.epoch:
+            self.state.k[header.priority] = header.k
+        row = self.state.row_of(header, born_ms, ref.space, ref.at, ref.length)
+        return stream, append_row(self.state, stream, row)
+
+    # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def committed(self, n: int, now: Instant) -> None:
+        """Commits up to n are durable: what they sealed may be sent."""
+        drafted = self._drafted
+        done = 0
+        while done < len(drafted) and drafted[done][0] <= n:
+            _, stream, p = drafted[done]
+            stream.durable = max(stream.durable, p)
+            done += 1
+        del drafted[:done]
+        for stream in self.state.held:
+            if stream.held_n <= n:
+                stream.held_from = 0
+        self.state.held = [stream for stream in self.state.held if stream.held_from]
+
+    def epochs(self) -> list[EpochHello]:
+        """Epochs and streams that the handshake asks about."""
+        return self.state.hello()
+
+    def next_to_send(self, credit: Sequence[int], now: Instant) -> SendEntry | PageIn | None:
+        """The next block or tombstone, or headers that have to be read first; None when there is nothing.
+
+        Args:
+            credit: Bytes that may be sent, per class; a class with none is passed over.
+            now: The moment.
+        """
+        if not self._connected:
+            return None
+        return self._scheduler.next(credit, self.age_clock(now))
+
+    def sent(self, stream: StreamKey, p: int) -> None:
+        """The first byte of the block at p is about to leave."""
+        found = must_find(self.state, stream)
+        found.sent = max(found.sent, p)
+        found.uncertain = max(found.uncertain, p)
+
+    def paged(self, stream: StreamKey, p: int, headers: Sequence[PagedHeader], next_at: int) -> None:
+        """Headers of an outbox file that `PageIn` asked for, in order, and the offset behind them."""
+        found = must_find(self.state, stream)
+        extent = found.piece_at(p)
+        if not isinstance(extent, Extent):
+            return
+        extent.asked = False
+        durable.page(self.state, found, extent, p, headers, next_at)
+
+    def demand(self, priority: Priority) -> None:
+        """On-demand classes: send what is here now."""
+        for stream in self.state.streams():
+            if stream.key.priority == priority:
+                stream.released = stream.tail
+
+    # ── answers and handshake ───────────────────────────────────────────────────────────────────────────────
+
+    def answered(self, answers: Sequence[Answer], now: Instant, draft: DraftLike) -> list[Alarm]:
+        """Take a parent's answers; an alarm of kind `lying_ack` means that one was refused."""
+        alarms: list[Alarm] = []
+        before = self.state.next_number
+        for answer in answers:
+            stream = self.state.find(answer.stream)
+            if stream is None:
+                alarms.append(Alarm("lying_ack", f"{answer.stream}: no such stream"))
+                continue
+            alarms += settling.settle(self.state, stream, answer, now, draft)
+        self._set_times(before, now, draft)
+        return alarms
+
+    def link_up(
+        self, parent: ParentName, positions: Sequence[StreamWelcome], now: Instant, draft: DraftLike
+    ) -> list[Alarm]:
+        """Compare where the parent stands with where we do, and start sending from there."""
+        known = self.state.parent
+        replaced = known is not None and known.name == parent.name and known.store != parent.store
+        same = catching_up.meet(self.state, parent, draft)
+        alarms: list[Alarm] = []
+        before = self.state.next_number
+        for welcome in positions:
+            stream = self.state.find(welcome.stream)
+            if stream is not None:
+                alarms += catching_up.compare(self.state, stream, welcome, same, replaced, now, draft)
+        self._set_times(before, now, draft)
+        self.state.parked.clear()
+        for item in self.state.waiting.values():
+            if item.due_ns - now.monotonic_ns > settling.PARK_NS // 2 and item.reason in (
+                0,
+                LaterReason.NOT_AUTHORISED,
+            ):
+                item.due_ns = now.monotonic_ns
+                self.state.set_waiting(item)
+        self._scheduler.reset()
+        self._connected = True
+        return alarms
+
+    def link_down(self, now: Instant) -> None:
+        """The connection is gone; what was sent and not answered is of unknown outcome."""
+        self._connected = False
+        for stream in self.state.streams():
+            stream.claimed = stream.sent = stream.acked
+            for piece in stream.pieces:
+                if isinstance(piece, Extent):
+                    piece.asked = False
+
+    def opening(self, stream: StreamKey) -> tuple[int, bytes]:
+        """Position and chain value that a parent without history is to start from."""
+        found = must_find(self.state, stream)
+        return found.acked, found.acked_chain
+
+    def parent_gone(self, draft: DraftLike) -> None:
+        """An operator's word: the parent is gone for good, what it may hold counts as unsent."""
+        settling.write(self.state, records.ParentIs("", b"", gone=True), draft)
+
+    def _set_times(self, first_number: int, now: Instant, draft: DraftLike) -> None:
+        for number in range(first_number, self.state.next_number):
+            item = self.state.waiting.get(number)
+            if item is not None and item.due_ns == 0:
+                settings = self.settings.classes[item.priority]
+                wait = wait_s(settings, item.letter.row.tries, self.settings.jitter, self._random.random())
+                item.due_ns = now.monotonic_ns + int(wait * 1e9)
+                self.state.set_waiting(item)
+
+    # ── time passes ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def next_wake(self) -> int | None:
+        """Monotonic ns at which `wake` has something to do; 0 for at once."""
+        if self._scheduler.needs_wake:
+            return 0
+        return self.state.due[0][0] if self.state.due and self.state.current is not None else None
+
+    def wake(self, now: Instant, draft: DraftLike) -> list[Alarm]:
+        """Expire and park at the heads of streams, allow more backlog, let waiting blocks re-enter."""
+        age = self.age_clock(now)
+        self._scheduler.tend(age, draft, self._hold)
+        alarms = [
+            alarm
+            for stream in self.state.streams()
+            if stream.verify is not None
+            for alarm in catching_up.verify(self.state, stream, now, draft)
+        ]
+        alarms += self._reenter(now, age, draft)
+        return alarms
+
+    def _hold(self, stream: Stream, p: int, draft: DraftLike) -> None:
+        """From p on nothing is sent before this commit is durable."""
+        stream.held_from = min(stream.held_from or p, p)
+        stream.held_n = draft.n
+        if stream not in self.state.held:
+            self.state.held.append(stream)
+
+    def _reenter(self, now: Instant, age: int, draft: DraftLike) -> list[Alarm]:
+        alarms: list[Alarm] = []
+        current = self.state.current
+        for item in self._due(now):
+            assert current is not None
+            ttl = self.settings.classes[item.priority].ttl_s
+            if ttl is not None and age - item.letter.row.born_ms > ttl * 1000:
+                settling.bury(self.state, item.number, Reason.EXPIRED, draft)
+                alarms.append(Alarm("expired", f"block {item.letter.row.k} of {item.letter.origin}"))
+            else:
+                self.state.parked.discard(item.letter.origin)
+                key = StreamKey(current.epoch, item.priority, item.lane)
+                settling.write(self.state, records.Reentered(item.number, key), draft)
+            stream = current_stream(self.state, item.priority, item.lane)
+            stream.noted_live(now.monotonic_ns, item.letter.row.length)
+            self._drafted.append((draft.n, stream, stream.tail))
+        return alarms
+
+    def _due(self, now: Instant) -> Iterator[Waiting]:
+        due = self.state.due
+        for _ in range(REENTRIES):
+            if not due or due[0][0] > now.monotonic_ns or self.state.current is None:
+                return
+            at, number = heappop(due)
+            item = self.state.waiting.get(number)
+            if item is not None and item.due_ns == at:
+                yield item
+
+    # ── space ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> list[SpillRun]:
+        """Runs of blocks at the front of each stream whose `Ref` is `inside` (a segment to be recycled)."""
+        age = self.age_clock(now)
+        out = []
+        for stream in self.state.streams():
+            for rows in stream.rows_pieces():
+                refs, ages = [], []
+                for p in range(rows.first, min(rows.last, stream.durable) + 1):
+                    row = rows.row(p)
+                    if not inside(row.ref):
+                        break
+                    refs.append(row.ref)
+                    ages.append(max(0, age - row.born_ms))
+                if refs:
+                    out.append(SpillRun(stream.key, rows.first, tuple(refs), tuple(ages)))
+        return out
+
+    def spilled(self, run: SpillRun, refs: Sequence[Ref], now_ms: int, draft: DraftLike) -> None:
+        """A run is in an outbox file, synced; `refs` say where, `now_ms` is the age clock of its ages."""
+        stream = must_find(self.state, run.stream)
+        rows = stream.piece_at(run.p_from)
+        p_to = run.p_from + len(refs) - 1
+        if not isinstance(rows, Rows) or p_to > rows.last:
+            return
+        before = stream.chain_at(run.p_from - 1) or START
+        ranges = self.state.ranges(rows.rows_between(run.p_from, p_to), stream.key.priority, 0)
+        info = extent_of(rows, run.p_from, p_to, before, list(refs), now_ms, ranges)
+        record = records.Spilled(stream.key, info)
+        draft.section(records.SPILL, records.encode(record))
+        self.state.files_known.add(info.file)
+        spill(self.state, record)
+        extent = stream.piece_at(run.p_from)
+        if isinstance(extent, Extent) and extent.rows is not None:
+            for p, ref in zip(range(run.p_from, p_to + 1), refs, strict=True):
+                extent.rows.move(p, ref)
+
+    def moved(self, stream: StreamKey, p: int, ref: Ref) -> None:
+        """The block at p is somewhere else now (its commit has been written to a segment)."""
+        found = self.state.find(stream)
+        rows = found.rows_at(p) if found is not None else None
+        if rows is not None:
+            rows.move(p, ref)
+
+    def forget(self, stream: StreamKey, p: int, draft: DraftLike) -> None:
+        """Answered bodies up to p are being deleted (their segment or file is)."""
+        settling.write(self.state, records.Forgotten(stream, p), draft)
+
+    def files(self) -> dict[int, bool]:
+        """Outbox files in use, oldest first: whether everything in them is answered or given up."""
+        return durable.files(self.state)
+
+    def last_positions(self, file: int) -> list[tuple[StreamKey, int]]:
+        """Of every stream with answered blocks in an outbox file, the last position there."""
+        return [
+            (stream.key, piece.last)
+            for stream in self.state.streams()
+            for piece in stream.pieces
+            if isinstance(piece, Extent) and piece.info.file == file and piece.last <= stream.acked
+        ]
+
+    def shed(self, bytes_needed: int, draft: DraftLike) -> list[int]:
+        """Give up the oldest runs in outbox files, lowest class first, critical never.
+
+        Returns:
+            Files in which nothing is left; they may be deleted when this commit is durable.
+        """
+        freed = 0
+        for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
+            if not self.settings.classes[priority].sheds:
+                continue
+            for stream in list(self.state.streams()):
+                if stream.key.priority != priority:
+                    continue
+                for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
+                    if freed >= bytes_needed:
+                        return durable.unused(self.state)
+                    if not extent.whole or extent.first < stream.touchable or stream.frozen:
+                        continue
+                    settling.give_up_extent(self.state, stream, extent, Reason.SHED, draft)
+                    self._hold(stream, extent.first, draft)
+                    freed += extent.info.length
+        return durable.unused(self.state)
+
+    def unreadable(self, stream: StreamKey, p: int, draft: DraftLike) -> None:
+        """The body at p is damaged: a tombstone stands in its place."""
+        found = must_find(self.state, stream)
+        if found.rows_at(p) is None or p <= found.sent:
+            return
+        found.claimed = min(found.claimed, p - 1)
+        settling.give_up(self.state, found, p, p, Reason.CORRUPT, draft)
+        self._hold(found, p, draft)
+
+    # ── dead letters ────────────────────────────────────────────────────────────────────────────────────────
+
+    def dead_letters(self) -> list[Waiting]:
+        """What was given up and may be sent again, oldest first."""
+        return list(self.state.dead.values())
+
+    def resend(self, number: int, now: Instant, draft: DraftLike) -> bool:
+        """Send a dead letter again: same identity, new position. False when it is no longer listed."""
+        item = self.state.dead.get(number)
+        current = self.state.current
+        if item is None or current is None:
+            return False
+        account = REASONS[Reason(item.reason)]
+        book_out(draft, account, item.priority, -item.letter.row.rows, -item.letter.row.size)
+        key = StreamKey(current.epoch, item.priority, item.lane)
+        settling.write(self.state, records.Resent(number, key), draft)
+        stream = must_find(self.state, key)
+        stream.noted_live(now.monotonic_ns, item.letter.row.length)
+        self._drafted.append((draft.n, stream, stream.tail))
+        return True
+
+    # ── durability ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> bytes:
+        """Everything, for a checkpoint."""
+        return durable.snapshot(self.state)
+
+    def restore(self, data: bytes) -> None:
+        """Replace everything by a snapshot."""
+        durable.restore(self.state, data)
+
+    def replay_section(self, kind: int, data: bytes, n: int, index: int, running_ms: int) -> None:
+        """One section of a frame after the checkpoint, in order; others than the outbox's are ignored.
+
+        Args:
+            kind: Type of the section.
+            data: Its body.
+            n: The frame's commit number.
+            index: The section's index in it.
+            running_ms: The frame's running time.
+        """
+        durable.replay(self, kind, data, n, index, running_ms)
+
+    def recovered(self) -> None:
+        """Replay is over: everything found is durable, and may have been sent."""
+        self._drafted.clear()
+        for stream in self.state.streams():
+            durable.presume_sent(stream)

@@ -1,0 +1,230 @@
+"""What the outbox makes durable, and reads back at recovery.
+
+Sections of a commit that are the outbox's (types as in `headland.journal.draft.SectionType`):
+
+=========  ==================================================================================
+SEALS      one sealed block: the header in its self-contained form (`blocks.header.encode_alone`)
+RECEIVED   one block or tombstone of a child, see `headland.link.received`
+TOMBSTONE  msgpack `Tombstone`: positions of a stream that will not be sent
+SPILL      msgpack `Spilled`: blocks of a stream that now stand in an outbox file
+OUTBOX     msgpack of one of the other records, told apart by their first element
+=========  ==================================================================================
+
+All are arrays; a reader ignores elements behind those that it knows.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headland.line.outbox.rows import Row
+from headland.line.outbox.stream import BacklogFile
+from headland.link.contract import ExceptionAnswer, GapRange, StreamKey
+from headland.vocabulary import StorageDamage
+
+SEALS, RECEIVED, OUTBOX, SPILL, TOMBSTONE, EPOCH = 2, 4, 7, 8, 9, 11
+
+
+class Letter(msgspec.Struct, frozen=True, array_like=True):
+    """A block that left its place in a stream, with what its `Row` only has numbers for."""
+
+    origin: str
+    epoch: bytes
+    groups: tuple[str, ...]
+    row: Row
+
+
+class EpochOpened(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    """This node's epoch from here on."""
+
+    epoch: bytes
+    predecessor: bytes
+    predecessor_n: int
+
+
+class ParentIs(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """The parent that positions are compared with from here on; `gone`: an operator gave the last one up."""
+
+    name: str
+    store: bytes
+    gone: bool = False
+
+
+class AckedTo(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """A stream's watermark moved up."""
+
+    stream: StreamKey
+    p: int
+    chain: bytes
+    exceptions: tuple[ExceptionAnswer, ...] = ()
+    letters: tuple[Letter, ...] = ()
+
+
+class Rewound(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """A stream's watermark moved down to p: the parent went back.
+
+    Bodies are gone up to `gap_to`; `ranges` is what is known of those.
+    """
+
+    stream: StreamKey
+    p: int
+    chain: bytes
+    gap_to: int = 0
+    ranges: tuple[GapRange, ...] = ()
+
+
+class HorizonAt(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """A stream may be sent up to p."""
+
+    stream: StreamKey
+    p: int
+
+
+class Touchable(msgspec.Struct, frozen=True, array_like=True, tag="u"):
+    """A handshake told that the parent has nothing of a stream above p."""
+
+    stream: StreamKey
+    p: int
+
+
+class Frozen(msgspec.Struct, frozen=True, array_like=True, tag="f"):
+    """The parent knows other blocks than ours in this stream."""
+
+    stream: StreamKey
+
+
+class Reentered(msgspec.Struct, frozen=True, array_like=True, tag="w"):
+    """A waiting block went to the tail of a stream."""
+
+    number: int
+    stream: StreamKey
+
+
+class Resent(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """A dead letter went to the tail of a stream."""
+
+    number: int
+    stream: StreamKey
+
+
+class Buried(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+    """A waiting block is given up: a tombstone at the tail of a stream; number as in `Reentered`."""
+
+    number: int
+    stream: StreamKey
+    reason: int
+    range: GapRange
+
+
+class Parked(msgspec.Struct, frozen=True, array_like=True, tag="k"):
+    """Blocks at first to last wait until their origin is authorised."""
+
+    stream: StreamKey
+    first: int
+    last: int
+    chain: bytes
+    letters: tuple[Letter, ...]
+
+
+class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="g"):
+    """Bodies of a stream up to p are gone."""
+
+    stream: StreamKey
+    p: int
+
+
+class Evicted(msgspec.Struct, frozen=True, array_like=True, tag="x"):
+    """A dead letter is no longer listed."""
+
+    number: int
+
+
+Record = (
+    EpochOpened
+    | ParentIs
+    | AckedTo
+    | Rewound
+    | HorizonAt
+    | Touchable
+    | Frozen
+    | Reentered
+    | Resent
+    | Buried
+    | Parked
+    | Forgotten
+    | Evicted
+)
+
+
+class Tombstone(msgspec.Struct, frozen=True, array_like=True):
+    """Positions of a stream that were given up where they stood.
+
+    Attributes:
+        stream: Which stream.
+        first: First position.
+        last: Last position.
+        chain: Chain value after it.
+        ranges: What was given up.
+        letters: The blocks themselves, for the list of dead letters.
+    """
+
+    stream: StreamKey
+    first: int
+    last: int
+    chain: bytes
+    ranges: tuple[GapRange, ...]
+    letters: tuple[Letter, ...] = ()
+
+
+class Spilled(msgspec.Struct, frozen=True, array_like=True):
+    """Blocks of a stream that now stand in an outbox file."""
+
+    stream: StreamKey
+    info: BacklogFile
+
+
+_encoder = msgspec.msgpack.Encoder()
+_records: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+_tombstones = msgspec.msgpack.Decoder(Tombstone)
+_spills = msgspec.msgpack.Decoder(Spilled)
+
+
+def encode(record: Record | Tombstone | Spilled) -> bytes:
+    """Body of the section that holds `record`."""
+    return _encoder.encode(record)
+
+
+def decode_record(data: bytes) -> Record:
+    """Body of an OUTBOX section.
+
+    Raises:
+        StorageDamage: Not one.
+    """
+    try:
+        return _records.decode(data)
+    except msgspec.MsgspecError as error:
+        raise StorageDamage(f"outbox record: {error}") from None
+
+
+def decode_tombstone(data: bytes) -> Tombstone:
+    """Body of a TOMBSTONE section.
+
+    Raises:
+        StorageDamage: Not one.
+    """
+    try:
+        return _tombstones.decode(data)
+    except msgspec.MsgspecError as error:
+        raise StorageDamage(f"tombstone: {error}") from None
+
+
+def decode_spill(data: bytes) -> Spilled:
+    """Body of a SPILL section.
+
+    Raises:
+        StorageDamage: Not one.
+    """
+    try:
+        return _spills.decode(data)
+    except msgspec.MsgspecError as error:
+        raise StorageDamage(f"spill: {error}") from None

@@ -1,0 +1,342 @@
+"""What an outbox remembers, and the small questions that its parts ask of it."""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Iterable
+
+import msgspec
+
+from headland.blocks.header import BlockHeader
+from headland.line.outbox.records import Letter
+from headland.line.outbox.rows import Row
+from headland.line.outbox.settings import OutboxSettings
+from headland.line.outbox.stream import Stream
+from headland.link.contract import (
+    ANY_GROUP,
+    CHAIN_BYTES,
+    GROUPS_MAX,
+    START,
+    DraftLike,
+    EpochHello,
+    GapRange,
+    ParentName,
+    StreamHello,
+    StreamKey,
+)
+from headland.vocabulary import NO_TIME, Account, Lane, Reason
+
+DRAINED_EPOCHS_KEPT = 256
+"""Epochs without anything unanswered that a handshake still names."""
+
+
+class Epoch(msgspec.Struct):
+    """One of this node's epochs: its predecessor, that one's last commit, and its streams."""
+
+    epoch: bytes
+    predecessor: bytes
+    predecessor_n: int
+    streams: dict[tuple[int, int], Stream]
+
+    @property
+    def drained(self) -> bool:
+        """Whether every position of every stream has been answered."""
+        return all(stream.drained for stream in self.streams.values())
+
+
+class Waiting(msgspec.Struct, array_like=True):
+    """A block between a `Later` and its next attempt, or a dead letter.
+
+    Attributes:
+        number: Its name in records and on the command line; never used twice.
+        letter: The block.
+        priority: Its class.
+        lane: Its lane, for good.
+        reason: `LaterReason` while it waits, `Reason` when it is dead.
+        due_ns: Monotonic time of its next attempt.
+    """
+
+    number: int
+    letter: Letter
+    priority: int
+    lane: int
+    reason: int
+    due_ns: int = 0
+
+
+class History:
+    """Identity, readings and chain value of the newest answered positions of one stream."""
+
+    def __init__(self, first: int = 1) -> None:
+        self.first = first
+        self.columns = [array(code) for code in "IQIQ"]
+        self.chains = bytearray()
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def add(self, p: int, row: Row) -> None:
+        """Remember the block at p; anything not adjoining starts afresh."""
+        if p != self.first + len(self):
+            self.__init__(p)  # type: ignore[misc]
+        for column, value in zip(self.columns, (row.ident, row.k, row.rows, row.size), strict=True):
+            column.append(value)
+        self.chains += row.chain
+
+    def trim(self, limit: int) -> None:
+        """Keep the newest `limit` (in steps of an eighth, so that trimming stays cheap)."""
+        surplus = len(self) - limit
+        if surplus > limit // 8:
+            for column in self.columns:
+                del column[:surplus]
+            del self.chains[: surplus * CHAIN_BYTES]
+            self.first += surplus
+
+    def chain_at(self, p: int) -> bytes | None:
+        """Chain value after p, if it is remembered."""
+        i = (p - self.first) * CHAIN_BYTES
+        return bytes(self.chains[i : i + CHAIN_BYTES]) if 0 <= i < len(self.chains) else None
+
+    def between(self, p_from: int, p_to: int) -> list[tuple[int, int, int, int]]:
+        """(ident, k, readings, payload bytes) of the remembered positions among p_from to p_to."""
+        i, j = max(0, p_from - self.first), max(0, p_to - self.first + 1)
+        return list(zip(*(column[i:j] for column in self.columns), strict=True))
+
+    def cut_after(self, p: int) -> None:
+        """Forget everything above p."""
+        keep = max(0, p - self.first + 1)
+        for column in self.columns:
+            del column[keep:]
+        del self.chains[keep * CHAIN_BYTES :]
+
+
+class State:
+    """Streams, waiting blocks, dead letters and the numbering of identities.
+
+    Attributes:
+        settings: As configured.
+        epochs: This node's epochs with anything left to say, oldest first, the current one last.
+        idents: (origin, epoch) by number.
+        groups: Sets of series groups by number.
+        waiting: Blocks between a `Later` and their next attempt, by number.
+        dead: Dead letters, by number, oldest first.
+        parent: The parent that positions were last compared with.
+        foreign_parent: An earlier parent that may hold blocks of unknown outcome.
+        parked: Origins that the parent does not accept at present.
+        history: Per stream, what stays of answered blocks.
+        next_number: Next number of a waiting block or dead letter.
+        k: Last k of each class in the current epoch.
+        files_known: Outbox files that have held blocks and have not been reported unused.
+        held: Streams in which something waits for a commit (`Stream.held_from`).
+        version: Changes when streams are added or positions compared anew.
+    """
+
+    def __init__(self, settings: OutboxSettings) -> None:
+        self.settings = settings
+        self.epochs: list[Epoch] = []
+        self.idents: list[tuple[str, bytes]] = []
+        self._ident: dict[tuple[str, bytes], int] = {}
+        self.groups: list[tuple[str, ...]] = [()]
+        self._group: dict[tuple[str, ...], int] = {(): 0}
+        self.waiting: dict[int, Waiting] = {}
+        self.due: list[tuple[int, int]] = []
+        self.dead: dict[int, Waiting] = {}
+        self.parent: ParentName | None = None
+        self.foreign_parent: ParentName | None = None
+        self.parked: set[str] = set()
+        self.history: dict[StreamKey, History] = {}
+        self.next_number = 1
+        self.k: dict[int, int] = {}
+        self.files_known: set[int] = set()
+        self.held: list[Stream] = []
+        self.version = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.__init__(self.settings)  # type: ignore[misc]
+
+    @property
+    def current(self) -> Epoch | None:
+        """The epoch that new blocks belong to."""
+        return self.epochs[-1] if self.epochs else None
+
+    def streams(self) -> Iterable[Stream]:
+        """Every stream, oldest epoch first."""
+        return (stream for epoch in self.epochs for stream in epoch.streams.values())
+
+    def find(self, key: StreamKey) -> Stream | None:
+        """A stream by its name."""
+        for epoch in reversed(self.epochs):
+            if epoch.epoch == key.epoch:
+                return epoch.streams.get((key.priority, key.lane))
+        return None
+
+    def open_stream(self, epoch: Epoch, priority: int, lane: int) -> Stream:
+        """A stream of one of this node's epochs, made when it is first used."""
+        stream = epoch.streams.get((priority, lane))
+        if stream is None:
+            stream = epoch.streams[(priority, lane)] = Stream(StreamKey(epoch.epoch, priority, lane))
+            self.version += 1
+        return stream
+
+    def ident(self, origin: str, epoch: bytes) -> int:
+        """Number of (origin, epoch)."""
+        key = (origin, epoch)
+        number = self._ident.get(key)
+        if number is None:
+            number = self._ident[key] = len(self.idents)
+            self.idents.append(key)
+        return number
+
+    def group(self, groups: tuple[str, ...]) -> int:
+        """Number of a set of series groups."""
+        number = self._group.get(groups)
+        if number is None:
+            number = self._group[groups] = len(self.groups)
+            self.groups.append(groups)
+        return number
+
+    def row_of(self, header: BlockHeader, born_ms: int, space: int, at: int, length: int) -> Row:
+        """What the outbox keeps of a header."""
+        return Row(
+            ident=self.ident(header.origin, header.epoch),
+            k=header.k,
+            rows=header.rows,
+            size=header.size,
+            ts_min=header.ts_min,
+            ts_max=header.ts_max,
+            born_ms=born_ms,
+            space=space,
+            at=at,
+            length=length,
+            groups=self.group(header.groups),
+            tries=0,
+            digest=header.digest,
+            chain=START,
+        )
+
+    def letter(self, row: Row) -> Letter:
+        """A row with names instead of numbers."""
+        return Letter(*self.idents[row.ident], self.groups[row.groups], row)
+
+    def own(self, letter: Letter) -> Row:
+        """The row of a letter in this run's numbering."""
+        ident, groups = self.ident(letter.origin, letter.epoch), self.group(letter.groups)
+        return msgspec.structs.replace(letter.row, ident=ident, groups=groups)
+
+    def remember(self, key: StreamKey, p: int, row: Row) -> None:
+        """The block at p was answered."""
+        history = self.history.get(key)
+        if history is None:
+            history = self.history[key] = History(p)
+        history.add(p, row)
+        history.trim(self.settings.history)
+
+    def set_waiting(self, item: Waiting) -> None:
+        """Let a block wait for its time."""
+        self.waiting[item.number] = item
+        heapq.heappush(self.due, (item.due_ns, item.number))
+
+    def take_number(self) -> int:
+        """A number for a waiting block or dead letter."""
+        number, self.next_number = self.next_number, self.next_number + 1
+        return number
+
+    def bury(self, item: Waiting) -> int | None:
+        """List a dead letter; the number of the one that had to make room, if any."""
+        self.dead[item.number] = item
+        if len(self.dead) <= self.settings.dead_max:
+            return None
+        oldest = next(iter(self.dead))
+        del self.dead[oldest]
+        return oldest
+
+    def ranges(self, rows: Iterable[Row], priority: int, reason: int) -> tuple[GapRange, ...]:
+        """Tombstones for blocks: one for each run of consecutive k of one identity."""
+        out: list[GapRange] = []
+        for row in rows:
+            origin, epoch = self.idents[row.ident]
+            groups = self.groups[row.groups] or ANY_GROUP
+            last = out[-1] if out else None
+            if last and (last.origin, last.epoch, last.k_to + 1) == (origin, epoch, row.k):
+                out[-1] = _joined(last, row, groups)
+            else:
+                out.append(
+                    GapRange(
+                        origin, epoch, priority, row.k, row.k, reason,
+                        row.rows, row.size, row.ts_min, row.ts_max, groups,
+                    )
+                )  # fmt: skip
+        return tuple(out)
+
+    def hello(self) -> list[EpochHello]:
+        """What the handshake asks about."""
+        drained = [epoch for epoch in self.epochs[:-1] if epoch.drained]
+        hidden = {epoch.epoch for epoch in drained[:-DRAINED_EPOCHS_KEPT]}
+        return [
+            EpochHello(
+                epoch.epoch,
+                epoch.predecessor,
+                epoch.predecessor_n,
+                tuple(
+                    StreamHello(
+                        *key,
+                        stream.durable,
+                        stream.acked,
+                        stream.acked_chain,
+                        stream.floor,
+                        stream.floor_chain,
+                    )
+                    for key, stream in epoch.streams.items()
+                    if stream.durable
+                ),
+            )
+            for epoch in self.epochs
+            if epoch.epoch not in hidden
+        ]
+
+    def forget_drained(self) -> None:
+        """Let go of epochs that are drained, have no body left and are older than the newest kept ones."""
+        old = [
+            epoch
+            for epoch in self.epochs[:-1]
+            if epoch.drained and all(stream.floor >= stream.tail for stream in epoch.streams.values())
+        ]
+        for epoch in old[:-DRAINED_EPOCHS_KEPT]:
+            self.epochs.remove(epoch)
+            for stream in epoch.streams.values():
+                self.history.pop(stream.key, None)
+
+
+def book_out(draft: DraftLike, account: Account, priority: int, readings: int, payload_bytes: int) -> None:
+    """Move readings out of `pending` (or back into it, with negative numbers)."""
+    if readings or payload_bytes:
+        draft.book(Account.PENDING, "", priority, "", -readings, -payload_bytes)
+        draft.book(account, "", priority, "", readings, payload_bytes)
+
+
+def with_reason(ranges: Iterable[GapRange], reason: Reason) -> tuple[GapRange, ...]:
+    """The same ranges given up for `reason`."""
+    return tuple(msgspec.structs.replace(item, reason=int(reason)) for item in ranges)
+
+
+def lane_name(lane: int) -> str:
+    """For people."""
+    return Lane(lane).name.lower()
+
+
+def _joined(last: GapRange, row: Row, groups: tuple[str, ...]) -> GapRange:
+    times = [ts for ts in (last.ts_min, row.ts_min) if ts != NO_TIME]
+    together = tuple(dict.fromkeys((*last.groups, *groups)))
+    if len(together) > GROUPS_MAX or ANY_GROUP[0] in together:
+        together = ANY_GROUP
+    return msgspec.structs.replace(
+        last,
+        k_to=row.k,
+        readings=last.readings + row.rows,
+        payload_bytes=last.payload_bytes + row.size,
+        ts_min=min(times, default=NO_TIME),
+        ts_max=max(last.ts_max, row.ts_max),
+        groups=together,
+    )

@@ -1,0 +1,391 @@
+"""One stream of this node: positions, what stands at each of them, and how far each has come.
+
+```
+            floor        acked       sent/claimed      durable        tail
+  bodies gone | reclaimable | unanswered | may be sent   | not yet      | next seal
+              |             |            |               | committed    |
+```
+Laws: floor <= acked <= claimed <= durable <= tail. A position above `durable` is never handed out. What
+stands at a position is a block in memory (`Rows`: its body is in the journal), a block in an outbox file
+(`Extent`: one object for the whole run, headers paged in as they are needed) or a tombstone (`Gap`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+
+from headland.blocks.digest import chain, identity_bytes
+from headland.line.outbox.rows import Row, Rows
+from headland.link.contract import START, GapRange, Ref, StreamKey
+from headland.vocabulary import DefectError, Lane
+
+
+class BacklogFile(msgspec.Struct, frozen=True, array_like=True):
+    """A run of blocks of one stream in one outbox file.
+
+    Attributes:
+        file: Number of the file.
+        at: Offset of the first of them.
+        p_from: First position.
+        p_to: Last position.
+        chain_from: Chain value before the first.
+        chain_to: Chain value after the last.
+        length: Bytes of these blocks in the file.
+        readings: Readings in them.
+        payload_bytes: Payload bytes in them.
+        stamped_ms: Age clock at which the ages in their headers were written.
+        youngest_ms: Age clock at which the youngest was made.
+        ranges: Their identities, as tombstones would name them (reason 0).
+    """
+
+    file: int
+    at: int
+    p_from: int
+    p_to: int
+    chain_from: bytes
+    chain_to: bytes
+    length: int
+    readings: int
+    payload_bytes: int
+    stamped_ms: int
+    youngest_ms: int
+    ranges: tuple[GapRange, ...]
+
+
+class Extent:
+    """A `BacklogFile` and the part of its headers that is in memory.
+
+    Attributes:
+        info: What it is.
+        rows: Paged-in blocks, or None.
+        next_at: Offset in the file of the next header to page in.
+        next_p: Its position.
+        tip: Chain value before it.
+        asked: A page has been asked for.
+        whole: Its totals and identities are exact: nothing has been cut off it.
+    """
+
+    __slots__ = ("asked", "info", "next_at", "next_p", "rows", "tip", "whole")
+
+    def __init__(self, info: BacklogFile, whole: bool = True) -> None:
+        self.info = info
+        self.whole = whole
+        self.rows: Rows | None = None
+        self.next_at = info.at
+        self.next_p = info.p_from
+        self.tip = info.chain_from
+        self.asked = False
+
+    @property
+    def first(self) -> int:
+        """First position."""
+        return self.info.p_from
+
+    @property
+    def last(self) -> int:
+        """Last position."""
+        return self.info.p_to
+
+    def rewind(self) -> None:
+        """Read it from its start again."""
+        self.rows = None
+        self.next_at = self.info.at
+        self.next_p = self.info.p_from
+        self.tip = self.info.chain_from
+        self.asked = False
+
+    def hold(self, rows: Rows, next_at: int) -> None:
+        """Take over headers that are in memory; `next_at` is the offset behind them."""
+        self.rows = rows
+        self.next_at = next_at
+        self.next_p = rows.last + 1
+        self.tip = rows.chain_at(rows.last)
+
+
+class Gap(msgspec.Struct, frozen=True, array_like=True):
+    """Tombstones at positions first to last.
+
+    Attributes:
+        first: First position.
+        last: Last position.
+        chain: Chain value after the last.
+        ranges: What was given up; empty when the blocks only moved to other positions.
+    """
+
+    first: int
+    last: int
+    chain: bytes
+    ranges: tuple[GapRange, ...]
+
+
+Piece = Rows | Extent | Gap
+
+
+class Stream:
+    """Positions of one (epoch, class, lane) of this node.
+
+    Attributes:
+        key: Which.
+        pieces: What stands where, in order of position, without holes above `floor`.
+        tail: Last position that exists.
+        tail_chain: Chain value after it.
+        durable: Last position in a finished commit.
+        claimed: Last position handed out on this connection.
+        sent: Last position whose bytes left on this connection.
+        acked: Last answered position.
+        acked_chain: Chain value after it.
+        floor: Bodies at and below are gone.
+        floor_chain: Chain value after it.
+        horizon: Backlog: a durable note allows sending up to here.
+        uncertain: Positions above acked and up to here may have reached the parent.
+        foreign: The same for a parent that is no longer ours.
+        frozen: The parent knows other blocks at these positions: nothing more is sent.
+        released: On-demand classes: sent up to here.
+        live: Unanswered live positions: (p, sealed at ns, bytes).
+        live_bytes: Sum of those bytes.
+        held_from: From here on a commit has to end first, or 0.
+        held_n: That commit.
+        verify: A parent's (p, chain value) that cannot be compared before a page is in, or None.
+    """
+
+    def __init__(self, key: StreamKey) -> None:
+        self.key = key
+        self.pieces: list[Piece] = []
+        self.tail = 0
+        self.tail_chain = START
+        self.durable = 0
+        self.claimed = 0
+        self.sent = 0
+        self.acked = 0
+        self.acked_chain = START
+        self.floor = 0
+        self.floor_chain = START
+        self.horizon = 0
+        self.uncertain = 0
+        self.foreign = 0
+        self.frozen = False
+        self.released = 0
+        self.live: deque[tuple[int, int, int]] = deque()
+        self.live_bytes = 0
+        self.held_from = 0
+        self.held_n = 0
+        self.verify: tuple[int, bytes] | None = None
+
+    @property
+    def drained(self) -> bool:
+        """Whether every position has been answered."""
+        return self.acked >= self.tail
+
+    @property
+    def touchable(self) -> int:
+        """First position whose block may be given up: nobody else can have it."""
+        return max(self.acked, self.uncertain, self.foreign, self.claimed) + 1
+
+    def append(self, row: Row, origin: str, epoch: bytes) -> int:
+        """Place a block at the tail; its position. The row's chain value is set here."""
+        identity = identity_bytes(origin, epoch, self.key.priority, row.k)
+        self.tail_chain = chain(self.tail_chain, identity, row.digest)
+        self.tail += 1
+        last = self.pieces[-1] if self.pieces else None
+        if not isinstance(last, Rows):
+            last = Rows(self.tail)
+            self.pieces.append(last)
+        last.append(msgspec.structs.replace(row, chain=self.tail_chain))
+        return self.tail
+
+    def append_gap(self, after: bytes, ranges: tuple[GapRange, ...]) -> Gap:
+        """Place a tombstone at the tail; `after` is the chain value behind it."""
+        self.tail += 1
+        self.tail_chain = after
+        gap = Gap(self.tail, self.tail, after, ranges)
+        self.pieces.append(gap)
+        return gap
+
+    def noted_live(self, now_ns: int, size: int) -> None:
+        """The block at the tail is live, from now on until it is answered."""
+        if self.key.lane == Lane.LIVE:
+            self.live.append((self.tail, now_ns, size))
+            self.live_bytes += size
+
+    def piece_at(self, p: int) -> Piece | None:
+        """What stands at p, or None (gone or not yet there)."""
+        pieces = self.pieces
+        low, high = 0, len(pieces)
+        while low < high:
+            middle = (low + high) // 2
+            if pieces[middle].last < p:
+                low = middle + 1
+            else:
+                high = middle
+        if low < len(pieces) and pieces[low].first <= p:
+            return pieces[low]
+        return None
+
+    def rows_at(self, p: int) -> Rows | None:
+        """The columns that hold the block at p, when they are in memory."""
+        match self.piece_at(p):
+            case Rows() as rows:
+                return rows
+            case Extent(rows=Rows() as rows) if rows.first <= p <= rows.last:
+                return rows
+            case _:
+                return None
+
+    def chain_at(self, p: int) -> bytes | None:
+        """Chain value after p, or None when it is not in memory."""
+        if p == self.tail:
+            return self.tail_chain
+        if p == self.acked:
+            return self.acked_chain
+        if p == self.floor:
+            return self.floor_chain
+        rows = self.rows_at(p)
+        if rows is not None:
+            return rows.chain_at(p)
+        match self.piece_at(p):
+            case Extent() as extent if p == extent.last:
+                return extent.info.chain_to
+            case Gap() as gap if p == gap.last:
+                return gap.chain
+        following = self.piece_at(p + 1)
+        if isinstance(following, Extent) and following.first == p + 1:
+            return following.info.chain_from
+        return START if p == 0 else None
+
+    def acked_to(self, p: int, chain_value: bytes) -> None:
+        """Move the watermark."""
+        self.acked = p
+        self.acked_chain = chain_value
+        self.claimed = max(self.claimed, p)
+        self.sent = max(self.sent, p)
+        self.durable = max(self.durable, p)
+        live = self.live
+        while live and live[0][0] <= p:
+            self.live_bytes -= live.popleft()[2]
+        for piece in self.pieces:
+            if piece.first > p:
+                break
+            if isinstance(piece, Extent) and piece.rows is not None:
+                piece.rows.drop_to(p)
+                if piece.last <= p:
+                    piece.rows = None
+
+    def replace(self, first: int, last: int, piece: Piece | None) -> None:
+        """Let `piece` stand at first to last, where whole pieces or parts of `Rows` stood."""
+        value = self.chain_at(first - 1)
+        out: list[Piece] = []
+        placed = False
+        for old in self.pieces:
+            if old.last < first or old.first > last:
+                if old.first > last and not placed:
+                    placed = True
+                    if piece is not None:
+                        out.append(piece)
+                out.append(old)
+                continue
+            before, after = _around(old, first, last, value)
+            if before is not None:
+                out.append(before)
+            if not placed and old.last >= last:
+                placed = True
+                if piece is not None:
+                    out.append(piece)
+            if after is not None:
+                out.append(after)
+        if not placed and piece is not None:
+            out.append(piece)
+        self.pieces = out
+
+    def forget_to(self, p: int) -> None:
+        """Bodies at and below p are gone."""
+        value = self.chain_at(p)
+        if value is None or p > self.acked:
+            raise DefectError(f"stream {self.key}: position {p} may not be forgotten")
+        if p <= self.floor:
+            return
+        self.floor, self.floor_chain = p, value
+        kept: list[Piece] = []
+        for piece in self.pieces:
+            if piece.last <= p:
+                continue
+            if isinstance(piece, Rows):
+                piece.drop_to(p)
+            kept.append(piece)
+        self.pieces = kept
+
+    def rows_pieces(self) -> Iterator[Rows]:
+        """The blocks whose bodies are in the journal."""
+        return (piece for piece in self.pieces if isinstance(piece, Rows))
+
+
+def _around(old: Piece, first: int, last: int, value: bytes | None) -> tuple[Piece | None, Piece | None]:
+    """What is left of `old` before `first` and after `last`."""
+    before: Piece | None = None
+    after: Piece | None = None
+    if isinstance(old, Rows):
+        rest = old
+        if old.first < first:
+            before, rest = old, old.split_after(first - 1)
+        if rest.last > last:
+            after = rest.split_after(last)
+        return before, after
+    if isinstance(old, Extent):
+        return _around_extent(old, first, last, value)
+    if old.first < first or old.last > last:
+        raise DefectError(f"positions {first} to {last} cut a tombstone from {old.first} to {old.last}")
+    return None, None
+
+
+def _around_extent(
+    old: Extent, first: int, last: int, value: bytes | None
+) -> tuple[Extent | None, Extent | None]:
+    """Cut an extent where its headers are in memory (or not at all)."""
+    info, rows = old.info, old.rows
+    before = after = None
+    if old.last > last:
+        if rows is None or not rows.first <= last <= rows.last:
+            raise DefectError(f"file {info.file} cannot be cut after {last}")
+        at = rows.row(last + 1).at if last < rows.last else old.next_at
+        after = Extent(
+            msgspec.structs.replace(info, p_from=last + 1, at=at, chain_from=rows.chain_at(last)), whole=False
+        )
+        if last < rows.last:
+            after.hold(rows.split_after(last), old.next_at)
+    if old.first < first:
+        if value is None:
+            raise DefectError(f"file {info.file} cannot be cut before {first}")
+        before = Extent(msgspec.structs.replace(info, p_to=first - 1, chain_to=value), whole=False)
+        if rows is not None and rows.first < first:
+            rows.split_after(first - 1)
+            before.hold(rows, old.next_at)
+    return before, after
+
+
+def extent_of(
+    rows: Rows,
+    p_from: int,
+    p_to: int,
+    chain_from: bytes,
+    refs: list[Ref],
+    stamped_ms: int,
+    ranges: tuple[GapRange, ...],
+) -> BacklogFile:
+    """Describe blocks that now stand in an outbox file at `refs`."""
+    readings, payload_bytes = rows.totals(p_from, p_to)
+    return BacklogFile(
+        file=refs[0].space,
+        at=refs[0].at,
+        p_from=p_from,
+        p_to=p_to,
+        chain_from=chain_from,
+        chain_to=rows.chain_at(p_to),
+        length=sum(ref.length for ref in refs),
+        readings=readings,
+        payload_bytes=payload_bytes,
+        stamped_ms=stamped_ms,
+        youngest_ms=max(rows.born_at(p) for p in range(p_from, p_to + 1)),
+        ranges=ranges,
+    )

@@ -1,0 +1,477 @@
+"""The parent's end of the link: all children, who may connect as whom, and what each has been answered.
+
+Laws
+    1. An answer leaves only when the commit that holds the block (or the refusal) is durable.
+    2. A position is taken once: a block at a position that is already here is counted and dropped, and a hole
+       ends the connection.
+    3. A child is welcomed only when nothing of it waits for a commit, so that what the welcome does not name
+       has certainly not been received.
+    4. Of two connections of one name the newer takes over if it has the same epoch or a successor's; any
+       other is a clone, refused and alarmed, while the connected one answers within 3 s.
+    5. A peer that breaks the protocol loses its connection and nothing else.
+
+Bounds: one unfinished frame and one credit window a class for each connection; 10,000 children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from headland.link import handshake, intents, protocol, received
+from headland.link.actions import (
+    ChildDown,
+    ChildUp,
+    Close,
+    Deliver,
+    DownlinkAction,
+    Reported,
+    Send,
+)
+from headland.link.contract import Alarm, DraftLike, EpochHello, Later, LaterReason, StreamKey, StreamWelcome
+from headland.link.downlink import ChildLink, NeedsDigests, Phase, Taken, not_authorised
+from headland.link.frames import Kind, put_frame
+from headland.link.handshake import Claim, Refusal
+from headland.link.positions import (
+    CHILDREN_MAX,
+    EXCEPTIONS_MAX,
+    ChildState,
+    Desired,
+    Dropped,
+    Placed,
+    Positions,
+)
+from headland.link.protocol import CloseReason, Hello, IntentStatus
+from headland.link.received import ReceivedBlock
+from headland.vocabulary import Instant, PeerError
+
+_NS = 1_000_000_000
+PROBE_S = 3.0
+PARTS_AT_ONCE = 4
+
+
+class ChildrenSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a parent's end behaves.
+
+    Attributes:
+        node: This node's name.
+        store: 16 bytes made with the data directory.
+        window: Credit per class and connection, bytes; at least 256 KiB.
+        max_block: Largest body, bytes.
+        heartbeat_s: Sent when nothing else was sent for so long.
+        silent_s: A child is gone when nothing came for so long.
+        greeting_s: A connection without a hello is closed after this.
+        connections: At most so many at once.
+    """
+
+    node: str
+    store: bytes
+    window: int = 1 << 20
+    max_block: int = 4 << 20
+    heartbeat_s: float = 1.0
+    silent_s: float = 3.5
+    greeting_s: float = 5.0
+    connections: int = 10_000
+
+
+class Children:
+    """See the module.
+
+    Attributes:
+        positions: What is durable of each child.
+        pressed: The disk is short: no more credit is granted (set by `press`).
+        refusing: The disk is full: blocks are answered `Later(full)`, which spends no attempt.
+    """
+
+    def __init__(self, settings: ChildrenSettings, authorised: Callable[[str, str], bool]) -> None:
+        self.settings = settings
+        self.positions = Positions()
+        self.pressed = False
+        self.refusing = False
+        self._authorised = authorised
+        self._links: dict[int, ChildLink] = {}
+        self._up: dict[str, ChildLink] = {}
+        self._drafted: list[tuple[int, str, StreamKey, int, bytes]] = []
+
+    def connected(self) -> dict[str, int]:
+        """Connection of each connected child."""
+        return {name: link.connection for name, link in self._up.items()}
+
+    # ── connections ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def opened(self, connection: int, peer_name: str | None, now: Instant) -> list[DownlinkAction]:
+        """A connection was accepted; `peer_name` is the verified name in its certificate."""
+        if len(self._links) >= self.settings.connections:
+            return [Close(connection, "too many connections")]
+        settings = self.settings
+        self._links[connection] = ChildLink(connection, peer_name, settings.window, settings.max_block, now)
+        return []
+
+    def closed(self, connection: int, reason: str, now: Instant) -> list[DownlinkAction]:
+        """A connection is gone."""
+        link = self._links.pop(connection, None)
+        return self._gone(link, reason) if link is not None else []
+
+    def _gone(self, link: ChildLink, reason: str) -> list[DownlinkAction]:
+        link.phase = Phase.CLOSED
+        name = link.child.name if link.child is not None else ""
+        if self._up.get(name) is link:
+            del self._up[name]
+            return [ChildDown(name, link.connection, reason)]
+        return []
+
+    def _end(self, link: ChildLink, reason: CloseReason, detail: str, now: Instant) -> list[DownlinkAction]:
+        self._links.pop(link.connection, None)
+        protocol.put(link.out, protocol.Closing(reason, detail))
+        return [*self._flush(link, now), Close(link.connection, detail), *self._gone(link, detail)]
+
+    def _flush(self, link: ChildLink, now: Instant) -> list[DownlinkAction]:
+        if not link.out:
+            return []
+        data = bytes(link.out)
+        link.out.clear()
+        link.sent_at = now.monotonic_ns
+        return [Send(link.connection, data)]
+
+    # ── what comes ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def received(self, connection: int, data: bytes, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
+        """Bytes of a child; deliveries are to be written into `draft` in this same turn."""
+        link = self._links.get(connection)
+        if link is None:
+            return []
+        link.heard_at = now.monotonic_ns
+        actions: list[DownlinkAction] = []
+        try:
+            for kind, payload in link.deframer.feed(data):
+                actions += self._frame(link, kind, payload, now, draft)
+                if link.phase is Phase.CLOSED:
+                    return actions
+            if link.overdrawn():
+                raise PeerError("more was sent than was granted")
+        except PeerError as error:
+            actions.append(Alarm("peer_error", f"{_name(link)}: {error}"))
+            return actions + self._end(link, CloseReason.PROTOCOL, str(error), now)
+        except NeedsDigests:
+            return actions + self._end(link, CloseReason.WITH_DIGESTS, "a block does not decode", now)
+        except Refusal as refusal:
+            actions.append(Alarm(refusal.reason.name.lower(), f"{_name(link)}: {refusal.detail}"))
+            return actions + self._end(link, refusal.reason, refusal.detail, now)
+        return actions + self._flush(link, now)
+
+    def _frame(
+        self, link: ChildLink, kind: int, payload: memoryview, now: Instant, draft: DraftLike
+    ) -> list[DownlinkAction]:
+        if link.phase is Phase.GREETING:
+            if kind != Kind.HELLO:
+                raise PeerError(f"frame {kind:#x} before a hello")
+            return self._hello(link, protocol.parse(payload, Hello), now, draft)
+        if link.phase is not Phase.UP and kind not in (Kind.HEARTBEAT, Kind.CLOSE):
+            raise PeerError(f"frame {kind:#x} before the welcome")
+        name = _name(link)
+        match kind:
+            case Kind.BLOCK:
+                return self._take(link, link.block(payload, name), draft)
+            case Kind.TURN:
+                link.turn(payload)
+            case Kind.GAP:
+                return self._take(link, link.gap(protocol.parse(payload, protocol.Gap), name), draft)
+            case Kind.DEFINE:
+                link.define(protocol.parse(payload, protocol.Define))
+            case Kind.HEARTBEAT:
+                pass
+            case Kind.PROBE:
+                link.beat()
+            case Kind.EPOCH:
+                link.name_epoch(protocol.parse(payload, EpochHello).epoch)
+            case Kind.OPEN:
+                self._open(link, protocol.parse(payload, protocol.Open), draft)
+            case Kind.HEARD:
+                self._heard(link, protocol.parse(payload, protocol.Heard), draft)
+            case Kind.STATUS:
+                return self._status(link, protocol.parse(payload, IntentStatus))
+            case Kind.CLOSE:
+                detail = protocol.parse(payload, protocol.Closing).detail
+                self._links.pop(link.connection, None)
+                return [Close(link.connection, detail), *self._gone(link, detail)]
+            case _ if kind & 0x80:
+                pass
+            case _:
+                raise PeerError(f"frame of kind {kind:#x}")
+        return []
+
+    def _take(self, link: ChildLink, taken: Taken | None, draft: DraftLike) -> list[DownlinkAction]:
+        if taken is None:
+            return []
+        name, stream, exception = _name(link), taken.stream, taken.exception
+        block = taken.item if isinstance(taken.item, ReceivedBlock) else None
+        if block is not None:
+            if not self._authorised(name, block.header.origin):
+                exception = not_authorised(taken.p)
+            elif self.refusing:
+                exception = Later(taken.p, LaterReason.FULL)
+        actions: list[DownlinkAction] = []
+        if exception is not None or taken.item is None:
+            if len(stream.exceptions) >= EXCEPTIONS_MAX:
+                raise PeerError(f"{EXCEPTIONS_MAX} answers of {stream.key} are unconfirmed")
+            more = () if exception is None else (exception,)
+            record = Placed(name, stream.key, taken.p, taken.chain, more, adds=True)
+            self.positions.write(record, draft)
+            if exception is not None and not isinstance(exception, Later):
+                actions.append(
+                    Alarm("rejected", f"{name} {stream.key} position {taken.p}: {exception.reason}")
+                )
+        else:
+            self.positions.take(taken.item)
+            actions.append(Deliver(taken.item, taken.columns, link.new_definitions()))
+        self._drafted.append((draft.n, name, stream.key, taken.p, taken.chain))
+        return actions
+
+    def _open(self, link: ChildLink, message: protocol.Open, draft: DraftLike) -> None:
+        stream = link.stream_at(message.epoch, *protocol.split_lane(message.lane))
+        if stream.key not in link.openable or message.p < 0 or len(message.chain) != 16:
+            raise PeerError(f"an opening balance of {stream.key}, of which there is a history")
+        link.openable.discard(stream.key)
+        link.told[stream.key] = message.p
+        name = _name(link)
+        self.positions.write(Placed(name, stream.key, message.p, message.chain), draft)
+        self._drafted.append((draft.n, name, stream.key, message.p, message.chain))
+
+    def _heard(self, link: ChildLink, message: protocol.Heard, draft: DraftLike) -> None:
+        stream = link.stream_at(message.epoch, *protocol.split_lane(message.lane))
+        left = tuple(item for item in stream.exceptions if item.p > message.p)
+        if len(left) < len(stream.exceptions):
+            record = Placed(_name(link), stream.key, stream.p, stream.chain, left)
+            self.positions.write(record, draft)
+            self._drafted.append((draft.n, record.child, stream.key, stream.p, stream.chain))
+
+    def _status(self, link: ChildLink, status: IntentStatus) -> list[DownlinkAction]:
+        return [Reported(_name(link), status)]
+
+    # ── handshake ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _hello(self, link: ChildLink, hello: Hello, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
+        link.version = handshake.agree(hello, link.peer_name)
+        if hello.node not in self.positions.children and len(self.positions.children) >= CHILDREN_MAX:
+            raise Refusal(CloseReason.FULL, "too many children")
+        link.hello = hello
+        link.child = self.positions.child(hello.node)
+        for item in hello.epochs:
+            link.name_epoch(item.epoch)
+        other = self._up.get(hello.node)
+        if other is not None and other.hello is not None:
+            if handshake.claim(other.hello, hello) is Claim.OTHER:
+                link.phase = Phase.PROBING
+                link.probed_at = now.monotonic_ns
+                put_frame(other.out, Kind.PROBE)
+                return self._flush(other, now)
+            actions = self._end(other, CloseReason.TAKEN_OVER, "a newer connection of the same name", now)
+            return actions + self._settle(link, now, draft)
+        return self._settle(link, now, draft)
+
+    def _settle(self, link: ChildLink, now: Instant, draft: DraftLike | None) -> list[DownlinkAction]:
+        """Welcome the child as soon as nothing of it waits for a commit."""
+        link.phase = Phase.SETTLING
+        assert link.child is not None
+        assert link.hello is not None
+        child, hello = link.child, link.hello
+        actions: list[DownlinkAction] = []
+        other = self._up.get(child.name)
+        if other is not None and other is not link:
+            actions += self._end(other, CloseReason.TAKEN_OVER, "a newer connection of the same name", now)
+        self._up[child.name] = link
+        if not child.settled:
+            return actions
+        link.phase = Phase.UP
+        actions += self._compare(link, child, hello)
+        positions = tuple(
+            _position(child, item.epoch, stream.priority, stream.lane, stream.acked, stream.floor)
+            for item in hello.epochs
+            for stream in item.streams
+        )
+        link.openable = {item.stream for item in positions if item.p < 0}
+        for item in positions:
+            link.told[item.stream] = max(0, item.p)
+        settings = self.settings
+        granted = (link.window,) * 4 if not self.pressed else (0, 0, 0, 0)
+        link.granted = list(granted)
+        protocol.put(
+            link.out,
+            protocol.Welcome(
+                link.version, settings.node, settings.store, positions, granted, now.wall_ns, now.trusted
+            ),
+        )
+        if draft is not None:
+            self._drop_old(child, hello, draft)
+        applied = dict(hello.intents)
+        for intent in child.desired.values():
+            if applied.get(intent.kind, -1) < intent.version:
+                link.parts += intents.split(intent.kind, intent.version, intent.body or b"", intent.signature)
+        return [*actions, ChildUp(child.name, link.connection, link.version)]
+
+    def _compare(self, link: ChildLink, child: ChildState, hello: Hello) -> list[DownlinkAction]:
+        alarms: list[DownlinkAction] = []
+        for item in hello.epochs:
+            for stream in item.streams:
+                here = child.streams.get(StreamKey(item.epoch, stream.priority, stream.lane))
+                if here is None:
+                    continue
+                if here.p > stream.sealed:
+                    alarms.append(
+                        Alarm(
+                            "child_went_back", f"{child.name} {here.key}: has {stream.sealed}, sent {here.p}"
+                        )
+                    )
+                elif here.p == stream.acked and here.chain != stream.chain:
+                    alarms.append(Alarm("fork", f"{child.name} {here.key}: another chain value at {here.p}"))
+        named = {item.epoch for item in hello.epochs}
+        known = child.epochs()
+        if known and known[-1] not in named:
+            alarms.append(Alarm("child_went_back", f"{child.name} does not know its epoch {known[-1].hex()}"))
+        return alarms
+
+    def _drop_old(self, child: ChildState, hello: Hello, draft: DraftLike) -> None:
+        named = {item.epoch for item in hello.epochs}
+        gone = tuple(epoch for epoch in child.epochs()[:-1] if epoch not in named)
+        if gone:
+            self.positions.write(Dropped(child.name, gone), draft)
+
+    # ── commits and time ────────────────────────────────────────────────────────────────────────────────────
+
+    def committed(self, n: int, now: Instant) -> list[DownlinkAction]:
+        """Commits up to n are durable: answer what they hold."""
+        done = 0
+        touched: dict[tuple[str, StreamKey], None] = {}
+        while done < len(self._drafted) and self._drafted[done][0] <= n:
+            _, name, key, p, chain_value = self._drafted[done]
+            child = self.positions.children.get(name)
+            stream = child.streams.get(key) if child is not None else None
+            if stream is not None:
+                stream.durable_p, stream.durable_chain = p, chain_value
+                touched[(name, key)] = None
+            done += 1
+        del self._drafted[:done]
+        actions: list[DownlinkAction] = []
+        for name, key in touched:
+            link = self._up.get(name)
+            if link is not None and link.phase is Phase.UP and link.child is not None:
+                link.answer(link.child.streams[key])
+        for link in list(self._up.values()):
+            if link.phase is Phase.SETTLING:
+                actions += self._settle(link, now, None)
+            elif link.phase is Phase.UP:
+                link.grant(self.pressed)
+            actions += self._flush(link, now)
+        return actions
+
+    def press(self, pressed: bool, now: Instant) -> list[DownlinkAction]:
+        """Withhold credit while the disk is short; grant it again when it is not."""
+        self.pressed = pressed
+        actions: list[DownlinkAction] = []
+        for link in self._up.values():
+            if link.phase is Phase.UP:
+                link.grant(pressed)
+                actions += self._flush(link, now)
+        return actions
+
+    def desire(
+        self, child: str, kind: str, version: int, body: bytes | None, now: Instant, draft: DraftLike
+    ) -> None:
+        """Want an intent applied at a direct child (None takes it back); sent now and until it is applied.
+
+        Raises:
+            ValueError: The body is too large.
+        """
+        if body is not None and len(body) > intents.MAX_BODY:
+            raise ValueError(f"an intent of {len(body)} bytes")
+        state = self.positions.child(child)
+        self.positions.write(Desired(child, kind, version, body), draft)
+        link = self._up.get(state.name)
+        if link is not None and link.phase is Phase.UP and body is not None:
+            link.parts += intents.split(kind, version, body)
+
+    def next_wake(self) -> int | None:
+        """Monotonic ns at which `wake` has something to do."""
+        times = [self._wake_of(link) for link in self._links.values()]
+        return min(times, default=None)
+
+    def _wake_of(self, link: ChildLink) -> int:
+        settings = self.settings
+        match link.phase:
+            case Phase.GREETING:
+                return link.opened_at + int(settings.greeting_s * _NS)
+            case Phase.PROBING:
+                return link.probed_at + int(PROBE_S * _NS)
+            case _ if link.parts:
+                return 0
+            case _:
+                beat = link.sent_at + int(settings.heartbeat_s * _NS)
+                return min(beat, link.heard_at + int(settings.silent_s * _NS))
+
+    def wake(self, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
+        """Decide about clones, beat, give up silent children, send parts of intents."""
+        actions: list[DownlinkAction] = []
+        for link in list(self._links.values()):
+            if now.monotonic_ns < self._wake_of(link) or link.phase is Phase.CLOSED:
+                continue
+            match link.phase:
+                case Phase.GREETING:
+                    actions += self._end(link, CloseReason.SILENT, "no hello", now)
+                case Phase.PROBING:
+                    actions += self._probed(link, now, draft)
+                case _:
+                    if now.monotonic_ns - link.heard_at >= self.settings.silent_s * _NS:
+                        actions += self._end(link, CloseReason.SILENT, "silent", now)
+                        continue
+                    for part in link.parts[:PARTS_AT_ONCE]:
+                        protocol.put(link.out, part)
+                    del link.parts[:PARTS_AT_ONCE]
+                    if not link.out:
+                        link.beat()
+            actions += self._flush(link, now)
+        return actions
+
+    def _probed(self, link: ChildLink, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
+        other = self._up.get(_name(link))
+        if other is not None and other.heard_at > link.probed_at:
+            detail = f"{_name(link)} is connected and alive; this is a clone of it"
+            return [Alarm("clone", detail), *self._end(link, CloseReason.CLONE, detail, now)]
+        return self._settle(link, now, draft)
+
+    # ── durability ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> bytes:
+        """Everything, for a checkpoint."""
+        return self.positions.snapshot()
+
+    def restore(self, data: bytes) -> None:
+        """Replace everything by a snapshot."""
+        self.positions.restore(data)
+
+    def replay(self, data: bytes) -> None:
+        """One STATE section of the owner "link"."""
+        self.positions.replay(data)
+
+    def replay_received(self, data: bytes) -> None:
+        """One RECEIVED section."""
+        self.positions.take(received.decode(data))
+
+    def recovered(self) -> None:
+        """Replay is over."""
+        self.positions.recovered()
+
+
+def _position(
+    child: ChildState, epoch: bytes, priority: int, lane: int, acked: int, floor: int
+) -> StreamWelcome:
+    key = StreamKey(epoch, priority, lane)
+    here = child.streams.get(key)
+    if here is None:
+        return StreamWelcome(key, -1 if acked or floor else 0)
+    exceptions = tuple(item for item in here.exceptions if acked < item.p <= here.durable_p)
+    return StreamWelcome(key, here.durable_p, here.durable_chain, exceptions)
+
+
+def _name(link: ChildLink) -> str:
+    return link.child.name if link.child is not None else link.peer_name or f"connection {link.connection}"

@@ -1,0 +1,293 @@
+"""The parent's end of one connection: reads frames, checks them, keeps credit and what has to be answered.
+
+```
+GREETING ──hello──► PROBING (another connection has the name) ──► SETTLING (a commit is due) ──► UP ──► closed
+                        └────────────────────────────────────────────►┘
+```
+What it decides alone: the shape of frames, positions, chain values, digests, definitions. What it asks
+`headland.link.children.Children`: who may connect, what is durable, which origins are authorised.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from headland.blocks import codec
+from headland.blocks.digest import chain, digest, identity_bytes
+from headland.blocks.header import BlockHeader, HeaderReader
+from headland.blocks.wire import Reader
+from headland.link import protocol
+from headland.link.actions import Definitions
+from headland.link.contract import (
+    ExceptionAnswer,
+    Later,
+    LaterReason,
+    Rejected,
+    RejectReason,
+    StreamKey,
+)
+from headland.link.frames import Deframer, Kind, put_frame
+from headland.link.positions import ChildState, ChildStream
+from headland.link.protocol import Hello, Point
+from headland.link.received import ReceivedBlock, ReceivedGap
+from headland.vocabulary import Columns, Instant, PeerError, SeriesKey
+
+
+class Phase(Enum):
+    """Where a connection is; see the picture above."""
+
+    GREETING = "greeting"
+    PROBING = "probing"
+    SETTLING = "settling"
+    UP = "up"
+    CLOSED = "closed"
+
+
+class NeedsDigests(Exception):
+    """A block without a digest does not decode, so it cannot be refused by name."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A block or tombstone at its place: either delivered, or answered with an exception.
+
+    Attributes:
+        stream: The stream it came in.
+        item: What came; None when it is answered with `exception` or only moves the stream.
+        p: Last position it covers.
+        chain: Chain value after it.
+        columns: Decoded rows of a delivered block.
+        exception: Why it is not taken.
+    """
+
+    stream: ChildStream
+    item: ReceivedBlock | ReceivedGap | None
+    p: int
+    chain: bytes
+    columns: Columns | None = None
+    exception: ExceptionAnswer | None = None
+
+
+class ChildLink:
+    """One connection of a child.
+
+    Attributes:
+        connection: Its number.
+        peer_name: Name in the certificate, or None.
+        phase: Where it is.
+        hello: The child's first message.
+        child: What is known of the child, from the hello on.
+        version: The version spoken.
+        out: Bytes to be written.
+        heard_at: Monotonic ns of the last bytes that came.
+        sent_at: Monotonic ns of the last bytes that went.
+        probed_at: When the other connection of the name was probed for this one's sake.
+        granted: Bytes of blocks allowed, per class, since the connection began.
+        taken: Bytes of blocks that came, per class.
+        told: Last position answered on this connection, per stream.
+        duplicates: Blocks at positions that were already here.
+        parts: Parts of intents still to be sent.
+    """
+
+    def __init__(
+        self, connection: int, peer_name: str | None, window: int, max_block: int, now: Instant
+    ) -> None:
+        self.connection = connection
+        self.peer_name = peer_name
+        self.phase = Phase.GREETING
+        self.hello: Hello | None = None
+        self.child: ChildState | None = None
+        self.version = 0
+        self.out = bytearray()
+        self.opened_at = self.heard_at = self.sent_at = now.monotonic_ns
+        self.probed_at = 0
+        self.window = window
+        self.granted = [window] * 4
+        self.taken = [0, 0, 0, 0]
+        self.told: dict[StreamKey, int] = {}
+        self.duplicates = 0
+        self.parts: list[protocol.IntentChunk] = []
+        self.deframer = Deframer()
+        self._max_block = max_block
+        self._reader = HeaderReader()
+        self._names: list[bytes] = []
+        self._turns: dict[int, tuple[ChildStream, int]] = {}
+        self._defined: dict[tuple[str, bytes], set[int]] = {}
+        self._new: list[Definitions] = []
+        self.openable: set[StreamKey] = set()
+
+    def index(self, key: StreamKey) -> int:
+        """Number of a stream's epoch on this connection; -1 when the child did not name it."""
+        return self._names.index(key.epoch) if key.epoch in self._names else -1
+
+    def name_epoch(self, epoch: bytes) -> None:
+        """The child named an epoch.
+
+        Raises:
+            PeerError: Malformed or too many.
+        """
+        if len(epoch) != 16 or epoch in self._names or len(self._names) >= protocol.MAX_EPOCHS:
+            raise PeerError("an epoch that cannot be named")
+        self._names.append(epoch)
+
+    def stream_at(self, epoch: int, priority: int, lane: int) -> ChildStream:
+        """The stream that a message of the child names.
+
+        Raises:
+            PeerError: No such epoch was named.
+        """
+        if epoch >= len(self._names) or self.child is None:
+            raise PeerError(f"epoch number {epoch}")
+        return self.child.stream(StreamKey(self._names[epoch], priority, lane))
+
+    def turn(self, payload: memoryview) -> None:
+        """TURN: which position the next block of a lane stands at.
+
+        Raises:
+            PeerError: It leaves a hole.
+        """
+        point = protocol.parse_point(payload, 0)
+        stream = self.stream_at(point.epoch, point.priority, point.lane)
+        if point.p < 1 or point.p > stream.p + 1:
+            raise PeerError(f"position {point.p} of {stream.key} after {stream.p}")
+        self._turns[point.priority << 1 | point.lane] = (stream, point.p)
+
+    def define(self, message: protocol.Define) -> None:
+        """DEFINE: names of series.
+
+        Raises:
+            PeerError: Out of bounds.
+        """
+        known = self._defined.setdefault((message.origin, message.epoch), set())
+        series = []
+        for sid, name, labels in message.series:
+            if (
+                not 0 < sid < 1 << 31
+                or len(name) > protocol.MAX_SERIES_NAME
+                or len(labels) > protocol.MAX_LABELS
+            ):
+                raise PeerError(f"definition of series {sid}")
+            known.add(sid)
+            series.append((sid, SeriesKey(name, labels)))
+        self._new.append(Definitions(message.origin, message.epoch, tuple(series)))
+
+    def new_definitions(self) -> tuple[Definitions, ...]:
+        """Names since the last call."""
+        new, self._new = tuple(self._new), []
+        return new
+
+    def block(self, payload: memoryview, name: str) -> Taken | None:
+        """BLOCK: check it; None for one whose position is already here.
+
+        Raises:
+            PeerError: It breaks the protocol.
+            NeedsDigests: It does not decode and has no digest to be refused by.
+        """
+        reader = Reader(payload)
+        header = self._reader.decode(reader)
+        code = header.priority << 1 | header.lane
+        turn = self._turns.get(code)
+        if turn is None:
+            raise PeerError("a block before a turn")
+        stream, p = turn
+        self._turns[code] = (stream, p + 1)
+        self.taken[header.priority] += len(payload) + 2
+        if p <= stream.p:
+            self.duplicates += 1
+            return None
+        if p != stream.p + 1:
+            raise PeerError(f"position {p} of {stream.key} after {stream.p}")
+        body = reader.take(reader.left)
+        columns, found, reject = self._open(header, body)
+        if reject and not header.digest:
+            raise NeedsDigests
+        identity = identity_bytes(header.origin, header.epoch, header.priority, header.k)
+        value = chain(stream.chain, identity, header.digest if reject else found)
+        if reject:
+            return Taken(stream, None, p, value, exception=Rejected(p, reject))
+        defined = self._defined.get((header.origin, header.epoch), set())
+        if columns is None or not defined.issuperset(columns.sid):
+            raise PeerError(f"a block of {header.origin} uses a series that was not defined")
+        header = msgspec.structs.replace(header, digest=found)
+        return Taken(stream, ReceivedBlock(name, stream.key, p, header, body), p, value, columns)
+
+    def _open(self, header: BlockHeader, body: bytes) -> tuple[Columns | None, bytes, int]:
+        """Rows, digest and why it has to be rejected (0: it has not)."""
+        if len(body) > self._max_block:
+            return None, b"", RejectReason.TOO_LARGE
+        try:
+            columns = codec.decode(codec.decompress(body), header.base_ns)
+        except PeerError:
+            return None, b"", RejectReason.MALFORMED
+        if len(columns) != header.rows:
+            return None, b"", RejectReason.MALFORMED
+        found = digest(columns)
+        if header.digest and header.digest != found:
+            return None, b"", RejectReason.DIGEST
+        return columns, found, 0
+
+    def gap(self, message: protocol.Gap, name: str) -> Taken | None:
+        """GAP: tombstones; None when the positions are already here.
+
+        Raises:
+            PeerError: It breaks the protocol.
+        """
+        priority, lane = protocol.split_lane(message.lane)
+        stream = self.stream_at(message.epoch, priority, lane)
+        if not 0 < message.p_from <= message.p_to or len(message.chain) != 16:
+            raise PeerError("malformed tombstones")
+        self._turns[message.lane] = (stream, message.p_to + 1)
+        if message.p_to <= stream.p:
+            self.duplicates += 1
+            return None
+        if message.p_from != stream.p + 1:
+            raise PeerError(f"tombstones from {message.p_from} of {stream.key} after {stream.p}")
+        if not message.ranges:
+            return Taken(stream, None, message.p_to, message.chain)
+        if any(len(r.epoch) != 16 or r.priority != priority or r.k_to < r.k_from for r in message.ranges):
+            raise PeerError("malformed tombstones")
+        item = ReceivedGap(name, stream.key, message.p_from, message.p_to, message.chain, message.ranges)
+        return Taken(stream, item, message.p_to, message.chain)
+
+    def answer(self, stream: ChildStream) -> None:
+        """Tell the child what is durable of a stream, once."""
+        before = self.told.get(stream.key, 0)
+        index = self.index(stream.key)
+        if stream.durable_p <= before or index < 0:
+            return
+        self.told[stream.key] = stream.durable_p
+        key, p = stream.key, stream.durable_p
+        news = tuple(item for item in stream.exceptions if before < item.p <= p)
+        if news:
+            code = key.priority << 1 | key.lane
+            protocol.put(self.out, protocol.ExceptionsUpTo(code, index, p, stream.durable_chain[:8], news))
+        else:
+            point = Point(key.priority, key.lane, index, p, stream.durable_chain)
+            protocol.put_point(self.out, Kind.ACK, point)
+
+    def grant(self, pressed: bool) -> None:
+        """Allow more bytes where half a window is used, unless the disk is pressed."""
+        if pressed:
+            return
+        for priority in range(4):
+            total = self.taken[priority] + self.window
+            if total - self.granted[priority] >= self.window // 2:
+                self.granted[priority] = total
+                protocol.put_credit(self.out, priority, total)
+
+    def overdrawn(self) -> bool:
+        """Whether the child sent more than it was granted (one block over is the protocol's rule)."""
+        return any(
+            taken > granted + self._max_block + (64 << 10)
+            for taken, granted in zip(self.taken, self.granted, strict=True)
+        )
+
+    def beat(self) -> None:
+        """Append a heartbeat."""
+        put_frame(self.out, Kind.HEARTBEAT)
+
+
+def not_authorised(p: int) -> Later:
+    """The answer to a block of an origin that the child may not speak for."""
+    return Later(p, LaterReason.NOT_AUTHORISED)

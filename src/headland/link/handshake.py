@@ -1,0 +1,62 @@
+"""What the two first messages decide: version, name, who may replace whom."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from headland.link.protocol import MAGIC, MAX_EPOCHS, VERSION_MAX, VERSION_MIN, CloseReason, Hello
+
+
+class Refusal(Exception):
+    """A hello is not acceptable.
+
+    Attributes:
+        reason: For the CLOSE message.
+        detail: One sentence.
+    """
+
+    def __init__(self, reason: CloseReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Claim(Enum):
+    """What a second connection of one name is."""
+
+    SAME = "same epoch: the first connection is dead and nobody noticed"
+    SUCCESSOR = "a restart"
+    OTHER = "a clone, unless the first connection is dead"
+
+
+def agree(hello: Hello, peer_name: str | None) -> int:
+    """The version to speak: the highest that both know.
+
+    Args:
+        hello: The child's first message.
+        peer_name: Name in its certificate; None where the connection proves none (development only).
+
+    Raises:
+        Refusal: Not this protocol, no common version, another name than the certificate's, malformed.
+    """
+    if hello.magic != MAGIC or len(hello.epoch) != 16 or len(hello.epochs) > MAX_EPOCHS or not hello.node:
+        raise Refusal(CloseReason.PROTOCOL, "this is not a hello of this protocol")
+    if any(len(item.epoch) != 16 for item in hello.epochs):
+        raise Refusal(CloseReason.PROTOCOL, "an epoch is not 16 bytes")
+    if peer_name is not None and hello.node != peer_name:
+        raise Refusal(CloseReason.NAME, f"the certificate says {peer_name}, the hello {hello.node}")
+    version = min(hello.version_max, VERSION_MAX)
+    if version < max(hello.version_min, VERSION_MIN):
+        raise Refusal(
+            CloseReason.VERSION,
+            f"versions {hello.version_min}-{hello.version_max} here, {VERSION_MIN}-{VERSION_MAX} there",
+        )
+    return version
+
+
+def claim(connected: Hello, hello: Hello) -> Claim:
+    """What `hello` is to the connection that `connected` opened under the same name."""
+    if hello.epoch == connected.epoch:
+        return Claim.SAME
+    older = {hello.predecessor, *(item.epoch for item in hello.epochs)}
+    return Claim.SUCCESSOR if connected.epoch in older else Claim.OTHER

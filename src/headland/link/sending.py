@@ -1,0 +1,224 @@
+"""What one connection of a child has under way: bodies being read, credit, numbering, unwritten bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+
+from headland.blocks.header import BlockHeader, HeaderWriter
+from headland.link import protocol
+from headland.link.actions import ReadBlock, ReadPage, UplinkAction
+from headland.link.contract import BlockEntry, EpochHello, GapEntry, Outgoing, PageIn, SendEntry, StreamKey
+from headland.link.frames import Kind, put_frame
+from headland.link.protocol import Point
+from headland.vocabulary import Instant, Lane, PeerError, Priority, SeriesKey
+
+DIGEST_FROM_ROWS = 32
+"""Blocks of fewer rows travel without their digest; the chain value in the ack still proves it."""
+DEFINE_MAX = 256
+"""Series in one DEFINE."""
+
+SeriesLookup = Callable[[str, bytes, int], SeriesKey]
+
+
+class _Slot:
+    """An entry on its way out; `ready` once its body is here."""
+
+    __slots__ = ("body", "entry", "header", "ready", "sids")
+
+    def __init__(self, entry: SendEntry) -> None:
+        self.entry = entry
+        self.header: BlockHeader | None = None
+        self.body = b""
+        self.sids: Collection[int] = ()
+        self.ready = isinstance(entry, GapEntry)
+
+
+class Sending:
+    """The outgoing half of one connection.
+
+    Attributes:
+        out: Bytes to be written.
+        granted: Bytes of BLOCK frames that the parent allows, per class, since the connection began.
+        blocks: Blocks put into `out` so far.
+        exhausted: No (origin, epoch) number is left: the connection has to be made anew.
+    """
+
+    def __init__(
+        self, outgoing: Outgoing, series_of: SeriesLookup, with_digests: bool, read_ahead: int
+    ) -> None:
+        self.out = bytearray()
+        self.granted = [0, 0, 0, 0]
+        self.blocks = 0
+        self.exhausted = False
+        self._outgoing = outgoing
+        self._series_of = series_of
+        self._with_digests = with_digests
+        self._read_ahead = read_ahead
+        self._writer = HeaderWriter()
+        self._epochs: dict[bytes, int] = {}
+        self._names: list[bytes] = []
+        self._turns: dict[int, tuple[bytes, int]] = {}
+        self._queues: dict[StreamKey, deque[_Slot]] = {}
+        self._under_way = [0, 0]
+        self._spent = [0, 0, 0, 0]
+        self._reserved = [0, 0, 0, 0]
+        self._defined: dict[tuple[str, bytes], set[int]] = {}
+
+    def name_epochs(self, epochs: Collection[EpochHello]) -> None:
+        """Number epochs in the order in which the peer learns of them."""
+        for item in epochs:
+            self._epochs[item.epoch] = len(self._names)
+            self._names.append(item.epoch)
+
+    def index(self, epoch: bytes) -> int:
+        """Number of an epoch; one that the peer has not heard of is announced first."""
+        number = self._epochs.get(epoch)
+        if number is None:
+            known = next(item for item in self._outgoing.epochs() if item.epoch == epoch)
+            protocol.put(self.out, EpochHello(known.epoch, known.predecessor, known.predecessor_n))
+            self.name_epochs([known])
+            number = self._epochs[epoch]
+        return number
+
+    def key(self, index: int, priority: int, lane: int) -> StreamKey:
+        """The stream that a peer's message names.
+
+        Raises:
+            PeerError: No such epoch was announced.
+        """
+        if index >= len(self._names):
+            raise PeerError(f"epoch number {index}")
+        return StreamKey(self._names[index], priority, lane)
+
+    def open_at(self, key: StreamKey, p: int, chain: bytes) -> None:
+        """Tell a parent without history where a stream begins."""
+        index = self.index(key.epoch)
+        protocol.put(self.out, protocol.Open(key.priority << 1 | key.lane, index, p, chain))
+
+    def pull(self, now: Instant) -> list[UplinkAction]:
+        """Take what may be sent from the outbox, as far as credit and read-ahead allow."""
+        actions: list[UplinkAction] = []
+        while max(self._under_way) < self._read_ahead and not self.exhausted:
+            credit = [g - s - r for g, s, r in zip(self.granted, self._spent, self._reserved, strict=True)]
+            entry = self._outgoing.next_to_send(credit, now)
+            match entry:
+                case None:
+                    break
+                case PageIn():
+                    actions.append(ReadPage(entry))
+                case BlockEntry():
+                    self._queue(entry)
+                    self._under_way[entry.stream.lane] += entry.size
+                    self._reserved[entry.stream.priority] += entry.size
+                    actions.append(ReadBlock(entry))
+                case GapEntry():
+                    self._queue(entry)
+        return actions
+
+    def _queue(self, entry: SendEntry) -> None:
+        self._queues.setdefault(entry.stream, deque()).append(_Slot(entry))
+
+    def read(self, entry: BlockEntry, header: BlockHeader, body: bytes, sids: Collection[int]) -> None:
+        """A body is here; it waits for those before it in its stream."""
+        for slot in self._queues.get(entry.stream, ()):
+            if isinstance(slot.entry, BlockEntry) and slot.entry.p == entry.p:
+                slot.header, slot.body, slot.sids, slot.ready = header, body, sids, True
+                return
+
+    def drop_from(self, entry: BlockEntry) -> None:
+        """A body cannot be read: this block and those behind it in its stream go back to the outbox."""
+        queue = self._queues.get(entry.stream)
+        while queue and _first(queue[-1].entry) >= entry.p:
+            self._release(queue.pop())
+
+    def _release(self, slot: _Slot) -> None:
+        if isinstance(slot.entry, BlockEntry):
+            self._under_way[slot.entry.stream.lane] -= slot.entry.size
+            self._reserved[slot.entry.stream.priority] -= slot.entry.size
+
+    def emit(self, now: Instant) -> tuple[bool, bool]:
+        """Put what is ready into `out`; whether anything was, and whether any of it is urgent."""
+        any_sent = urgent = False
+        for key, queue in self._queues.items():
+            while queue and queue[0].ready and not self.exhausted:
+                slot = queue.popleft()
+                self._release(slot)
+                if isinstance(slot.entry, GapEntry):
+                    self._put_gap(slot.entry)
+                elif slot.header is not None and not self._put_block(slot.entry, slot.header, slot, now):
+                    break
+                any_sent = True
+                urgent |= key.priority <= Priority.HIGH or key.lane == Lane.BACKLOG
+        for key in [key for key, queue in self._queues.items() if not queue]:
+            del self._queues[key]
+        return any_sent, urgent
+
+    def _put_gap(self, entry: GapEntry) -> None:
+        key = entry.stream
+        code, index = key.priority << 1 | key.lane, self.index(key.epoch)
+        self._outgoing.sent(key, entry.p_to)
+        protocol.put(self.out, protocol.Gap(code, index, entry.p_from, entry.p_to, entry.chain, entry.ranges))
+        self._turns[code] = (key.epoch, entry.p_to + 1)
+
+    def _put_block(self, entry: BlockEntry, header: BlockHeader, slot: _Slot, now: Instant) -> bool:
+        key = entry.stream
+        identity = (header.origin, header.epoch)
+        if self._writer.full and identity not in self._defined:
+            self.exhausted = True
+            return False
+        self._define(identity, slot.sids)
+        code = key.priority << 1 | key.lane
+        if self._turns.get(code) != (key.epoch, entry.p):
+            point = Point(key.priority, key.lane, self.index(key.epoch), entry.p)
+            protocol.put_point(self.out, Kind.TURN, point)
+        self._turns[code] = (key.epoch, entry.p + 1)
+        age_ms = max(0, self._outgoing.age_clock(now) - entry.born_ms)
+        head = self._writer.encode(
+            _as_sent(header, key.lane, age_ms),
+            with_digest=self._with_digests or header.rows >= DIGEST_FROM_ROWS,
+        )
+        before = len(self.out)
+        self._outgoing.sent(key, entry.p)
+        put_frame(self.out, Kind.BLOCK, head, slot.body)
+        self._spent[key.priority] += len(self.out) - before
+        self.blocks += 1
+        return True
+
+    def _define(self, identity: tuple[str, bytes], sids: Collection[int]) -> None:
+        known = self._defined.setdefault(identity, set())
+        new = sorted(set(sids) - known)
+        known.update(new)
+        for at in range(0, len(new), DEFINE_MAX):
+            keys = [(sid, self._series_of(*identity, sid)) for sid in new[at : at + DEFINE_MAX]]
+            series = tuple((sid, key.name, key.labels) for sid, key in keys)
+            protocol.put(self.out, protocol.Define(*identity, series))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being read or waits for its turn."""
+        return not self._queues
+
+
+def _first(entry: SendEntry) -> int:
+    return entry.p if isinstance(entry, BlockEntry) else entry.p_from
+
+
+def _as_sent(header: BlockHeader, lane: int, age_ms: int) -> BlockHeader:
+    return BlockHeader(
+        origin=header.origin,
+        epoch=header.epoch,
+        priority=header.priority,
+        k=header.k,
+        lane=Lane(lane),
+        rows=header.rows,
+        size=header.size,
+        runs=header.runs,
+        ts_min=header.ts_min,
+        ts_max=header.ts_max,
+        age_ms=age_ms,
+        digest=header.digest,
+        groups=header.groups,
+        key_id=header.key_id,
+        signature=header.signature,
+    )
