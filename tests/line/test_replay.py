@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.line.doubles import T0, Books, Commit, S, assert_balanced, at, batch_of, table_of
 
 from headland.blocks import codec
+from headland.line.deciding import EventRule, Rate, Silence, Threshold
 from headland.line.filtering import Boost, DeadBand, Drop, Keep, Summary
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
@@ -57,6 +58,12 @@ RULES = {
             name="default", filter=Boost(before_s=6, after_s=4, above=90, inner=DeadBand(floor=20))
         ),
     ),
+    "triggered from outside": LineRules(
+        default=SeriesRule(
+            name="default",
+            filter=Boost(before_s=8, after_s=4, on=("high", "steep"), inner=DeadBand(floor=20)),
+        ),
+    ),
     "several": LineRules(
         series=(
             SeriesRule(
@@ -75,6 +82,19 @@ RULES = {
 def state_of(line):
     """Everything that must come back; the index of repeats is judged by its own law."""
     return msgspec.msgpack.decode(line.snapshot())[:-1]
+
+
+EVENTS = (
+    EventRule(name="high", when=Threshold(above=50, hysteresis=5)),
+    EventRule(name="lasting", match="a", when=Threshold(below=-10, for_s=6), max_age_s=5),
+    EventRule(name="steep", match="b", when=Rate(above_per_s=5)),
+    EventRule(name="quiet", match="c", when=Silence(after_s=20)),
+)
+CHANGED = LineRules(
+    series=(SeriesRule(name="band", match="a", filter=DeadBand(floor=3)),),
+    default=SeriesRule(name="default", filter=Summary(window_s=10, lateness_s=5, hold_s=20)),
+    events=EVENTS[1:],
+)
 
 
 def committed(commit):
@@ -97,6 +117,7 @@ actions = st.one_of(
     st.tuples(st.just("wake"), st.integers(1, 60)),
     st.tuples(st.just("commit"), st.none()),
     st.tuples(st.just("refresh"), st.integers(1, 3)),
+    st.tuples(st.just("rules"), st.booleans()),
 )
 
 
@@ -106,7 +127,7 @@ actions = st.one_of(
 def test_snapshot_and_replay_give_the_live_state(kind, data):
     steps = data.draw(st.lists(actions, min_size=1, max_size=40))
     at_commit = data.draw(st.integers(0, 6))
-    rules = RULES[kind]
+    rules = msgspec.structs.replace(RULES[kind], events=EVENTS)
     line, books = Line(rules, table_of(*SERIES)), Books()
     commits, snapshot, commit, clock = [], line.snapshot(), Commit(1), 0
     for what, detail in [*steps, ("commit", None)]:
@@ -120,6 +141,8 @@ def test_snapshot_and_replay_give_the_live_state(kind, data):
                 line.wake(at(clock), commit)
             case "refresh":
                 line.refresh([detail], at(clock), commit)
+            case "rules":
+                line.reconfigure(CHANGED if detail else rules, at(clock), commit)
             case "commit":
                 books.add(commit)
                 commits.append((commit, T0 + clock * S))
@@ -129,7 +152,7 @@ def test_snapshot_and_replay_give_the_live_state(kind, data):
         check = copy.deepcopy(books)
         check.add(commit)
         assert_balanced(check.entries)
-    recovered = Line(rules, table_of(*SERIES))
+    recovered = Line(rules, table_of(*SERIES, "headland/rules"))
     recovered.restore(snapshot, at(clock))
     for done, node_ns in commits:
         recovered.replay_frame(committed(done), done.states, done.n, node_ns, at(clock))

@@ -18,8 +18,10 @@ code  fields                                                  meaning
 t     node_ns                                                 node time of rows without device time
 k     class, row index                                        a kept row of a mixed plan, at its place
 f     filter index, operation                                 what a filter's wake did
+e     rule index, series, latch, since                        a latch took a step
 x     {class: rows}, [series ids]                             references forgotten (tombstone)
 c     {class: rows}, canonical rules                          the rules changed
+i     [series ids]                                            held rows of volatile series were lost
 ====  =====================================================  ==========================================
 """
 
@@ -30,14 +32,14 @@ from typing import Any
 
 import msgspec
 
-from headland.line.deciding import Actuation
-from headland.line.filtering import Filter, Plan, Rows
-from headland.line.filtering.selection import filled, matched
-from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row, class_of
-from headland.line.ingest import Ingest
-from headland.line.rules import LineRules, SeriesRule
+from headland.line.deciding import Actuation, Deciders, Decisions
+from headland.line.filtering import Plan, Rows
+from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row
+from headland.line.ingest import Admitted, Ingest
+from headland.line.plans import Plans
+from headland.line.replay import NORTH, FrameRows, readings_of
+from headland.line.rules import LineRules, digest_of
 from headland.vocabulary import (
-    NO_SEQUENCE,
     NO_TIME,
     Account,
     Batch,
@@ -47,10 +49,14 @@ from headland.vocabulary import (
     RowClass,
     RowFlag,
     RowKind,
+    SeriesKey,
     SeriesTable,
 )
 
-NORTH = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW)
+RULES_SERIES = SeriesKey("headland/rules")
+"""Series of the rows that say which rules are in force."""
+UNPLACED_NS = 3_600_000_000_000
+"""How long after the start readings without any trusted time stay out of windows."""
 
 
 class Offered(msgspec.Struct, frozen=True):
@@ -76,57 +82,33 @@ class Line:
         self._draft_n = -1
         self._node_ns = 0
         self._timed = False
-        self._install(rules)
+        self._untrusted_since: int | None = None
+        self._plans = Plans(rules, table)
+        self._deciders = _deciders_of(rules, table)
 
-    # ── rules and plans ────────────────────────────────────────────────────────────────────────────
-    def _install(self, rules: LineRules) -> None:
-        self.rules = rules
-        self._order = (*rules.series, rules.default)
-        self._filters: list[Filter] = []
-        self._plan_of: list[Plan] = []
-        for index, rule in enumerate(self._order):
-            one = rule.filter.build(rule.name, rule.version, class_of(rule.urgency))
-            one.index = index
-            one.plans = self._plan_of
-            self._filters.append(one)
-        self._plans: dict[tuple[tuple[int, ...], str], Plan] = {}
+    @property
+    def rules(self) -> LineRules:
+        """The rules in force."""
+        return self._plans.rules
+
+    @property
+    def suspected(self) -> int:
+        """Readings marked as repeats that nothing can prove."""
+        return self._ingest.suspected
+
+    @property
+    def late_events(self) -> int:
+        """Events that were marked late."""
+        return self._deciders.late_events
+
+    @property
+    def expression_failures(self) -> dict[str, int]:
+        """Evaluations of each CEL rule that gave no truth value."""
+        return self._deciders.failures
 
     def _admit_series(self) -> None:
-        """Give a plan to every series that the table has numbered since."""
-        if not self._plan_of:
-            self._plan_of.append(self._plan_for((len(self._order) - 1,), ""))
-        for sid in range(len(self._plan_of), len(self._table) + 1):
-            key = self._table.key(sid)
-            chosen: list[int] = []
-            group = ""
-            for index, rule in enumerate(self._order):
-                captures = matched(key, rule.match, rule.labels)
-                if captures is None and rule is not self.rules.default:
-                    continue
-                chosen.append(index)
-                if not group:
-                    group = filled(rule.group, key, captures or {}, rule.name) or rule.name
-                if rule.final:
-                    break
-            plan = self._plan_for(tuple(chosen), group)
-            for one in plan.filters:
-                one.admit(sid)
-            self._plan_of.append(plan)
-
-    def _plan_for(self, chosen: tuple[int, ...], group: str) -> Plan:
-        plan = self._plans.get((chosen, group))
-        if plan is None:
-            rules: list[SeriesRule] = [self._order[index] for index in chosen]
-            plan = Plan(
-                len(self._plans),
-                tuple(self._filters[index] for index in chosen),
-                "+".join(rule.name for rule in rules),
-                group,
-                class_of(min(rule.urgency for rule in rules)),
-                any(rule.durability == "volatile" for rule in rules),
-            )
-            self._plans[(chosen, group)] = plan
-        return plan
+        for sid in self._plans.admit():
+            self._deciders.admit(sid)
 
     # ── offering ───────────────────────────────────────────────────────────────────────────────────
     def offer(
@@ -146,72 +128,102 @@ class Line:
             now: The moment it was read.
             draft: The open commit.
             duplicate_suspect: For each message, whether it was marked as a repeat; None when the source has
-            no
-                such mark (nothing is indexed then).
+                no such mark (nothing is indexed then).
         """
         if not batch.sid:
             return Offered(0)
         desk = self._desk(draft, now)
         admitted = self._ingest.admit(client, batch, now, desk.n, desk.node_ns, duplicate_suspect)
-        if len(self._plan_of) <= len(self._table):
+        if len(self._plans.of) <= len(self._table):
             self._admit_series()
         needs = admitted.duplicates_n
         if admitted.duplicates:
             self._book_duplicates(batch, admitted.duplicates, desk)
-        rows = admitted.rows
-        if rows.sid:
-            desk.timeless = admitted.timeless and not self._timed
-            if admitted.implausible:
-                rows = self._keep_implausible(rows, desk)
-            for plan, part in self._parts(rows):
-                desk.plan = plan
-                size = sum(part.size)
-                desk.book(Account.OFFERED, len(part.sid), size)
-                if len(plan.filters) == 1 and not plan.mixed:
-                    plan.filters[0].offer(part, desk)
-                else:
-                    self._offer_mixed(plan, part, desk)
-                if not desk.wrote:
-                    for one in plan.filters:
-                        needs = max(needs, one.needs(part.sid))
+        out = Decisions()
+        if admitted.rows.sid:
+            needs = max(needs, self._take(admitted, desk, out))
         self._timed = self._timed or (desk.wrote and desk.timeless)
         desk.close()
-        return Offered(desk.n if desk.wrote else needs, (), len(admitted.duplicates))
+        return Offered(desk.n if desk.wrote else needs, tuple(out.actuations), len(admitted.duplicates))
 
     def _desk(self, draft: OpenCommit, now: Instant) -> Desk:
         if draft.n != self._draft_n:
             self._draft_n = draft.n
             self._node_ns = now.wall_ns
             self._timed = False
-        return Desk(draft, self._node_ns, now, self._plan_of)
+        return Desk(draft, self._node_ns, now, self._plans.of)
+
+    def _take(self, admitted: Admitted, desk: Desk, out: Decisions) -> int:
+        """Decide on the rows, then filter them; returns the commit that drops rest on."""
+        rows = admitted.rows
+        desk.timeless = admitted.timeless and not self._timed
+        self._deciders.offer(rows, desk, out)
+        for one in out.raised:
+            for filter_ in self._plans.of[one.sid].filters:
+                filter_.trigger(one.rule, one.sid, one.when, desk)
+        if admitted.timeless and self._unplaced(desk.now):
+            self._mark_unplaced(admitted)
+        if admitted.implausible:
+            rows = self._keep_implausible(rows, desk)
+        needs = 0
+        for plan, part in self._parts(rows):
+            desk.plan = plan
+            desk.book(Account.OFFERED, len(part.sid), sum(part.size))
+            if plan.mixed:
+                self._offer_mixed(plan, part, desk)
+            else:
+                plan.filters[0].offer(part, desk)
+            if not desk.wrote:
+                for filter_ in plan.filters:
+                    needs = max(needs, filter_.needs(part.sid))
+        return needs
 
     def _parts(self, rows: Rows) -> Iterable[tuple[Plan, Rows]]:
         """The rows by plan, each in order of arrival."""
+        if not rows.sid:
+            return []
         try:
-            plans = list(map(self._plan_of.__getitem__, rows.sid))
+            plans = list(map(self._plans.of.__getitem__, rows.sid))
         except IndexError:
             raise DefectError("a reading names a series that the table has not numbered") from None
         distinct = set(plans)
         if len(distinct) == 1:
             return [(plans[0], rows)]
-        index: dict[Plan, list[int]] = {}
+        index: dict[Plan, list[int]] = {plan: [] for plan in distinct}
         for i, plan in enumerate(plans):
-            if plan in index:
-                index[plan].append(i)
-            else:
-                index[plan] = [i]
-        return [(plan, rows.take(where)) for plan, where in index.items()]
+            index[plan].append(i)
+        return [(plan, rows.take(where)) for plan, where in sorted(index.items(), key=_order)]
 
     def _book_duplicates(self, batch: Batch, repeats: list[int], desk: Desk) -> None:
         for i in repeats:
-            desk.plan = self._plan_of[batch.sid[i]]
+            desk.plan = self._plans.of[batch.sid[i]]
             desk.book(Account.OFFERED, 1, batch.size[i])
             desk.book(Account.DUPLICATE, 1, batch.size[i])
 
+    def _unplaced(self, now: Instant) -> bool:
+        """Whether a reading without device time has no time at all."""
+        if now.trusted:
+            self._untrusted_since = None
+            return False
+        if self._untrusted_since is None:
+            self._untrusted_since = now.monotonic_ns
+        return now.monotonic_ns - self._untrusted_since < UNPLACED_NS
+
+    def _mark_unplaced(self, admitted: Admitted) -> None:
+        """Readings without any trusted time enter no event-time window: they are kept as themselves."""
+        rows = admitted.rows
+        plans = self._plans.of
+        own = rows.flags or [0] * len(rows.sid)
+        rows.flags = [
+            flag | RowFlag.TIME_IMPLAUSIBLE if ts == NO_TIME and plans[sid].placed else flag
+            for sid, ts, flag in zip(rows.sid, rows.ts, own, strict=True)
+        ]
+        admitted.implausible = True
+
     def _keep_implausible(self, rows: Rows, desk: Desk) -> Rows:
-        """Rows whose device time cannot be: kept as themselves, touching no state."""
-        assert rows.flags is not None
-        odd = [i for i, flag in enumerate(rows.flags) if flag & RowFlag.TIME_IMPLAUSIBLE]
+        """Rows whose time cannot be: kept as themselves, touching no state."""
+        flags = rows.flags or []
+        odd = [i for i, flag in enumerate(flags) if flag & RowFlag.TIME_IMPLAUSIBLE]
         gone = set(odd)
         for plan, part in self._parts(rows.take(odd)):
             desk.plan = plan
@@ -235,63 +247,92 @@ class Line:
                 desk.drop(1, row.size)
             _apply(plan, row, verdicts, final, desk.n, desk)
 
-    # ── time ───────────────────────────────────────────────────────────────────────────────────────
+    # ── time and change ────────────────────────────────────────────────────────────────────────────
     def next_wake(self) -> int | None:
         """Monotonic ns of the next thing to do, or None."""
-        return min((due for one in self._filters if (due := one.next_wake()) is not None), default=None)
+        due = [one.next_wake() for one in self._plans.filters]
+        due.append(self._deciders.next_wake())
+        return min((one for one in due if one is not None), default=None)
 
     def wake(self, now: Instant, draft: OpenCommit) -> tuple[Actuation, ...]:
-        """Close what is due; returns actuations."""
+        """Do what is due; returns actuations."""
         desk = self._desk(draft, now)
-        for one in self._filters:
+        out = Decisions()
+        due = self._deciders.next_wake()
+        if due is not None and due <= now.monotonic_ns:
+            self._deciders.wake(desk, out)
+        for one in self._plans.filters:
             due = one.next_wake()
             if due is not None and due <= now.monotonic_ns:
                 one.wake(desk)
         desk.close()
-        return ()
+        return tuple(out.actuations)
 
     def refresh(self, sids: Iterable[int], now: Instant, draft: OpenCommit) -> None:
         """A tombstone covers these series: their next reading is a fresh reference."""
         desk = self._desk(draft, now)
         wanted = list(sids)
-        desk.op("x", {cls: desk.kept_count(cls) for cls in NORTH}, wanted)
+        desk.op("x", _positions(desk), wanted)
         self._refresh(wanted)
         desk.close()
 
     def _refresh(self, sids: Iterable[int]) -> None:
         for sid in sids:
-            for one in self._filters:
+            for one in self._plans.filters:
                 one.refresh(sid)
 
-    def apply_row(self, row: Row, verdict: int, n: int, *, noted: bool) -> None:
-        """Apply a recovered row to its filters; kept rows of mixed plans only where their place was noted."""
-        plan = self._plan_of[row.sid]
-        if noted or not plan.mixed:
-            _apply(plan, row, [one.judge(row) for one in plan.filters], verdict, n, None)
+    def reconfigure(self, rules: LineRules, now: Instant, draft: OpenCommit) -> bool:
+        """Put other rules in force, in this commit; returns whether anything changed.
 
-    def apply_derived(self, sid: int, value: bytes) -> None:
-        """A derived row of a recovered frame: it is all that is known of a volatile series."""
-        plan = self._plan_of[sid]
-        if plan.volatile:
-            for one in plan.filters:
-                one.replay_derived(sid, value)
+        Held readings of series that are treated otherwise from now on end under the old version; latches of
+        changed event rules reset with an event; the canonical rules travel north as a row.
+
+        Raises:
+            ConfigurationError: a rule cannot be built (then nothing has changed).
+        """
+        if rules.version == self.rules.version:
+            return False
+        plans, deciders = Plans(rules, self._table), _deciders_of(rules, self._table)
+        sid = self._table.intern(RULES_SERIES)
+        self._admit_series()
+        desk = self._desk(draft, now)
+        desk.op("c", _positions(desk), rules.canonical().decode())
+        before = self.rules.version
+        self._deciders.end(_kept_rules(self._deciders, deciders), desk)
+        plans.succeed(self._plans, desk)
+        self._switch(plans, deciders)
+        if sid:
+            told = {"version": rules.version, "previous": before, "rules": rules.canonical().decode()}
+            row_desk = self._desk(draft, now)
+            body = msgspec.msgpack.encode(told)
+            row_desk.derive(sid, now.wall_ns, body, RowKind.CONFIG, 0, RowClass.HIGH)
+        desk.close()
+        return True
+
+    def _switch(self, plans: Plans, deciders: Deciders) -> None:
+        for sid in range(1, len(plans.of)):
+            deciders.admit(sid)
+        deciders.take_over(self._deciders, _kept_rules(self._deciders, deciders))
+        self._plans, self._deciders = plans, deciders
 
     # ── recovery ───────────────────────────────────────────────────────────────────────────────────
     def snapshot(self) -> bytes:
         """State at a commit boundary: nothing in it rests on a draft that is still open."""
-        return msgspec.msgpack.encode(
-            [1, self.rules.canonical(), [one.snapshot() for one in self._filters], self._ingest.snapshot()]
-        )
+        filters = [one.snapshot() for one in self._plans.filters]
+        rest = [self._deciders.snapshot(), self._ingest.snapshot()]
+        return msgspec.msgpack.encode([1, self.rules.canonical(), filters, *rest])
 
     def restore(self, data: bytes, now: Instant) -> None:
-        """Take over a snapshot, with the rules that were in force."""
-        version, rules, filters, index = msgspec.msgpack.decode(data)
+        """Take over a snapshot, with the rules that were in force; the series table is restored before."""
+        version, text, filters, latches, index = msgspec.msgpack.decode(data)
         if version != 1:
             raise DefectError(f"line snapshot of version {version}")
-        self._install(msgspec.json.decode(rules, type=LineRules))
+        rules = msgspec.json.decode(text, type=LineRules)
+        self._plans, self._deciders = Plans(rules, self._table), _deciders_of(rules, self._table)
         self._admit_series()
-        for one, state in zip(self._filters, filters, strict=True):
+        for one, state in zip(self._plans.filters, filters, strict=True):
             one.restore(state, now)
+        self._deciders.restore(latches, now)
         self._ingest.restore(index)
 
     def replay_frame(
@@ -305,98 +346,76 @@ class Line:
             if op[1] == "t":
                 node_ns = op[2]
         self._admit_series()
-        replay = _Replay(self, rows, n, node_ns)
-        for op in ops:
-            replay.until(op[0])
-            self._replay_op(op, replay)
-        replay.finish()
-        for cls, columns in rows.items():
-            if (cls in NORTH or cls == RowClass.HELD) and columns.sid:
-                self._index_recovered(n, columns)
 
-    def _replay_op(self, op: list[Any], replay: _Replay) -> None:
+        def apply_row(row: Row, verdict: int, noted: bool) -> None:
+            plan = self._plans.of[row.sid]
+            if noted or not plan.mixed:
+                _apply(plan, row, [one.judge(row) for one in plan.filters], verdict, n, None)
+
+        frame = FrameRows(rows, node_ns, apply_row, self._apply_derived)
+        for op in ops:
+            frame.until(op[0])
+            self._replay_op(op, frame, now)
+        frame.finish()
+        for cls, columns in rows.items():
+            if cls in NORTH or cls == RowClass.HELD:
+                taken = readings_of(columns)
+                self._ingest.recovered(n, taken.sid, taken.ts, taken.seq, taken.value)
+
+    def _apply_derived(self, sid: int, value: bytes) -> None:
+        """A derived row of a recovered frame: it is all that is known of a volatile series."""
+        plan = self._plans.of[sid]
+        if plan.volatile:
+            for one in plan.filters:
+                one.replay_derived(sid, value)
+
+    def _replay_op(self, op: list[Any], frame: FrameRows, now: Instant) -> None:
         match op[1]:
             case "t":
                 pass
             case "k":
-                replay.one(RowClass(op[2]), op[3])
+                frame.one(RowClass(op[2]), op[3])
             case "f":
-                self._filters[op[2]].replay_op(op[3])
+                self._plans.filters[op[2]].replay_op(op[3])
+            case "e":
+                self._deciders.replay_op(op[2], op[3], op[4], op[5], now)
             case "x":
-                replay.kept_until(op[2])
+                frame.kept_until(op[2])
                 self._refresh(op[3])
+            case "c":
+                frame.kept_until(op[2])
+                rules = msgspec.json.decode(op[3], type=LineRules)
+                plans, deciders = Plans(rules, self._table), _deciders_of(rules, self._table)
+                plans.succeed(self._plans, None)
+                self._switch(plans, deciders)
+            case "i":
+                self._interrupt(op[2])
             case _:
                 raise DefectError(f"unknown operation {op[1]!r} in the journal")
 
-    def _index_recovered(self, n: int, columns: Columns) -> None:
-        kind = columns.kind
-        if kind is None:
-            self._ingest.recovered(n, columns.sid, columns.ts, columns.seq, columns.value)
-            return
-        where = [i for i, one in enumerate(kind) if one == RowKind.READING]
-        self._ingest.recovered(
-            n,
-            [columns.sid[i] for i in where],
-            [columns.ts[i] for i in where],
-            None if columns.seq is None else [columns.seq[i] for i in where],
-            [columns.value[i] for i in where],
-        )
+    def recovered(self, now: Instant, draft: OpenCommit) -> int:
+        """After a crash: every volatile series says that it was interrupted; returns their number.
 
+        Call it once, with the first draft after `replay_frame`; not after a stop whose last snapshot is
+        whole.
+        """
+        self._admit_series()
+        lost = [sid for sid, plan in enumerate(self._plans.of) if sid and plan.volatile]
+        if lost:
+            desk = self._desk(draft, now)
+            desk.op("i", lost)
+            self._interrupt(lost)
+            for sid in lost:
+                plan = self._plans.of[sid]
+                body = msgspec.msgpack.encode({"rule": plan.rule, "state": "interrupted"})
+                desk.derive(sid, now.wall_ns, body, RowKind.EVENT, RowFlag.INTERRUPTED, plan.cls)
+            desk.close()
+        return len(lost)
 
-class _Replay:
-    """Cursor over the rows of one recovered frame."""
-
-    def __init__(self, line: Line, rows: dict[RowClass, Columns], n: int, node_ns: int) -> None:
-        self._line = line
-        self._rows = rows
-        self._n = n
-        self._node_ns = node_ns
-        self._at = dict.fromkeys(rows, 0)
-
-    def until(self, held: int) -> None:
-        """Apply held rows before position `held`."""
-        self._advance(RowClass.HELD, held)
-
-    def kept_until(self, positions: dict[int, int]) -> None:
-        """Apply kept rows before these positions."""
-        for cls, position in positions.items():
-            self._advance(RowClass(cls), position)
-
-    def one(self, cls: RowClass, index: int) -> None:
-        """Apply one kept row of a mixed plan."""
-        self._apply(cls, index, noted=True)
-
-    def finish(self) -> None:
-        """Apply all that is left."""
-        for cls in self._rows:
-            if cls in NORTH or cls == RowClass.HELD:
-                self._advance(cls, len(self._rows[cls].sid))
-
-    def _advance(self, cls: RowClass, end: int) -> None:
-        if cls not in self._rows:
-            return
-        for index in range(self._at[cls], end):
-            self._apply(cls, index, noted=cls == RowClass.HELD)
-        self._at[cls] = max(self._at[cls], end)
-
-    def _apply(self, cls: RowClass, index: int, *, noted: bool) -> None:
-        columns = self._rows[cls]
-        sid, ts, value = columns.sid[index], columns.ts[index], columns.value[index]
-        kind = RowKind.READING if columns.kind is None else columns.kind[index]
-        if kind == RowKind.WINDOW and isinstance(value, bytes):
-            self._line.apply_derived(sid, value)
-        flags = 0 if columns.flags is None else columns.flags[index]
-        if kind == RowKind.READING and not flags & RowFlag.TIME_IMPLAUSIBLE:
-            row = Row(
-                sid,
-                ts,
-                self._node_ns if ts == NO_TIME else ts,
-                value,
-                0 if columns.size is None else columns.size[index],
-                NO_SEQUENCE if columns.seq is None else columns.seq[index],
-                flags,
-            )
-            self._line.apply_row(row, HOLD if cls == RowClass.HELD else KEEP, self._n, noted=noted)
+    def _interrupt(self, sids: Iterable[int]) -> None:
+        for sid in sids:
+            for one in self._plans.of[sid].filters:
+                one.interrupt(sid)
 
 
 def _apply(plan: Plan, row: Row, verdicts: list[int], final: int, n: int, desk: Desk | None) -> None:
@@ -404,3 +423,22 @@ def _apply(plan: Plan, row: Row, verdicts: list[int], final: int, n: int, desk: 
     owner = verdicts.index(HOLD) if final == HOLD and HOLD in verdicts else -1
     for place, one in enumerate(plan.filters):
         one.apply(row, final, n, desk, owns=place == owner)
+
+
+def _order(item: tuple[Plan, list[int]]) -> int:
+    return item[1][0]
+
+
+def _positions(desk: Desk) -> dict[int, int]:
+    """Where each class that goes north stands in the open commit."""
+    return {int(cls): desk.kept_count(cls) for cls in NORTH}
+
+
+def _deciders_of(rules: LineRules, table: SeriesTable) -> Deciders:
+    return Deciders(rules.events, [digest_of(rule) for rule in rules.events], table)
+
+
+def _kept_rules(before: Deciders, after: Deciders) -> dict[int, int]:
+    """Old to new number of event rules that are the same."""
+    new = {version: index for index, version in enumerate(after.versions)}
+    return {old: new[version] for old, version in enumerate(before.versions) if version in new}

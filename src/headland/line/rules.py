@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from headland.line.deciding.rules import EventRule
 from headland.line.filtering import DeadBand, FilterKind
 from headland.line.filtering.selection import compiled
 from headland.vocabulary import ConfigurationError, Priority
@@ -67,13 +68,15 @@ class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     Attributes:
         series: Filter rules in order. A series that none fits takes the rule `default`.
         default: The rule of all other series: the published dead band of 5 %.
+        events: Rules that raise events and act; all that fit apply.
     """
 
     series: tuple[SeriesRule, ...] = ()
     default: SeriesRule = msgspec.field(default_factory=lambda: SeriesRule(name="default"))
+    events: tuple[EventRule, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [rule.name for rule in (*self.series, self.default)]
+        names = [rule.name for rule in (*self.series, self.default, *self.events)]
         for name in names:
             if names.count(name) > 1:
                 raise ConfigurationError(f"two rules are named {name!r}", path="series", hint="rename one")

@@ -1,5 +1,4 @@
-"""Rate boost: full rate from `before_s` before to `after_s` after a trigger, another filter the rest of the
-time.
+"""Rate boost: full rate around a trigger, another filter the rest of the time.
 
 Laws:
 
@@ -120,6 +119,11 @@ class BoostFilter(Filter):
         self._until: dict[int, int] = {}
         self._marks: dict[int, tuple[int, int]] = {}
         self._wake_at = 0
+
+    @property
+    def placed(self) -> bool:
+        """As the inner filter."""
+        return self.inner.placed
 
     def admit(self, sid: int) -> None:
         """The inner filter makes room."""
@@ -258,11 +262,12 @@ class BoostFilter(Filter):
         for row in self._rings.pop(sid, ()):
             self._age(row, desk)
 
-    def end_held(self, desk: Desk) -> None:
-        """Rings end the inner filter's way."""
-        for sid in list(self._rings):
-            self._empty(sid, desk)
-        self.inner.end_held(desk)
+    def end_series(self, sid: int, desk: Desk | None) -> None:
+        """The ring ends the inner filter's way."""
+        self._empty(sid, desk)
+        self.inner.end_series(sid, desk)
+        for part in (self._newest, self._from, self._until, self._marks):
+            part.pop(sid, None)
 
     def replay_op(self, operation: list[Any]) -> None:
         """A trigger from outside, a ring that the clock aged, or the inner filter's."""

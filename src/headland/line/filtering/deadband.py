@@ -253,6 +253,10 @@ class DeadBandFilter(Filter):
             self._ts[sid] = NO_TIME
             self._low[sid] = self._high[sid] = nan
 
+    def end_series(self, sid: int, desk: Desk | None) -> None:
+        """The next reading under other rules is a fresh reference."""
+        self.refresh(sid)
+
     def snapshot(self) -> Any:
         """References of the series that have one."""
         have = [sid for sid, value in enumerate(self._value) if value is not None]

@@ -75,7 +75,8 @@ _PHRASES = (
             r"authentication fail|fail(?:ed|ure)\b|\binvalid user|break-in|illegal user|\bwarn(?:ing)?\b|"
             r"denied|refused|"
             r"not allowed|unknown|incorrect|did not receive identification|bad (?:protocol|packet)|too many|"
-            r"maximum authentication|does not exist|timed? ?out|unable to|cannot|could not|couldn't|\babnormal",
+            r"maximum authentication|does not exist|timed? ?out|unable to|cannot|could not|couldn't|"
+            r"\babnormal",
             re.IGNORECASE,
         ),
     ),

@@ -6,7 +6,7 @@ Duties of every filter, which one contract suite checks (`tests/line/test_filter
 * `judge` changes nothing; `apply` changes state from the row and its final verdict alone, never from a clock,
   so the rows of a recovered frame rebuild the state exactly.
 * What a wake changes is written as an operation (`Desk.op`) and `replay_op` does it again.
-* Held rows end: `end_held` gives every one of them back (folded, dropped or kept).
+* Held rows end: `end_series` gives every one of them back (folded, dropped or kept).
 * Input of any type, NaN, infinities and readings without time are judged without an exception.
 * Its loss is declared by the config (`loss`), in words and as numbers.
 
@@ -140,9 +140,11 @@ class Plan:
         cls: Class of every row of these series, so that their order is never split over classes.
         volatile: Whether held rows stay in memory.
         mixed: Whether kept rows change the state of held ones, so that their order is noted.
+        placed: Whether any filter places readings in event time.
+        signature: What must be equal for held readings to outlive a change of the rules.
     """
 
-    __slots__ = ("cls", "filters", "group", "index", "mixed", "rule", "volatile")
+    __slots__ = ("cls", "filters", "group", "index", "mixed", "placed", "rule", "signature", "volatile")
 
     def __init__(
         self, index: int, filters: tuple[Filter, ...], rule: str, group: str, cls: RowClass, volatile: bool
@@ -154,6 +156,8 @@ class Plan:
         self.cls = cls
         self.volatile = volatile
         self.mixed = len(filters) > 1 or any(one.mixed for one in filters)
+        self.placed = any(one.placed for one in filters)
+        self.signature = (tuple(one.version for one in filters), group, cls, volatile)
 
 
 class Desk:
@@ -249,12 +253,14 @@ class Desk:
         self._draft.book(source, plan.group, plan.cls, plan.rule, -readings, -size)
         self._draft.book(target, plan.group, plan.cls, plan.rule, readings, size)
 
-    def derive(self, sid: int, ts: int, value: bytes, kind: int, flags: int, cls: RowClass) -> None:
-        """Write a row that this node made (window, event, features), booked derived."""
+    def derive(
+        self, sid: int, ts: int, value: bytes, kind: int, flags: int, cls: RowClass, *, rule: str = ""
+    ) -> None:
+        """Write a row that this node made (window, event, features), booked derived; `rule` = the plan's."""
         plan = self._plans[sid]
         self.wrote = True
         self._draft.rows(cls).append(sid, ts, value, kind=kind, flags=flags)
-        self._draft.book(Account.DERIVED, plan.group, cls, plan.rule, 1, 0)
+        self._draft.book(Account.DERIVED, plan.group, cls, rule or plan.rule, 1, 0)
 
     def op(self, *operation: Any) -> None:
         """Note what a clock decided, at its place among the held rows, so that a recovery does it again."""
@@ -285,14 +291,12 @@ class Filter:
 
     Attributes:
         mixed: Whether kept rows change state that held rows also change.
-        placed: Whether readings are placed in event time, so that one without a trusted time cannot enter.
         index: The rule's number; operations carry it.
         plans: Plan of every series of the line.
     """
 
     __slots__ = ("cls", "index", "plans", "rule", "version")
     mixed: ClassVar[bool] = False
-    placed: ClassVar[bool] = False
 
     def __init__(self, rule: str = "", version: str = "", cls: RowClass = RowClass.NORMAL) -> None:
         self.rule = rule
@@ -300,6 +304,11 @@ class Filter:
         self.cls = cls
         self.index = 0
         self.plans: Sequence[Plan] = ()
+
+    @property
+    def placed(self) -> bool:
+        """Whether readings are placed in event time, so that one without a trusted time cannot enter."""
+        return False
 
     def admit(self, sid: int) -> None:
         """A series begins to be this rule's business."""
@@ -369,8 +378,8 @@ class Filter:
     def wake(self, desk: Desk) -> None:
         """Do what is due at `desk.now`."""
 
-    def end_held(self, desk: Desk) -> None:
-        """The rule ends: emit what is complete so far and give every held row back."""
+    def end_series(self, sid: int, desk: Desk | None) -> None:
+        """The rule ends for a series: emit what is there, give every held row back, forget it all."""
 
     def replay_op(self, operation: list[Any]) -> None:
         """Do again what `wake` noted; what it speaks of may be missing after damage."""

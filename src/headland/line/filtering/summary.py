@@ -18,7 +18,7 @@ reading is one comparison chain and two appends.
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -96,7 +96,6 @@ class SummaryFilter(Filter):
         "_size",
         "_wake_at",
     )
-    placed: ClassVar[bool] = True
 
     def __init__(self, config: Summary, rule: str, version: str, cls: RowClass) -> None:
         super().__init__(rule, version, cls)
@@ -115,6 +114,11 @@ class SummaryFilter(Filter):
         self._dirty: dict[tuple[int, int], int] = {}
         self._wake_at = 0
         self._broken: set[int] = set()
+
+    @property
+    def placed(self) -> bool:
+        """Windows are event time."""
+        return True
 
     def admit(self, sid: int) -> None:
         """Make room for the series."""
@@ -324,13 +328,18 @@ class SummaryFilter(Filter):
             self._horizon[sid] = max(self._horizon[sid], row["end"])
             self._aim(sid)
 
-    def end_held(self, desk: Desk) -> None:
-        """Emit what is there, incomplete."""
-        for sid, windows in self._open.items():
-            for start in sorted(windows):
-                if windows[start].count != windows[start].told:
-                    self._publish(sid, windows[start], desk, complete=windows[start].revision >= 0)
-        self._open = {}
+    def end_series(self, sid: int, desk: Desk | None) -> None:
+        """Emit what is there; windows that were not published yet are incomplete."""
+        windows = self._open.get(sid, {})
+        for start in sorted(windows):
+            window = windows[start]
+            if window.count != window.told:
+                self._publish(sid, window, desk, complete=window.revision >= 0)
+        self._open.pop(sid, None)
+        self._marks.pop(sid, None)
+        if sid < len(self._newest):
+            self._newest[sid] = self._horizon[sid] = NEVER
+            self._aim(sid)
 
     def snapshot(self) -> Any:
         """Windows, newest times and horizons."""

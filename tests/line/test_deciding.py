@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import sys
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.line.doubles import T0, Commit, S, at, batch_of, table_of
+
+from headland.line.deciding import Act, EventRule, Expression, Rate, Silence, Threshold
+from headland.line.filtering import DeadBand, Drop
+from headland.line.line import Line
+from headland.line.rules import LineRules, SeriesRule
+from headland.vocabulary import NO_SEQUENCE, NO_TIME, ConfigurationError, Instant, RowClass, RowFlag, RowKind
+
+STOP = Act(kind="mqtt", target="actuators/{label.machine}/stop", payload='{"because": {value}}')
+
+
+def line_with(when, names=("a",), **settings_):
+    rule = EventRule(name="hot", when=when, act=(STOP,), **settings_)
+    table = table_of(*names, labels=(("machine", "press"),))
+    return Line(LineRules(default=SeriesRule(name="default", filter=Drop()), events=(rule,)), table)
+
+
+def events_of(commit, cls=RowClass.HIGH):
+    columns = commit.rows(cls)
+    return [
+        msgspec.msgpack.decode(value)
+        for kind, value in zip(columns.kind or [], columns.value, strict=False)
+        if kind == RowKind.EVENT
+    ]
+
+
+def feed(line, commit, values, *, start=0, step=1):
+    acts = []
+    for i, value in enumerate(values):
+        second = start + i * step
+        acts += line.offer("c", batch_of([(1, T0 + second * S, value)]), at(second), commit).actuations
+    return acts
+
+
+def test_a_threshold_actuates_once_and_clears_only_beyond_the_hysteresis():
+    line, commit = line_with(Threshold(above=80, hysteresis=5)), Commit(1)
+    acts = feed(line, commit, [79, 81, 90, 78, 76, 74, 81])
+    assert [(e["state"], e["value"]) for e in events_of(commit)] == [
+        ("raised", 81),
+        ("cleared", 74),
+        ("raised", 81),
+    ]
+    assert [(a.kind, a.target, a.payload) for a in acts] == [
+        ("mqtt", "actuators/press/stop", b'{"because": 81}'),
+        ("mqtt", "actuators/press/stop", b'{"because": 81}'),
+    ]
+    assert acts[0].key.text() == f"hot:a:t{T0 + S}"
+
+
+def test_a_condition_must_last_for_s_before_it_is_raised():
+    line, commit = line_with(Threshold(above=80, for_s=3)), Commit(1)
+    assert feed(line, commit, [81, 81, 79, 81, 82, 83]) == []
+    assert len(feed(line, commit, [84], start=6)) == 1
+    assert events_of(commit)[0]["since"] == T0 + 3 * S
+
+
+def test_a_value_that_stays_and_is_not_repeated_is_raised_by_the_clock():
+    line, commit = line_with(Threshold(above=80, for_s=3)), Commit(1)
+    feed(line, commit, [81])
+    assert line.wake(at(2), commit) == ()
+    assert len(line.wake(at(3), commit)) == 1
+
+
+def test_a_reading_older_than_max_age_never_actuates_and_its_event_is_late():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    old = line.offer("c", batch_of([(1, T0, 99)]), at(11), commit)
+    assert old.actuations == ()
+    assert [e["late"] for e in events_of(commit)] == [True]
+    assert commit.rows(RowClass.HIGH).flags == [RowFlag.LATE]
+    young = line.offer("c", batch_of([(1, T0 + 12 * S, 99)]), at(12), commit)
+    assert len(young.actuations) == 1
+
+
+def test_an_untrusted_clock_does_not_make_a_fresh_reading_old():
+    line = line_with(Threshold(above=80))
+    offered = line.offer("c", batch_of([(1, T0, 99)]), at(5000, trusted=False), Commit(1))
+    assert len(offered.actuations) == 1
+
+
+def test_an_older_reading_neither_clears_nor_acts_but_is_told_late():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    feed(line, commit, [90], start=5)
+    assert feed(line, commit, [10, 95, 96], start=2) == []
+    assert [(e["state"], e["late"]) for e in events_of(commit)] == [("raised", False), ("raised", True)]
+
+
+def test_a_rate_of_change_counts_units_per_second():
+    line, commit = line_with(Rate(above_per_s=2)), Commit(1)
+    assert len(feed(line, commit, [0, 3, 6, 19, 21], step=2)) == 1
+    assert events_of(commit)[0]["value"] == 19
+
+
+def test_silence_is_raised_by_the_clock_and_cleared_by_a_reading():
+    line, commit = line_with(Silence(after_s=10)), Commit(1)
+    feed(line, commit, [1])
+    line.wake(at(0), commit)
+    assert line.next_wake() == at(10).monotonic_ns
+    assert line.wake(at(9), commit) == ()
+    assert len(line.wake(at(10), commit)) == 1
+    feed(line, commit, [1], start=12)
+    assert [e["state"] for e in events_of(commit)] == ["raised", "cleared"]
+    line.wake(at(13), commit)
+    assert len(line.wake(at(22), commit)) == 1
+
+
+def test_an_expression_sees_value_previous_name_and_labels():
+    expression = "value > 10.0 && labels['machine'] == 'press' && name == 'a' && previous != null"
+    line, commit = line_with(Expression(expression=expression)), Commit(1)
+    acts = feed(line, commit, [11, 12, True, "text"])
+    assert len(acts) == 1
+    assert line.expression_failures == {"hot": 2}
+
+
+def test_an_expression_that_does_not_parse_or_names_the_unknown_is_a_configuration_error():
+    for bad in ("value >", "temperature > 1.0"):
+        with pytest.raises(ConfigurationError):
+            line_with(Expression(expression=bad))
+
+
+def test_a_missing_expression_library_is_a_configuration_error_with_a_hint(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cel", None)
+    with pytest.raises(ConfigurationError, match="headland\\[rules\\]"):
+        line_with(Expression(expression="value > 1.0"))
+
+
+def test_a_step_of_a_latch_must_be_durable_before_its_reading_is_acknowledged():
+    line = line_with(Threshold(above=80))
+    assert line.offer("c", batch_of([(1, T0, 1)]), at(0), Commit(4)).needs_n == 0
+    assert line.offer("c", batch_of([(1, T0 + S, 99)]), at(1), Commit(5)).needs_n == 5
+    assert line.offer("c", batch_of([(1, T0 + 2 * S, 99)]), at(2), Commit(6)).needs_n == 0
+
+
+def test_a_latch_survives_a_crash_and_does_not_act_again():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    snapshot = line.snapshot()
+    feed(line, commit, [99])
+    again = line_with(Threshold(above=80))
+    again.restore(snapshot, at(5))
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(5))
+    assert feed(again, Commit(2), [99], start=5) == []
+
+
+def test_an_actuation_of_a_sequenced_reading_without_time_is_keyed_by_its_sequence():
+    line = line_with(Threshold(above=80))
+    offered = line.offer("c", batch_of([(1, NO_TIME, 99)], seq=[17]), at(0), Commit(1))
+    assert offered.actuations[0].key.text() == "hot:a:s17"
+    assert offered.actuations[0].key.moment != NO_SEQUENCE
+
+
+def test_a_changed_rule_resets_its_latch_with_an_event_and_an_unchanged_one_keeps_it():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    feed(line, commit, [99])
+    other = EventRule(name="other", when=Threshold(above=70), act=(STOP,))
+    line.reconfigure(msgspec.structs.replace(line.rules, events=(other, *line.rules.events)), at(1), commit)
+    acts = feed(line, commit, [99], start=2)
+    assert [a.key.rule for a in acts] == ["other"]
+    line.reconfigure(msgspec.structs.replace(line.rules, events=(other,)), at(3), commit)
+    assert [(e["rule"], e["state"]) for e in events_of(commit)][-1] == ("hot", "reset")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(-100, 100), max_size=60), st.integers(1, 7), st.sampled_from([0.0, 10.0]))
+def test_batches_of_any_width_decide_like_a_reading_at_a_time(values, width, hysteresis):
+    line, commit = line_with(Threshold(above=50, below=-50, hysteresis=hysteresis)), Commit(1)
+    rows = [(1, T0 + i * S, v) for i, v in enumerate(values)]
+    acts = []
+    now = Instant(1, T0, trusted=False)
+    for i in range(0, len(rows), width):
+        acts += line.offer("c", batch_of(rows[i : i + width]), now, commit).actuations
+    raised, expected = False, []
+    for _, ts, v in rows:
+        slack = hysteresis if raised else 0.0
+        holds = v > 50 - slack or v < -50 + slack
+        if holds and not raised:
+            expected.append(ts)
+        raised = holds
+    assert [a.key.moment for a in acts] == expected
+
+
+def test_filters_and_rules_need_distinct_names():
+    rule = EventRule(name="same", when=Threshold(above=1))
+    with pytest.raises(ConfigurationError):
+        LineRules(series=(SeriesRule(name="same", filter=DeadBand()),), events=(rule,))

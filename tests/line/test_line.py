@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.line.doubles import T0, Books, Commit, S, assert_balanced, at, batch_of, table_of
+
+from headland.line.filtering import Boost, DeadBand, Keep, Severity, Summary
+from headland.line.filtering.selection import filled, matched
+from headland.line.ingest import KEYS_PER_CLIENT
+from headland.line.line import Line
+from headland.line.rules import LineRules, SeriesRule
+from headland.vocabulary import (
+    NO_TIME,
+    Account,
+    Batch,
+    ConfigurationError,
+    RowClass,
+    RowFlag,
+    RowKind,
+    SeriesKey,
+)
+
+BASE = T0 - T0 % (60 * S)
+
+
+def line_with(filter_, names=("a",), **settings_):
+    return Line(LineRules(default=SeriesRule(name="default", filter=filter_, **settings_)), table_of(*names))
+
+
+def rows_of(commit, cls=RowClass.NORMAL):
+    columns = commit.rows(cls)
+    kinds = columns.kind or [0] * len(columns)
+    flags = columns.flags or [0] * len(columns)
+    return [(t, v, f, k) for t, v, f, k in zip(columns.ts, columns.value, flags, kinds, strict=True)]
+
+
+def twice(line, rows, *, seq=None, between=()):
+    """Offer rows, then the same marked as a repeat; the result of the second offer."""
+    line.offer("c", batch_of(rows, seq=seq), at(0), Commit(1), duplicate_suspect=[False])
+    for other in between:
+        line.offer("c", batch_of(other), at(0), Commit(1), duplicate_suspect=[False])
+    commit = Commit(2)
+    offered = line.offer("c", batch_of(rows, seq=seq), at(1), commit, duplicate_suspect=[True])
+    assert_balanced(commit.entries)
+    return offered, commit
+
+
+def test_a_repeat_with_the_same_time_and_value_is_a_duplicate_and_waits_for_the_first():
+    offered, commit = twice(line_with(Keep()), [(1, T0, 1.0), (1, T0 + S, float("nan"))])
+    assert (offered.duplicates, offered.needs_n) == (2, 1)
+    assert commit.entries[(Account.DUPLICATE, "default", 2, "default")] == [2, 20]
+    assert rows_of(commit) == []
+
+
+def test_a_repeat_is_proved_by_its_sequence_where_it_has_no_time():
+    offered, _ = twice(line_with(Keep()), [(1, NO_TIME, 1.0)], seq=[5])
+    assert offered.duplicates == 1
+
+
+def test_an_equal_reading_without_time_and_sequence_is_no_repeat_but_a_suspect():
+    line = line_with(Keep())
+    offered, commit = twice(line, [(1, NO_TIME, 1.0)])
+    assert offered.duplicates == 0
+    assert len(rows_of(commit)) == 1
+    assert line.suspected == 1
+
+
+def test_a_publish_without_the_mark_is_taken_again():
+    line = line_with(Keep())
+    for n in (1, 2):
+        assert (
+            line.offer("c", batch_of([(1, T0, 1.0)]), at(0), Commit(n), duplicate_suspect=[False]).duplicates
+            == 0
+        )
+
+
+def test_another_value_at_the_same_time_is_no_repeat():
+    line = line_with(Keep())
+    line.offer("c", batch_of([(1, T0, 1.0)]), at(0), Commit(1), duplicate_suspect=[False])
+    assert (
+        line.offer("c", batch_of([(1, T0, 2.0)]), at(0), Commit(2), duplicate_suspect=[True]).duplicates == 0
+    )
+
+
+def test_repeats_within_one_batch_are_found():
+    line, commit = line_with(Keep()), Commit(1)
+    batch = Batch([1, 1], [T0, T0], [1.0, 1.0], [10, 10], None, None, [1, 2])
+    assert line.offer("c", batch, at(0), commit, duplicate_suspect=[False, True]).duplicates == 1
+
+
+def test_only_the_newest_rows_of_a_client_are_compared():
+    many = [[(1, T0 + (i + 1) * S, 1.0)] for i in range(KEYS_PER_CLIENT)]
+    assert twice(line_with(Keep()), [(1, T0, 1.0)], between=many[:-1])[0].duplicates == 1
+    assert twice(line_with(Keep()), [(1, T0, 1.0)], between=many)[0].duplicates == 0
+
+
+def test_a_repeat_of_what_was_committed_before_a_crash_is_found_after_it():
+    line, commit = line_with(Summary()), Commit(1)
+    line.offer("c", batch_of([(1, BASE, 1.0)]), at(0), commit, duplicate_suspect=[False])
+    again = line_with(Summary())
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(0))
+    offered = again.offer("c", batch_of([(1, BASE, 1.0)]), at(1), Commit(2), duplicate_suspect=[True])
+    assert (offered.duplicates, offered.needs_n) == (1, 1)
+
+
+def test_a_summary_folds_a_reading_once_however_many_windows_count_it():
+    rules = LineRules(
+        series=(SeriesRule(name="minute", filter=Summary(), final=False),),
+        default=SeriesRule(name="default", filter=Summary(window_s=120)),
+    )
+    line, commit, even = Line(rules, table_of("a")), Commit(1), T0 - T0 % (120 * S)
+    line.offer("c", batch_of([(1, even + i * S, float(i)) for i in range(240)]), at(240), commit)
+    assert_balanced(commit.entries)
+    windows = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(commit) if k == RowKind.WINDOW]
+    assert Counter(w["rule"] for w in windows) == {"minute": 3, "default": 1}
+    assert commit.entries[(Account.FOLDED, "minute", 2, "minute+default")] == [180, 1800]
+
+
+def test_a_boost_releases_what_came_before_the_trigger_and_keeps_what_comes_after():
+    filter_ = Boost(before_s=3, after_s=2, above=100, inner=DeadBand(ratio=10.0))
+    line, commit = line_with(filter_), Commit(1)
+    values = [1.0] * 10 + [101.0] + [1.0] * 10
+    for i, value in enumerate(values):
+        line.offer("c", batch_of([(1, T0 + i * S, value)]), at(i), commit)
+        assert_balanced(commit.entries)
+    kept = sorted((t - T0) // S for t, _, flag, _ in rows_of(commit) if flag & RowFlag.BOOST)
+    assert kept == [7, 8, 9, 10, 11, 12]
+    assert commit.entries[(Account.HELD, "default", 2, "default")][0] == 4
+    for second in range(30, 40):
+        line.wake(at(second), commit)
+    assert commit.entries[(Account.HELD, "default", 2, "default")] == [0, 0]
+    assert commit.entries[(Account.DROPPED, "default", 2, "default")][0] == 21 - 7
+
+
+def test_a_boosted_summary_folds_what_the_ring_lets_go_and_counts_all():
+    filter_ = Boost(before_s=20, after_s=5, above=100, inner=Summary())
+    line, commit = line_with(filter_), Commit(1)
+    for i in range(200):
+        value = 200.0 if i == 90 else 1.0
+        line.offer("c", batch_of([(1, BASE + i * S, value)]), at(i), commit)
+        assert_balanced(commit.entries)
+    windows = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(commit) if k == RowKind.WINDOW]
+    assert [(w["count"], w["max"]) for w in windows] == [(60, 1.0), (60, 200.0)]
+    assert sum(1 for row in rows_of(commit) if row[2] & RowFlag.BOOST) == 26
+    assert commit.entries[(Account.FOLDED, "default", 2, "default")][0] == 120 - 26
+
+
+def test_a_volatile_series_writes_nothing_for_held_rows_and_books_them_apart():
+    line, commit = line_with(Summary(), durability="volatile"), Commit(1)
+    offered = line.offer("c", batch_of([(1, BASE, 1.0)]), at(0), commit)
+    assert offered.needs_n == 0
+    assert not commit.columns.get(RowClass.HELD)
+    assert commit.entries[(Account.VOLATILE, "default", 2, "default")] == [1, 10]
+    assert_balanced(commit.entries)
+
+
+def test_after_a_crash_a_volatile_series_is_told_interrupted_and_its_window_is_incomplete():
+    line, commit = line_with(Summary(), durability="volatile"), Commit(1)
+    line.offer("c", batch_of([(1, BASE, 1.0)]), at(0), commit)
+    again, first = line_with(Summary(), durability="volatile"), Commit(2)
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(1))
+    assert again.recovered(at(1), first) == 1
+    assert [flag for _, _, flag, _ in rows_of(first)] == [RowFlag.INTERRUPTED]
+    again.offer("c", batch_of([(1, BASE + 5 * S, 1.0), (1, BASE + 95 * S, 1.0)]), at(95), first)
+    (window,) = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(first) if k == RowKind.WINDOW]
+    assert (window["count"], window["complete"]) == (1, False)
+
+
+def test_what_a_volatile_window_has_told_before_a_crash_is_not_told_again():
+    line, commit = line_with(Summary(), durability="volatile"), Commit(1)
+    line.offer("c", batch_of([(1, BASE, 1.0), (1, BASE + 95 * S, 1.0)]), at(95), commit)
+    again, first = line_with(Summary(), durability="volatile"), Commit(2)
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(96))
+    again.offer("c", batch_of([(1, BASE + S, 1.0)]), at(96), first)
+    assert [(flag, kind) for _, _, flag, kind in rows_of(first)] == [(RowFlag.LATE, RowKind.READING)]
+
+
+def test_readings_without_any_trusted_time_enter_no_window():
+    line, commit = line_with(Summary()), Commit(1)
+    line.offer("c", batch_of([(1, NO_TIME, 1.0)]), at(0, trusted=False), commit)
+    assert [flag & RowFlag.CLOCK_UNTRUSTED for _, _, flag, _ in rows_of(commit)] == [RowFlag.CLOCK_UNTRUSTED]
+    line.offer("c", batch_of([(1, NO_TIME, 1.0)]), at(3700, trusted=False), commit)
+    assert len(commit.rows(RowClass.HELD)) == 1
+    assert_balanced(commit.entries)
+
+
+def test_a_changed_rule_ends_its_windows_under_the_old_version_and_tells_the_new_rules():
+    line, commit = line_with(Summary()), Commit(1)
+    before = line.rules.default.version
+    line.offer("c", batch_of([(1, BASE, 1.0), (1, BASE + S, 2.0)]), at(1), commit)
+    changed = LineRules(default=SeriesRule(name="default", filter=Summary(window_s=10)))
+    assert line.reconfigure(changed, at(2), commit) is True
+    assert line.reconfigure(changed, at(2), commit) is False
+    (window,) = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(commit) if k == RowKind.WINDOW]
+    assert (window["version"], window["complete"], window["count"]) == (before, False, 2)
+    (told,) = [
+        msgspec.msgpack.decode(v) for _, v, _, k in rows_of(commit, RowClass.HIGH) if k == RowKind.CONFIG
+    ]
+    assert told["version"] == changed.version
+    assert commit.entries[(Account.HELD, "default", 2, "default")] == [0, 0]
+    assert_balanced(commit.entries)
+
+
+def test_an_unchanged_rule_keeps_its_windows_when_another_changes():
+    one = SeriesRule(name="sum", match="a", filter=Summary())
+    line, commit = Line(LineRules(series=(one,)), table_of("a", "b")), Commit(1)
+    line.offer("c", batch_of([(1, BASE, 1.0), (2, BASE, 5.0)]), at(1), commit)
+    other = SeriesRule(name="first", match="b", filter=Keep())
+    line.reconfigure(LineRules(series=(other, one)), at(2), commit)
+    assert [k for _, _, _, k in rows_of(commit)] == [RowKind.READING]
+    line.offer("c", batch_of([(1, BASE + 95 * S, 1.0), (2, BASE + S, 5.0)]), at(95), commit)
+    (window,) = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(commit) if k == RowKind.WINDOW]
+    assert (window["count"], window["complete"]) == (1, True)
+    assert_balanced(commit.entries)
+
+
+def test_all_rows_of_a_series_go_in_the_most_urgent_class_of_its_rules():
+    rules = LineRules(
+        series=(SeriesRule(name="alarm", filter=DeadBand(), priority="critical", final=False),),
+        default=SeriesRule(name="default", filter=Keep(), priority="low"),
+    )
+    commit = Commit(1)
+    Line(rules, table_of("a")).offer("c", batch_of([(1, T0, 1.0)]), at(0), commit)
+    assert len(commit.rows(RowClass.CRITICAL)) == 1
+
+
+def test_a_stack_trace_shares_the_fate_of_the_line_that_began_it():
+    line, commit = line_with(Severity()), Commit(1)
+    lines = [
+        "[2016-12-19 16:31:46,143] INFO KafkaConfig values: ",
+        "\tadvertised.host.name = null",
+        "[2016-12-19 16:31:47,143] WARN [Controller-0-to-broker-1], fails (kafka.controller)",
+        "java.io.IOException: Connection to 1 was disconnected",
+        "\tat kafka.utils.NetworkClientBlockingOps$.apply(NetworkClientBlockingOps.scala:115)",
+        "[2016-12-19 16:31:48,143] DEBUG fine",
+        "Caused by: java.lang.OutOfMemoryError",
+    ]
+    line.offer("c", batch_of([(1, T0 + i, text) for i, text in enumerate(lines)]), at(0), commit)
+    assert [v for _, v, _, _ in rows_of(commit)] == [*lines[2:5], lines[6]]
+    assert_balanced(commit.entries)
+
+
+def test_a_severity_that_the_source_says_is_believed():
+    line, commit = line_with(Severity()), Commit(1)
+    line.offer("c", batch_of([(1, T0, "quiet"), (1, T0 + 1, "loud")], severity=[7, 4]), at(0), commit)
+    assert [v for _, v, _, _ in rows_of(commit)] == ["loud"]
+
+
+def test_numbers_and_lines_of_no_format_are_kept():
+    line, commit = line_with(Severity()), Commit(1)
+    line.offer("c", batch_of([(1, T0, 4.5), (1, T0 + 1, "hello"), (1, T0 + 2, b"\xff")]), at(0), commit)
+    assert len(rows_of(commit)) == 3
+
+
+@pytest.mark.parametrize(
+    ("pattern", "labels", "captures"),
+    [
+        ("**", {}, {}),
+        ("plant/*/temperature", {}, {}),
+        ("plant/{machine}/temperature", {}, {"machine": "press"}),
+        ("plant/**", {"site": "no*"}, {}),
+        ("plant/**", {"site": "{where}"}, {"where": "north"}),
+        ("*/temperature", {}, None),
+        ("plant/press", {}, None),
+        ("plant/**", {"site": "s*"}, None),
+        ("plant/**", {"hall": "*"}, None),
+    ],
+)
+def test_patterns_select_by_name_and_labels(pattern, labels, captures):
+    key = SeriesKey("plant/press/temperature", (("site", "north"),))
+    assert matched(key, pattern, labels) == captures
+
+
+def test_a_group_template_uses_names_labels_and_captures():
+    key = SeriesKey("plant/press/temperature", (("site", "north"),))
+    assert filled("{label.site}-{machine}-{rule}-{none}", key, {"machine": "press"}, "r") == "north-press-r-"
+
+
+def test_a_pattern_that_does_not_compile_is_a_configuration_error():
+    for bad in ("plant/{", "{a}/{a}"):
+        with pytest.raises(ConfigurationError):
+            SeriesRule(name="r", match=bad)
+
+
+def test_rules_survive_their_canonical_text_and_keep_their_version():
+    rules = LineRules(series=(SeriesRule(name="s", filter=Boost(above=1, inner=Summary(window_s=10))),))
+    again = msgspec.json.decode(rules.canonical(), type=LineRules)
+    assert again.version == rules.version
+    assert again.series[0].version == rules.series[0].version
+
+
+mixes = st.lists(
+    st.tuples(
+        st.integers(1, 4), st.integers(-30, 30), st.one_of(st.floats(), st.text(max_size=3), st.booleans())
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(mixes, st.booleans()), max_size=12))
+def test_the_books_balance_after_every_offer_whatever_comes(batches):
+    rules = LineRules(
+        series=(
+            SeriesRule(name="boost", match="a", filter=Boost(above=10, inner=Summary(window_s=5))),
+            SeriesRule(name="band", match="[ab]", filter=DeadBand(), final=False),
+            SeriesRule(name="sum", match="b", filter=Summary(window_s=5)),
+            SeriesRule(name="lost", match="c", filter=Summary(window_s=5), durability="volatile"),
+        ),
+        default=SeriesRule(name="default", filter=Severity()),
+    )
+    line, books = Line(rules, table_of("a", "b", "c", "d")), Books()
+    offered = 0
+    for n, (rows, repeat) in enumerate(batches):
+        commit = Commit(n + 1)
+        batch = batch_of([(sid, T0 + (n * 5 + dt) * S, value) for sid, dt, value in rows])
+        line.offer("c", batch, at(n * 5), commit, duplicate_suspect=[repeat])
+        line.wake(at(n * 5 + 2), commit)
+        offered += len(rows)
+        books.add(commit)
+        assert_balanced(books.entries)
+        assert books.total(Account.OFFERED) == offered
