@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from headland.blocks import codec
 from headland.blocks.digest import digest as digest_of
+from headland.blocks.digest import digest_packed
 from headland.blocks.header import MAX_GROUPS, BlockHeader, Run
+from headland.blocks.packed import pack
 from headland.vocabulary import NO_TIME, Columns, Lane, PeerError, Priority
 
 
@@ -36,6 +38,7 @@ def seal(
     Raises:
         DefectError: rows or runs break a bound.
     """
+    packed = pack(columns)
     times = [ts for ts in columns.ts if ts != NO_TIME] if NO_TIME in columns.ts else columns.ts
     header = BlockHeader(
         origin=origin,
@@ -49,10 +52,14 @@ def seal(
         ts_min=min(times, default=NO_TIME),
         ts_max=max(times, default=NO_TIME),
         age_ms=age_ms,
-        digest=digest_of(columns),
+        digest=digest_packed(packed),
         groups=groups if len(groups) <= MAX_GROUPS else (),
     )
-    return header, codec.compress(priority, codec.encode(columns, codec.Codec.AUTO, header.base_ns))
+    if len(columns) <= codec.PLAIN_UP_TO:
+        unit = codec.encode(columns, codec.Codec.PLAIN, header.base_ns)
+    else:
+        unit = codec.encode_packed(packed, codec.Codec.COLUMNAR)
+    return header, codec.compress(priority, unit)
 
 
 def open_block(header: BlockHeader, body: bytes | memoryview) -> tuple[Columns, bytes]:

@@ -26,8 +26,8 @@ from enum import IntEnum
 import lz4.block
 import zstandard
 
-from headland.blocks import fast, plain
-from headland.blocks.packed import MAX_BYTES, pack, unpack
+from headland.blocks import columnar, fast, plain
+from headland.blocks.packed import MAX_BYTES, Packed, pack, unpack
 from headland.blocks.wire import Reader, put_varint
 from headland.vocabulary import Columns, PeerError, Priority
 
@@ -41,7 +41,7 @@ class Codec(IntEnum):
     COLUMNAR = 3
 
 
-PLAIN_UP_TO = 12
+PLAIN_UP_TO = 20
 """Rows up to which AUTO writes PLAIN."""
 COMPRESS_FROM = 64
 """Encoded bytes below which no class compresses."""
@@ -59,10 +59,17 @@ def encode(columns: Columns, codec: Codec = Codec.AUTO, base_ns: int = 0) -> byt
         DefectError: columns of unequal length, too many rows, or a value that is none of ours.
     """
     if codec is Codec.AUTO:
-        codec = Codec.PLAIN if 0 < len(columns) <= PLAIN_UP_TO else Codec.FAST
+        codec = Codec.PLAIN if 0 < len(columns) <= PLAIN_UP_TO else Codec.COLUMNAR
     if codec is Codec.PLAIN and 0 < len(columns) <= plain.MAX_PLAIN_ROWS:
         return plain.encode(columns, base_ns)
-    return fast.encode(pack(columns))
+    return encode_packed(pack(columns), codec)
+
+
+def encode_packed(packed: Packed, codec: Codec) -> bytes:
+    """The byte form, FAST or COLUMNAR, of rows already taken apart."""
+    if codec is Codec.FAST or not packed.rows:
+        return fast.encode(packed)
+    return columnar.encode(packed)
 
 
 def decode(data: bytes | memoryview, base_ns: int = 0) -> Columns:
@@ -77,6 +84,8 @@ def decode(data: bytes | memoryview, base_ns: int = 0) -> Columns:
         columns = plain.decode(code & 0x7F, reader, base_ns)
     elif code == fast.CODE:
         columns = unpack(fast.decode(reader))
+    elif code == columnar.CODE:
+        columns = unpack(columnar.decode(reader))
     else:
         raise PeerError(f"codec {code:#x} is unknown")
     reader.end()

@@ -72,7 +72,8 @@ def pack(columns: Columns) -> Packed:
     """Take `columns` apart.
 
     Raises:
-        DefectError: columns of unequal length, more than MAX_ROWS rows, or a value of another type.
+        DefectError: columns of unequal length, more than MAX_ROWS rows or MAX_BYTES of texts, or a value of
+            another type.
     """
     rows = len(columns.sid)
     extras = (columns.seq, columns.kind, columns.flags, columns.size)
@@ -83,6 +84,8 @@ def pack(columns: Columns) -> Packed:
         raise DefectError("columns of unequal length")
     packed = Packed(rows, columns.sid, columns.ts, FLOAT, b"", (), (), b"", [], _without_defaults(extras))
     _pack_values(packed, columns.value)
+    if packed.texts and sum(map(len, packed.texts)) > MAX_BYTES:
+        raise DefectError("more than 64 MiB of texts in one unit")
     return packed
 
 
