@@ -70,13 +70,18 @@ class RealDisk:
         self.root = root
         self._failed: OSError | None = None
         self._files: OrderedDict[str, int] = OrderedDict()
+        self._lock = -1
         try:
             _make(root)
             self._lock = _lock(root)
             _check_format(root)
             for directory in DIRECTORIES:
                 _make(root / directory)
+        except ConfigurationError:
+            self.close()
+            raise
         except OSError as error:
+            self.close()
             raise ConfigurationError(
                 f"the data directory cannot be used: {error.strerror}",
                 file=str(error.filename or root),
@@ -235,27 +240,27 @@ def _lock(root: Path) -> int:
 
 def _check_format(root: Path) -> None:
     path = root / _FORMAT_FILE
-    try:
-        words = path.read_text("ascii", errors="replace").strip()
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _write(descriptor, 0, f"{_FORMAT_WORDS} {FORMAT_VERSION}\n".encode("ascii"))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        _sync_directory(root)
-        return
+    words = path.read_text("ascii", errors="replace").strip() if path.exists() else ""
     label, _, version = words.rpartition(" ")
-    if label == _FORMAT_WORDS and version.isdigit() and int(version) > FORMAT_VERSION:
+    if not words:
+        _write_format(path)
+    elif label != _FORMAT_WORDS or not version.isdigit():
+        raise ConfigurationError(
+            "not a data directory of headland", file=str(path), hint="the node needs a directory of its own"
+        )
+    elif int(version) > FORMAT_VERSION:
         raise ConfigurationError(
             f"the data directory has format {version}; this program writes format {FORMAT_VERSION}",
             file=str(path),
             hint="a newer headland wrote it: run that one, or restore a backup",
         )
-    if words and (label != _FORMAT_WORDS or not version.isdigit()):
-        raise ConfigurationError(
-            "not a data directory of headland",
-            file=str(path),
-            hint="the node needs a directory of its own",
-        )
+
+
+def _write_format(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _write(descriptor, 0, f"{_FORMAT_WORDS} {FORMAT_VERSION}\n".encode("ascii"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _sync_directory(path.parent)

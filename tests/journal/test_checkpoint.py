@@ -1,0 +1,177 @@
+"""A checkpoint shortens recovery and never replaces what it might lose."""
+
+from __future__ import annotations
+
+import pytest
+from tests.journal.harness import EPOCH, assert_log, execute, read, sections, start
+
+from headland.journal import Journal
+from headland.journal.checkpoint import path_of as checkpoint_path
+from headland.journal.plan import DiskOp, Sync, SyncDir
+from headland.journal.segment import path_of
+from headland.simulation.disk import SimulatedDisk, crash_states
+from headland.vocabulary import DefectError
+
+
+def snapshot(n: int) -> bytes:
+    return b"state after %d;" % n * 40
+
+
+def commit(disk: SimulatedDisk, journal: Journal, ns: range) -> None:
+    for n in ns:
+        execute(disk, journal.append(EPOCH, n, 1_000 + n, 10 * n, sections(n)).plan)
+
+
+def check(disk: SimulatedDisk, journal: Journal) -> list[DiskOp]:
+    n = journal.last.n
+    info = journal.start_checkpoint(n)
+    ops, size = journal.checkpoint_ops(info, snapshot(n))
+    execute(disk, ops)
+    journal.finish_checkpoint(info, size)
+    return ops
+
+
+def with_two_checkpoints() -> SimulatedDisk:
+    """Commits 1-12, checkpoints at 4 and 9."""
+    disk = SimulatedDisk()
+    journal = start(disk).journal
+    commit(disk, journal, range(1, 5))
+    check(disk, journal)
+    commit(disk, journal, range(5, 10))
+    check(disk, journal)
+    commit(disk, journal, range(10, 13))
+    return disk
+
+
+def test_recovery_reads_what_follows_the_newest_checkpoint() -> None:
+    disk = with_two_checkpoints()
+    found = start(disk)
+    assert found.recovered.checkpoint == snapshot(9)
+    assert found.ns == [10, 11, 12]
+    again = start(disk.power_cut())
+    assert (again.recovered.checkpoint, again.ns) == (snapshot(9), [10, 11, 12])
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_older_one() -> None:
+    """Kills: trusting a checkpoint without its digest; keeping one; a log cut at the newest."""
+    disk = with_two_checkpoints()
+    size = disk.size(checkpoint_path(2))
+    for bit in range(0, 8 * size, 7):
+        damaged = disk.process_kill()
+        damaged.flip(checkpoint_path(2), bit // 8, bit % 8)
+        found = start(damaged)
+        assert found.recovered.checkpoint == snapshot(4)
+        assert found.ns == list(range(5, 13))
+        assert [damage.what for damage in found.recovered.damage] == ["checkpoint"]
+        assert start(damaged).recovered.damage == []
+
+
+def test_two_damaged_checkpoints_still_leave_a_log_that_was_never_recycled() -> None:
+    disk = with_two_checkpoints()
+    for seq in (1, 2):
+        disk.flip(checkpoint_path(seq), 50)
+    found = start(disk)
+    assert found.recovered.checkpoint is None
+    assert found.ns == list(range(1, 13))
+
+
+def trace_of_a_checkpoint() -> tuple[SimulatedDisk, list[DiskOp]]:
+    disk = with_two_checkpoints()
+    journal = start(disk).journal
+    before = disk.process_kill()
+    return before, check(disk, journal)
+
+
+def lost(before: SimulatedDisk, ops: list[DiskOp]) -> int:
+    """Crash states after the whole trace in which the new checkpoint is not the one found."""
+    return sum(
+        read(state).recovered.checkpoint != snapshot(12)
+        for executed, state in crash_states(ops, before)
+        if executed == len(ops)
+    )
+
+
+def test_a_crash_while_a_checkpoint_is_written_leaves_the_old_one_or_the_new_one() -> None:
+    """Kills: writing over the old one; removing it before the new one's name is durable."""
+    before, ops = trace_of_a_checkpoint()
+    seen = set()
+    for _, state in crash_states(ops, before):
+        found = start(state)
+        assert_log(found, 12, 12)
+        assert found.recovered.checkpoint in (snapshot(9), snapshot(12))
+        seen.add(found.recovered.checkpoint)
+        assert not [name for name in state.names("checkpoint") if name.endswith(".tmp")]
+    assert len(seen) == 2
+    assert lost(before, ops) == 0
+
+
+@pytest.mark.parametrize("kind", [Sync, SyncDir])
+def test_the_crash_states_catch_a_checkpoint_that_is_not_synced(kind: type) -> None:
+    """Mutant: checkpoint not fsynced; its name not fsynced."""
+    before, ops = trace_of_a_checkpoint()
+    assert lost(before, [op for op in ops if not isinstance(op, kind)]) > 0
+
+
+def test_segments_stay_until_two_checkpoints_have_passed_them() -> None:
+    """Kills: recycling on the word of one checkpoint."""
+    disk = SimulatedDisk()
+    journal = start(disk).journal
+    commit(disk, journal, range(1, 13))
+    first = journal.segments()[0].id
+    assert journal.recyclable() == []
+    check(disk, journal)
+    assert journal.recyclable() == []
+    with pytest.raises(DefectError):
+        journal.recycle(first)
+    check(disk, journal)
+    assert first in journal.recyclable()
+    held = len(journal.segments())
+    for segment in journal.recyclable():
+        execute(disk, journal.recycle(segment))
+    assert len(journal.segments()) < held
+    disk.flip(checkpoint_path(2), 40)
+    found = start(disk)
+    assert_no_log_damage = [damage for damage in found.recovered.damage if damage.what != "checkpoint"]
+    assert assert_no_log_damage == []
+    assert found.recovered.last.n == 12
+
+
+def test_a_checkpoint_is_wanted_by_the_length_of_the_log() -> None:
+    disk = SimulatedDisk()
+    journal = start(disk).journal
+    assert not journal.wants_checkpoint
+    commit(disk, journal, range(1, 5))
+    assert journal.wants_checkpoint
+    check(disk, journal)
+    assert not journal.wants_checkpoint
+    commit(disk, journal, range(5, 12))
+    found = start(disk.power_cut())
+    assert found.journal.wants_checkpoint == journal.wants_checkpoint
+
+
+def test_a_checkpoint_is_of_the_last_commit() -> None:
+    """Kills: a snapshot that already holds what the next commit will say again."""
+    disk = SimulatedDisk()
+    journal = start(disk).journal
+    with pytest.raises(DefectError):
+        journal.start_checkpoint(0)
+    commit(disk, journal, range(1, 3))
+    with pytest.raises(DefectError):
+        journal.start_checkpoint(1)
+
+
+def test_a_checkpoint_with_nothing_after_it_is_enough() -> None:
+    """Kills: needing a frame to know where numbers go on; removing the segment of the older checkpoint."""
+    disk = with_two_checkpoints()
+    journal = start(disk).journal
+    check(disk, journal)
+    for _ in range(3):
+        found = start(disk)
+        assert (found.recovered.checkpoint, found.ns, found.recovered.last.n) == (snapshot(12), [], 12)
+        disk = disk.power_cut()
+    commit(disk, found.journal, range(13, 15))
+    assert start(disk.power_cut()).ns == [13, 14]
+    disk.flip(checkpoint_path(3), 30)
+    again = start(disk)
+    assert (again.recovered.checkpoint, again.ns) == (snapshot(9), list(range(10, 15)))
+    assert path_of(1).startswith("journal/")
