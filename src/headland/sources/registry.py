@@ -10,11 +10,12 @@ import msgspec
 
 from headland.sources.contract import Source, SourceContext, SourceDeclaration
 from headland.sources.host import HOST
+from headland.sources.logs import LOGS
 from headland.sources.replay import REPLAY
 from headland.vocabulary import ConfigurationError
 
 GROUP: Final = "headland.sources"
-BUILT_IN: Final[tuple[SourceDeclaration, ...]] = (HOST, REPLAY)
+BUILT_IN: Final[tuple[SourceDeclaration, ...]] = (HOST, LOGS, REPLAY)
 
 
 def kinds() -> dict[str, SourceDeclaration]:

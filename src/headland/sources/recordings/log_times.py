@@ -87,12 +87,17 @@ FORMS: Final[tuple[Form, ...]] = (
 class LineClock:
     """Finds the time of each line of one file; remembers the form, and the year where lines do not say it.
 
+    Args:
+        year: Year of the first line, where lines do not say it.
+        ahead_ns: What the zone of lines that do not say it is ahead of UTC by at a local moment; None is UTC.
+
     Attributes:
         form: Name of the form found last, or "".
     """
 
-    def __init__(self, year: int) -> None:
+    def __init__(self, year: int, ahead_ns: Callable[[int], int] | None = None) -> None:
         self.form = ""
+        self._ahead_ns = ahead_ns
         self._year = year
         self._last = 0
         self._forms = list(FORMS)
@@ -111,10 +116,16 @@ class LineClock:
                 self._year += 1  # December became January
                 at = read(match, self._year)
             self.form, self._last = name, at
+            if self._ahead_ns is not None and not _says_zone(name, match):
+                at -= self._ahead_ns(at)
             if position:
                 self._forms.insert(0, self._forms.pop(position))
             return at
         return None
+
+
+def _says_zone(name: str, match: re.Match[str]) -> bool:
+    return name in ("clf", "epoch") or (name == "iso" and match.group(8) is not None)
 
 
 def _zone(zone: str | None) -> timezone:
