@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from headland.blocks.header import Run, decode_alone
+import msgspec
+
+from headland.blocks.header import Run, decode_alone, encode_alone
 from headland.blocks.wire import Reader
 from headland.journal.draft import Draft
 from headland.line.ledger import Ledger
@@ -57,6 +59,7 @@ class Node:
         self.in_flight: Frame | None = None
         self.alarms: list[Alarm] = []
         self.ledger = Ledger()
+        self.index = {frame.n: frame for frame in self.frames}
         self.bodies: dict[tuple[int, int], bytes] = {}
 
     @property
@@ -74,6 +77,7 @@ class Node:
         frame, self.in_flight = self.in_flight, None
         if frame is not None:
             self.frames.append(frame)
+            self.index[frame.n] = frame
             failed = self.ledger.apply(frame.ledger, 0)
             assert not failed, failed
             self.on_committed(frame.n)
@@ -87,10 +91,7 @@ class Node:
         raise AssertionError
 
     def section(self, n: int, index: int) -> bytes:
-        for frame in self.frames:
-            if frame.n == n:
-                return frame.sections[index].data
-        raise KeyError(n)
+        return self.index[n].sections[index].data
 
 
 class ChildNode(Node):
@@ -129,7 +130,7 @@ class ChildNode(Node):
         self.predecessor_n = predecessor_n
         self.opened = False
         self.dial = False
-        self.to_send: list[bytes] = []
+        self.to_send: list[act.Send] = []
         self.close = False
         self.reads_paused = False
         self.pending_reads: list[act.ReadBlock | act.ReadPage] = []
@@ -181,7 +182,7 @@ class ChildNode(Node):
                 case act.Dial():
                     self.dial = True
                 case act.Send():
-                    self.to_send.append(action.data)
+                    self.to_send.append(action)
                 case act.Close():
                     self.close = True
                 case act.ReadBlock() | act.ReadPage():
@@ -223,6 +224,34 @@ class ChildNode(Node):
         head, body = self.body_of(entry.ref)
         header = decode_alone(Reader(head))
         self.do(self.uplink.block_read(entry, header, body, {1, 2, 3}, self.now))
+
+    def spill(self, up_to_n: int) -> None:
+        """Copy the blocks of old commits to a new file, noted in the open commit."""
+        number = FILE + len(self.files)
+        blocks = self.files[number] = []
+        now_ms = self.outbox.age_clock(self.now)
+        for run in self.outbox.to_spill(lambda ref: ref.space <= up_to_n, self.now):
+            refs = []
+            for ref, age in zip(run.refs, run.ages_ms, strict=True):
+                head, body = self.body_of(ref)
+                header = msgspec.structs.replace(
+                    decode_alone(Reader(head)), age_ms=age, lane=Lane(run.stream.lane)
+                )
+                refs.append(Ref(number, len(blocks), len(body)))
+                blocks.append((encode_alone(header), body))
+            self.outbox.spilled(run, refs, now_ms, self.draft)
+
+    def crash(self) -> None:
+        """Power is gone: the commit in flight may or may not be on disk."""
+        frame, self.in_flight = self.in_flight, None
+        if frame is not None and self.random.random() < 0.5:
+            self.frames.append(frame)
+
+    def save(self) -> tuple[bytes, int] | None:
+        """A checkpoint, where one may be taken."""
+        if self.in_flight is not None or not self.draft.empty:
+            return None
+        return self.outbox.snapshot(), self.n - 1
 
     def wake(self) -> None:
         at = self.outbox.next_wake()
@@ -274,6 +303,16 @@ class ParentNode(Node):
         self.closes: set[int] = set()
         self.definitions: dict[tuple[str, bytes, int], SeriesKey] = {}
         self.reported: list[act.Reported] = []
+
+    def crash(self) -> None:
+        frame, self.in_flight = self.in_flight, None
+        if frame is not None and self.random.random() < 0.5:
+            self.frames.append(frame)
+
+    def save(self) -> tuple[bytes, int] | None:
+        if self.in_flight is not None or not self.draft.empty:
+            return None
+        return self.children.snapshot(), self.n - 1
 
     def on_committed(self, n: int) -> None:
         for frame in self.frames[-1:]:
@@ -346,10 +385,11 @@ class Pair:
                 self.north, self.south = bytearray(), bytearray()
                 parent.do(parent.children.opened(self.connection, child.name, self.clock.now))
                 child.do(child.uplink.connected(self.connection, self.clock.now))
-        for data in child.to_send:
-            self.north += data
-            self.bytes_north += len(data)
-            self.writes_north += 1
+        for send in child.to_send:
+            if send.connection == self.connection:
+                self.north += send.data
+                self.bytes_north += len(send.data)
+                self.writes_north += 1
         child.to_send.clear()
         for data in parent.out.pop(self.connection, []):
             self.south += data
@@ -415,9 +455,10 @@ class Pair:
         self.drop_connection_silently()
         self.clock.advance(0.001)
         kept = self.parent.frames if frames is None else frames
-        unauthorised = self.parent.unauthorised
+        unauthorised, refusing = self.parent.unauthorised, self.parent.children.refusing
         self.parent = ParentNode(self.clock, self.random, kept, **options)  # type: ignore[arg-type]
         self.parent.unauthorised = unauthorised
+        self.parent.children.refusing = refusing
 
     def drop_connection_silently(self) -> None:
         self.cut()

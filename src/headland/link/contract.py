@@ -338,6 +338,9 @@ class Outgoing(Protocol):
     def opening(self, stream: StreamKey) -> tuple[int, bytes]:
         """Position and chain value that a parent without history starts from."""
 
+    def durable_ack(self, stream: StreamKey) -> int:
+        """Last position whose answer is in a finished commit."""
+
     def age_clock(self, now: Instant) -> int:
         """Age clock, ms."""
 

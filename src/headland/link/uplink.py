@@ -123,7 +123,7 @@ class Uplink:
             self._outgoing, self._series_of, self._with_digests, self.settings.read_ahead_bytes
         )
         self._flush_by: int | None = None
-        self._heard: list[tuple[int, StreamKey, int]] = []
+        self._heard: list[tuple[StreamKey, int]] = []
         self._heard_at = 0
         self._sent_at = 0
 
@@ -278,7 +278,7 @@ class Uplink:
             if position.p < 0:
                 self._sending.open_at(position.stream, *self._outgoing.opening(position.stream))
             if position.exceptions:
-                self._heard.append((draft.n, position.stream, position.p))
+                self._heard.append((position.stream, position.p))
         actions += self._sending.pull(now)
         self._flush_by = now.monotonic_ns
         return actions
@@ -314,7 +314,7 @@ class Uplink:
         alarms = self._outgoing.answered(answers, now, draft)
         for answer in answers:
             if answer.exceptions:
-                self._heard.append((draft.n, answer.stream, answer.p))
+                self._heard.append((answer.stream, answer.p))
         actions: list[UplinkAction] = list(alarms)
         if any(alarm.kind == "lying_ack" for alarm in alarms):
             actions += self._end(CloseReason.PROTOCOL, "an answer that contradicts what was sent", now)
@@ -333,11 +333,14 @@ class Uplink:
         """Commits up to n are durable; call it after `Outbox.committed`."""
         if self.phase is not Phase.UP:
             return []
-        for at, key, p in self._heard:
-            if at <= n:
+        waiting = []
+        for key, p in self._heard:
+            if self._outgoing.durable_ack(key) < p:
+                waiting.append((key, p))
+            else:
                 code, index = key.priority << 1 | key.lane, self._sending.index(key.epoch)
                 protocol.put(self._sending.out, protocol.Heard(code, index, p))
-        self._heard = [item for item in self._heard if item[0] > n]
+        self._heard = waiting
         return self.pump(now)
 
     def block_read(

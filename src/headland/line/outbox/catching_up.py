@@ -53,6 +53,7 @@ def compare(
         draft: The open commit.
     """
     p = welcome.p
+    stream.verify = None
     if stream.frozen:
         return []
     if p < 0:
@@ -69,12 +70,12 @@ def compare(
     if p < stream.acked:
         alarms = rewind(state, stream, p, welcome.chain, draft)
     elif p > stream.acked:
-        if here is None:
-            stream.verify = (p, welcome.chain)
+        answer = Answer(stream.key, p, welcome.chain, welcome.exceptions)
+        if stream.absent(stream.acked + 1, p) is not None:
+            stream.verify, stream.verify_same = answer, same
             _restart(stream)
             return []
         stream.sent = stream.claimed = p
-        answer = Answer(stream.key, p, welcome.chain, welcome.exceptions)
         alarms = settle(state, stream, answer, now, draft)
     _restart(stream)
     if same and stream.uncertain > p:
@@ -106,7 +107,7 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
     elif known_chain(state, stream, p) is None:
         extent = stream.piece_at(p)
         assert isinstance(extent, Extent)
-        stream.verify = (p, chain_value)
+        stream.verify, stream.verify_same = Answer(stream.key, p, chain_value), False
         start = p = extent.first - 1
         chain_value = extent.info.chain_from
     readings, size = _here(state, stream, start + 1, acked)
@@ -145,23 +146,24 @@ def verify(state: State, stream: Stream, now: Instant, draft: DraftLike) -> list
     """Compare the parent's position once its page is in."""
     if stream.verify is None:
         return []
-    p, chain_value = stream.verify
-    here = stream.chain_at(p)
-    if here is None:
+    answer, p = stream.verify, stream.verify.p
+    if stream.absent(stream.acked + 1, p) is not None:
         return []
     stream.verify = None
-    if here != chain_value:
+    if stream.chain_at(p) != answer.chain:
         return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)
     stream.sent = stream.claimed = p
-    alarms = settle(state, stream, Answer(stream.key, p, chain_value), now, draft)
+    alarms = settle(state, stream, answer, now, draft)
     _restart(stream)
+    if stream.verify_same and stream.uncertain > p:
+        write(state, records.Touchable(stream.key, p), draft)
     return alarms
 
 
 def _restart(stream: Stream) -> None:
     stream.claimed = stream.sent = stream.acked
     for piece in stream.pieces:
-        if isinstance(piece, Extent) and piece.rows is not None and piece.rows.first > stream.acked + 1:
-            piece.rewind()
         if isinstance(piece, Extent):
+            if piece.rows is not None and piece.rows.first > max(piece.first, stream.acked + 1):
+                piece.rewind()
             piece.asked = False

@@ -203,6 +203,7 @@ def replay(outbox: Outbox, kind: int, data: bytes, n: int, index: int, running_m
 def presume_sent(stream: Stream) -> None:
     """After a restart nobody knows what had been sent: all of a live lane, backlog up to its horizon."""
     stream.durable = stream.tail
+    stream.acked_durable = stream.acked
     stream.claimed = stream.sent = stream.acked
     limit = stream.tail if stream.key.lane == Lane.LIVE else min(stream.tail, stream.horizon)
     stream.uncertain = max(stream.uncertain, limit)

@@ -241,6 +241,10 @@ class Outbox:
             stream.durable = max(stream.durable, p)
             done += 1
         del drafted[:done]
+        for at, stream, p in self.state.acks:
+            if at <= n:
+                stream.acked_durable = min(p, stream.acked)
+        self.state.acks = [item for item in self.state.acks if item[0] > n]
         for stream in self.state.held:
             if stream.held_n <= n:
                 stream.held_from = 0
@@ -336,6 +340,10 @@ class Outbox:
         """Position and chain value that a parent without history is to start from."""
         found = must_find(self.state, stream)
         return found.acked, found.acked_chain
+
+    def durable_ack(self, stream: StreamKey) -> int:
+        """Last position whose answer is in a finished commit."""
+        return must_find(self.state, stream).acked_durable
 
     def parent_gone(self, draft: DraftLike) -> None:
         """An operator's word: the parent is gone for good, what it may hold counts as unsent."""

@@ -72,7 +72,7 @@ class Scheduler:
         stream, entry, _ = chosen
         match entry:
             case PageIn():
-                extent = stream.piece_at(stream.claimed + 1)
+                extent = stream.piece_at(entry.p)
                 if isinstance(extent, Extent):
                     extent.asked = True
             case BlockEntry():
@@ -95,6 +95,11 @@ class Scheduler:
 
     def _head_of(self, stream: Stream, age_ms: int) -> Head | None:
         p = stream.claimed + 1
+        if stream.verify is not None:
+            extent = stream.absent(stream.acked + 1, stream.verify.p)
+            if extent is None:
+                self._blocked[stream] = "verify"
+            return self._page(stream, extent)
         if stream.frozen or (stream.held_from and p >= stream.held_from) or not self._released(stream, p):
             return None
         piece = stream.piece_at(p)
@@ -108,8 +113,6 @@ class Scheduler:
         rows = stream.rows_at(p)
         if rows is None:
             return self._page(stream, piece)
-        if stream.verify is not None:
-            return None
         row = rows.row(p)
         size = row.length or row.size
         origin = self._state.idents[row.ident][0]
@@ -134,7 +137,7 @@ class Scheduler:
         if stream.key.lane == Lane.BACKLOG and p > stream.horizon:
             return "horizon"
         rows = stream.rows_at(p)
-        if p < stream.touchable or stream.verify is not None:
+        if p < stream.touchable:
             return ""
         if rows is None:
             extent = stream.piece_at(p)
@@ -156,6 +159,8 @@ class Scheduler:
         blocked, self._blocked = self._blocked, {}
         for stream, why in blocked.items():
             p = stream.claimed + 1
+            if why == "verify":
+                continue
             if self._obstacle(stream, p, age_ms) != why:
                 continue
             piece, rows = stream.piece_at(p), stream.rows_at(p)

@@ -60,6 +60,7 @@ def settle(state: State, stream: Stream, answer: Answer, now: Instant, draft: Dr
     first_number = state.next_number
     record = records.AckedTo(stream.key, p, chain_value, answer.exceptions, tuple(letters))
     write(state, record, draft)
+    state.acks.append((draft.n, stream, p))
     alarms: list[Alarm] = []
     for number, item in enumerate(answer.exceptions, start=first_number):
         alarms += _except(state, number, item, now, draft)

@@ -19,7 +19,7 @@ import msgspec
 
 from headland.blocks.digest import chain, identity_bytes
 from headland.line.outbox.rows import Row, Rows
-from headland.link.contract import START, GapRange, Ref, StreamKey
+from headland.link.contract import START, Answer, GapRange, Ref, StreamKey
 from headland.vocabulary import DefectError, Lane
 
 
@@ -136,6 +136,7 @@ class Stream:
         claimed: Last position handed out on this connection.
         sent: Last position whose bytes left on this connection.
         acked: Last answered position.
+        acked_durable: The same, as far as it is in a finished commit.
         acked_chain: Chain value after it.
         floor: Bodies at and below are gone.
         floor_chain: Chain value after it.
@@ -148,7 +149,8 @@ class Stream:
         live_bytes: Sum of those bytes.
         held_from: From here on a commit has to end first, or 0.
         held_n: That commit.
-        verify: A parent's (p, chain value) that cannot be compared before a page is in, or None.
+        verify: What a parent said of positions whose headers are not all in memory, or None.
+        verify_same: Whether that parent is the one that the last positions were compared with.
     """
 
     def __init__(self, key: StreamKey) -> None:
@@ -160,6 +162,7 @@ class Stream:
         self.claimed = 0
         self.sent = 0
         self.acked = 0
+        self.acked_durable = 0
         self.acked_chain = START
         self.floor = 0
         self.floor_chain = START
@@ -172,7 +175,8 @@ class Stream:
         self.live_bytes = 0
         self.held_from = 0
         self.held_n = 0
-        self.verify: tuple[int, bytes] | None = None
+        self.verify: Answer | None = None
+        self.verify_same = False
 
     @property
     def drained(self) -> bool:
@@ -255,6 +259,18 @@ class Stream:
             return following.info.chain_from
         return START if p == 0 else None
 
+    def absent(self, p_from: int, p_to: int) -> Extent | None:
+        """The first run in a file of which headers at p_from to p_to are not in memory."""
+        for piece in self.pieces:
+            if piece.first > p_to:
+                break
+            if piece.last < p_from or not isinstance(piece, Extent):
+                continue
+            first, last = max(piece.first, p_from), min(piece.last, p_to)
+            if piece.rows is None or piece.rows.first > first or piece.rows.last < last:
+                return piece
+        return None
+
     def acked_to(self, p: int, chain_value: bytes) -> None:
         """Move the watermark."""
         self.acked = p
@@ -286,10 +302,11 @@ class Stream:
                         out.append(piece)
                 out.append(old)
                 continue
+            covers = old.last >= last
             before, after = _around(old, first, last, value)
             if before is not None:
                 out.append(before)
-            if not placed and old.last >= last:
+            if not placed and covers:
                 placed = True
                 if piece is not None:
                     out.append(piece)
