@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 
 import msgspec
 import pytest
@@ -12,12 +13,13 @@ from tests.line.doubles import T0, Books, Commit, S, assert_balanced, at, batch_
 
 from headland.blocks import codec
 from headland.line.deciding import EventRule, Rate, Silence, Threshold
-from headland.line.filtering import Boost, DeadBand, Drop, Keep, Summary
+from headland.line.filtering import Boost, DeadBand, Drop, Keep, Summary, Vibration
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
 from headland.vocabulary import NO_TIME
 
 SERIES = ("a", "b", "c")
+EXAMPLES = int(os.environ.get("HEADLAND_EXAMPLES", "120"))
 
 RULES = {
     "keep": LineRules(default=SeriesRule(name="default", filter=Keep())),
@@ -57,6 +59,12 @@ RULES = {
         default=SeriesRule(
             name="default", filter=Boost(before_s=6, after_s=4, above=90, inner=DeadBand(floor=20))
         ),
+    ),
+    "vibration": LineRules(
+        default=SeriesRule(
+            name="default",
+            filter=Vibration(rate_hz=0.5, window=16, summary_s=64, limits={"peak": 60, "crest": 2.5}),
+        )
     ),
     "triggered from outside": LineRules(
         default=SeriesRule(
@@ -122,7 +130,7 @@ actions = st.one_of(
 
 
 @pytest.mark.parametrize("kind", sorted(RULES))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_snapshot_and_replay_give_the_live_state(kind, data):
     steps = data.draw(st.lists(actions, min_size=1, max_size=40))

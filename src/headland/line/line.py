@@ -349,7 +349,7 @@ class Line:
 
         def apply_row(row: Row, verdict: int, noted: bool) -> None:
             plan = self._plans.of[row.sid]
-            if noted or not plan.mixed:
+            if noted or (not plan.mixed and plan.filters[0].learns_from_kept):
                 _apply(plan, row, [one.judge(row) for one in plan.filters], verdict, n, None)
 
         frame = FrameRows(rows, node_ns, apply_row, self._apply_derived)

@@ -15,11 +15,13 @@ from headland.line.filtering.shape import (
     Rows,
 )
 from headland.line.filtering.summary import Summary
+from headland.line.filtering.vibration import Band, Vibration
 
-FilterKind = Keep | Drop | DeadBand | Summary | Severity | Boost
+FilterKind = Keep | Drop | DeadBand | Summary | Severity | Vibration | Boost
 """Every filter that a configuration can name by its `kind`."""
 
 __all__ = [
+    "Band",
     "Boost",
     "DeadBand",
     "Desk",
@@ -35,4 +37,5 @@ __all__ = [
     "Rows",
     "Severity",
     "Summary",
+    "Vibration",
 ]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf, isfinite, nan, nextafter
-from typing import Any
+from typing import Any, ClassVar
 
 from headland.line.filtering.shape import (
     DROP,
@@ -106,6 +106,8 @@ class DeadBandFilter(Filter):
         "_until",
         "_value",
     )
+
+    learns_from_kept: ClassVar[bool] = True
 
     def __init__(self, config: DeadBand, rule: str, version: str, cls: RowClass) -> None:
         super().__init__(rule, version, cls)

@@ -291,12 +291,14 @@ class Filter:
 
     Attributes:
         mixed: Whether kept rows change state that held rows also change.
+        learns_from_kept: Whether kept rows of series that have this filter alone change its state.
         index: The rule's number; operations carry it.
         plans: Plan of every series of the line.
     """
 
     __slots__ = ("cls", "index", "plans", "rule", "version")
     mixed: ClassVar[bool] = False
+    learns_from_kept: ClassVar[bool] = False
 
     def __init__(self, rule: str = "", version: str = "", cls: RowClass = RowClass.NORMAL) -> None:
         self.rule = rule
