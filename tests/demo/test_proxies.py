@@ -207,7 +207,7 @@ def test_released_answers_reach_their_clients() -> None:
         await until(lambda: len(node.got) > 20)
         proxy.hold_answers()
         node.writers[0].write(puback(2))
-        await until(lambda: len(proxy.seen.withheld) == 1)
+        assert await proxy.caught(5) == 1
         proxy.release()
         assert await reader.read(10) == puback(2)
         writer.close()

@@ -12,6 +12,7 @@ import click
 # Command name -> module of this package, whose `command` is the click command. The one-line help stands
 # here so that `headland --help` imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("headland.cli.demo", "Run four tiers on this machine, break things, and check every reading."),
     "init": ("headland.cli.init", "Make a node: a commented file, certificates, a data directory."),
     "check": ("headland.cli.check", "Say whether a node could run from a file, and what is wrong."),
     "run": ("headland.cli.run", "Run a node."),

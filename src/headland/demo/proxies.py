@@ -244,10 +244,23 @@ class ClientProxy(Proxy):
         self.seen = Seen()
         self.holding = False
         self._held: dict[_Pair, bytearray] = {}
+        self._caught = 0
+        self._catch = asyncio.Event()
 
     def hold_answers(self) -> None:
         """From now on nothing that the node says reaches a client."""
         self.holding = True
+        self._caught = 0
+        self._catch.clear()
+
+    async def caught(self, within_s: float) -> int:
+        """Wait for the first acknowledgement that is held back; how many there are by then, perhaps none."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._catch.wait()
+        except TimeoutError:
+            return 0
+        return self._caught
 
     def release(self) -> None:
         """Let answers pass again, those that were held first."""
@@ -282,6 +295,9 @@ class ClientProxy(Proxy):
             for first, body in down.feed(data):
                 if first >> 4 == PUBACK:
                     self.seen.acknowledged(name, body, withheld=self.holding)
+                    if self.holding:
+                        self._caught += 1
+                        self._catch.set()
             if not self.holding:
                 return data
             held = self._held.setdefault(pair, bytearray())
