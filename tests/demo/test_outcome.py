@@ -28,7 +28,6 @@ FIELDS = [
     "decision_ms",
     "first_arrival_s",
     "drain_s",
-    ,
 ]
 
 
