@@ -7,7 +7,8 @@ Duties:
        grows.
     4. What one sensor, line or file does wrong is counted in `counters` and never raised.
     5. A position moves only by `confirmed`: `snapshot` gives the last confirmed one, and a source made with
-       it gives again exactly what came after. A source without positions gives b"".
+       it gives again exactly what came after. A source without positions gives b"". A batch may carry a
+       position and no readings.
     6. `next_poll` is None only when nothing will ever come again.
     7. `close` may be called twice; a closed source gives empty batches.
 

@@ -11,11 +11,12 @@ import msgspec
 from headland.sources.contract import Source, SourceContext, SourceDeclaration
 from headland.sources.host import HOST
 from headland.sources.logs import LOGS
+from headland.sources.model import MODEL
 from headland.sources.replay import REPLAY
 from headland.vocabulary import ConfigurationError
 
 GROUP: Final = "headland.sources"
-BUILT_IN: Final[tuple[SourceDeclaration, ...]] = (HOST, LOGS, REPLAY)
+BUILT_IN: Final[tuple[SourceDeclaration, ...]] = (HOST, LOGS, MODEL, REPLAY)
 
 
 def kinds() -> dict[str, SourceDeclaration]:
