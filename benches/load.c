@@ -4,7 +4,8 @@
  *   load   N connections keep W publishes in flight each (or send bursts of one size, or a paced rate) and count
  *          the acknowledgements. Each payload holds device time, sequence and value, 40 to 60 bytes a reading.
  *   probe  one connection publishes at a fixed rate, another subscribes; measured is the time from the write of a
- *          publish to the arrival of the actuation whose payload contains the same 19-digit device time.
+ *          publish to the arrival of the actuation whose payload contains its value. Probe n has the value 1000000
+ *          + n; a second publish of 0 after it lets the rule clear, so that the next probe is an edge again.
  *   echo   a server that answers any PUBLISH at once (PUBACK, and the payload to every subscriber): what the same
  *          socket path costs without a node behind it.
  *
@@ -40,7 +41,7 @@ enum { TO_CONNECT, RUNNING, CLOSED };
 
 struct options {
     const char *host, *prefix, *subscribe, *value;
-    int port, connections, window, readings, burst, id_base;
+    int port, connections, window, readings, burst, id_base, text;
     double seconds, warmup, rate;
     long long total;
 };
@@ -56,12 +57,13 @@ struct connection {
     double level;
     long long sent_at[MAX_WINDOW]; /* by packet id modulo the window's capacity */
     bool subscriber;
+    long long forced; /* hundredths of the next value, or -1 */
     char topic[96];
     int topic_length;
 };
 
 static struct connection *connections[MAX_CONNECTIONS];
-static struct options opt = {"127.0.0.1", "bench", "", "walk", 1883, 100, 20, 1, 0, 0, 5.0, 1.0, 0.0, 0};
+static struct options opt = {"127.0.0.1", "bench", "", "walk", 1883, 100, 20, 1, 0, 0, 0, 5.0, 1.0, 0.0, 0};
 static int epoll_fd;
 static volatile sig_atomic_t stopping;
 
@@ -196,6 +198,8 @@ static char *text(char *at, const char *what)
 /* A reading's value in hundredths. `walk` changes slowly (a 5 % dead band drops nearly all), `jump` always far. */
 static uint64_t next_value(struct connection *c)
 {
+    if (c->forced >= 0)
+        return (uint64_t)c->forced;
     c->noise = c->noise * 6364136223846793005ULL + 1442695040888963407ULL;
     double noise = (double)(c->noise >> 40) / (double)(1 << 24) - 0.5;
     if (opt.value[0] == 'j')
@@ -204,9 +208,26 @@ static uint64_t next_value(struct connection *c)
     return (uint64_t)(c->level * 100.0);
 }
 
+/* Text that no compressor can shrink below three quarters: six random bits a character. */
+static char *long_reading(struct connection *c, char *at, uint64_t wall)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    at = text(at, "{\"t\":");
+    at = digits(at, wall);
+    at = text(at, ",\"v\":\"");
+    for (int i = 0; i < opt.text; i++) {
+        c->noise = c->noise * 6364136223846793005ULL + 1442695040888963407ULL;
+        *at++ = letters[c->noise >> 58];
+    }
+    c->sequence++;
+    return text(at, "\"}");
+}
+
 static char *reading(struct connection *c, char *at, uint64_t wall)
 {
     uint64_t value = next_value(c);
+    if (opt.text)
+        return long_reading(c, at, wall);
     at = text(at, "{\"t\":");
     at = digits(at, wall);
     at = text(at, ",\"s\":");
@@ -222,7 +243,7 @@ static char *reading(struct connection *c, char *at, uint64_t wall)
 
 static void put_publish(struct connection *c, long long at_ns, uint64_t wall)
 {
-    size_t most = (size_t)opt.readings * 80 + 160;
+    size_t most = (size_t)opt.readings * (80 + (size_t)opt.text) + 160;
     uint8_t *start = room(c, most);
     /* Payload first, at a fixed distance, then the header is set before it. */
     char *payload = (char *)start + 160;
@@ -237,6 +258,10 @@ static void put_publish(struct connection *c, long long at_ns, uint64_t wall)
     if (opt.readings > 1)
         *end++ = ']';
     size_t payload_length = (size_t)(end - payload);
+    if ((uint64_t)payload_length > 60000) {
+        fputs("load: a payload above 60000 bytes\n", stderr);
+        exit(2);
+    }
     size_t remaining = 2 + (size_t)c->topic_length + 2 + payload_length;
     uint8_t *head = start;
     *head++ = 0x32; /* PUBLISH, QoS 1 */
@@ -301,6 +326,7 @@ static struct connection *open_connection(int number)
         die("memory");
     c->noise = (uint64_t)number * 2654435761ULL + 12345;
     c->level = 20.0 + number % 80;
+    c->forced = -1;
     c->topic_length = snprintf(c->topic, sizeof c->topic, "%s/c%d", opt.prefix, number + opt.id_base);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port)};
     if (inet_pton(AF_INET, opt.host, &address.sin_addr) != 1)
@@ -545,36 +571,29 @@ static int run_load(void)
     return failed ? 1 : 0;
 }
 
-/* Probes in flight: device time and the moment of the write, in a ring. */
+/* When each probe was written, in a ring; 0 once it was answered. */
 #define PROBES 65536
-static struct {
-    uint64_t wall;
-    long long at;
-} probes[PROBES];
+#define FIRST_PROBE 1000000ULL
+static long long probes[PROBES];
 static uint64_t probes_sent, probes_found;
 
 static void on_actuation(struct connection *c, const uint8_t *body, int length, long long at_ns)
 {
     (void)c;
-    /* The first run of exactly 19 digits is the device time that came back. */
-    for (int i = 0; i + 19 <= length; i++) {
+    /* The first run of exactly 7 digits that begins with 1 is the value that came back. */
+    for (int i = 0; i < length; i++) {
         int run = 0;
-        while (i + run < length && body[i + run] >= '0' && body[i + run] <= '9')
-            run++;
-        if (run == 19) {
-            uint64_t wall = 0;
-            for (int k = 0; k < 19; k++)
-                wall = wall * 10 + (uint64_t)(body[i + k] - '0');
-            uint64_t oldest = probes_sent > PROBES ? probes_sent - PROBES : 0;
-            for (uint64_t n = probes_sent; n-- > oldest;)
-                if (probes[n % PROBES].wall == wall && probes[n % PROBES].at) {
-                    if (measuring)
-                        record(at_ns - probes[n % PROBES].at);
-                    if (measuring)
-                        probes_found++;
-                    probes[n % PROBES].at = 0;
-                    return;
-                }
+        uint64_t value = 0;
+        for (; i + run < length && body[i + run] >= '0' && body[i + run] <= '9'; run++)
+            value = value * 10 + (uint64_t)(body[i + run] - '0');
+        if (run == 7 && value >= FIRST_PROBE && value < FIRST_PROBE + probes_sent) {
+            long long *at = &probes[(value - FIRST_PROBE) % PROBES];
+            if (*at && measuring) {
+                record(at_ns - *at);
+                probes_found++;
+            }
+            *at = 0;
+            return;
         }
         i += run;
     }
@@ -593,7 +612,6 @@ static int run_probe(void)
     long long began = now_ns(CLOCK_MONOTONIC), measure_from = began + (long long)(opt.warmup * 1e9);
     long long until = measure_from + (long long)(opt.seconds * 1e9), period = (long long)(1e9 / opt.rate), due = began;
     uint64_t measured_from = 0;
-    opt.value = "jump";
     while (!stopping && !failed) {
         long long now = now_ns(CLOCK_MONOTONIC);
         if (!measuring && now >= measure_from) {
@@ -607,15 +625,13 @@ static int run_probe(void)
             if (due < now)
                 due = now;
             uint64_t wall = (uint64_t)now_ns(CLOCK_REALTIME);
-            south->sequence = probes_sent * 2 + 1; /* odd: the high value */
+            south->forced = (long long)(FIRST_PROBE + probes_sent) * 100;
             put_publish(south, now, wall);
-            long long at = now_ns(CLOCK_MONOTONIC);
-            probes[probes_sent % PROBES].wall = wall;
-            probes[probes_sent % PROBES].at = at;
+            probes[probes_sent % PROBES] = now_ns(CLOCK_MONOTONIC);
             probes_sent++;
             flush_out(south);
-            south->sequence = probes_sent * 2; /* even: back below, so that the next one is an edge */
-            put_publish(south, at, wall + 1);
+            south->forced = 0;
+            put_publish(south, now, wall + 1);
             flush_out(south);
         }
         long long left = due - now_ns(CLOCK_MONOTONIC);
@@ -739,7 +755,7 @@ static int run_echo(void)
 static const char *usage =
     "usage: load [load|probe|echo] --port N [--host A] [--connections N] [--window W] [--readings R] [--burst G]\n"
     "            [--rate READINGS_PER_S] [--seconds S] [--warmup S] [--total PUBLISHES] [--prefix TOPIC]\n"
-    "            [--value walk|jump] [--subscribe FILTER] [--id-base N]\n";
+    "            [--value walk|jump] [--text BYTES] [--subscribe FILTER] [--id-base N]\n";
 
 int main(int argc, char **argv)
 {
@@ -755,6 +771,7 @@ int main(int argc, char **argv)
         else if (!strcmp(name, "--window")) opt.window = atoi(value);
         else if (!strcmp(name, "--readings")) opt.readings = atoi(value);
         else if (!strcmp(name, "--burst")) opt.burst = atoi(value);
+        else if (!strcmp(name, "--text")) opt.text = atoi(value);
         else if (!strcmp(name, "--id-base")) opt.id_base = atoi(value);
         else if (!strcmp(name, "--rate")) opt.rate = atof(value);
         else if (!strcmp(name, "--seconds")) opt.seconds = atof(value);
