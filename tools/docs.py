@@ -13,6 +13,8 @@ from pathlib import Path
 import click
 
 from headland.cli import COMMANDS, main
+from headland.config import reference
+from headland.sources.registry import BUILT_IN
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "<!-- Made by ./dev docs; edit the code it comes from. -->\n"
@@ -39,8 +41,21 @@ def help_text(command: click.Command, name: str, parent: click.Context) -> str:
     return "\n\n".join(texts)
 
 
+def source_kinds() -> reference.Kinds:
+    """The kinds of sources that come with the product; an installed plug-in describes itself elsewhere."""
+    return {one.kind: (one.summary, one.config) for one in BUILT_IN}
+
+
+def configuration() -> str:
+    """Every key of a node's file."""
+    return f"{NOTICE}\n{reference.reference(source_kinds())}"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/reference/commands.md": commands,
+    "docs/configuration.md": configuration,
+    "docs/configuration.schema.json": lambda: reference.schema(source_kinds()),
+    "docs/configuration.example.toml": lambda: reference.example(source_kinds()),
 }
 
 

@@ -12,9 +12,9 @@ import click
 def command(config: Path) -> None:
     """Run a node until it is told to stop.
 
-    SIGTERM or SIGINT: stop listening, commit what was read, end within a bounded time (exit 0). SIGHUP: read
-    the file again, apply what can be applied and say what needs a restart. Exit 1 when the disk fails: nothing
-    more is acknowledged, and a supervisor starts it again. Exit 2 when the configuration is wrong.
+    SIGTERM or SIGINT: stop listening, commit what was read, end within a bounded time (exit 0). SIGHUP:
+    read the file again, apply what can be applied and say what needs a restart. Exit 1 when the disk fails
+    (nothing more is acknowledged, and a supervisor starts it again), 2 when the configuration is wrong.
     """
     from headland.node import run
 

@@ -18,6 +18,8 @@ def check(config: NodeConfig) -> None:
         ("user", [one.name for one in config.user]),
         ("http.token", [one.name for one in config.http.token]),
         ("series", [one.name for one in (*config.series, config.default)]),
+        ("rule", [one.name for one in config.rule]),
+        ("source", [str(one.get("name", one.get("kind", ""))) for one in config.source]),
     ):
         _unique(path, names)
     _check_ports(config)

@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -21,6 +22,7 @@ from headland.config.overrides import PREFIX, apply_overrides
 from headland.config.positions import line_of
 from headland.config.secrets import Secret
 from headland.config.tiers import DEFAULTS
+from headland.trust.contexts import CertificateFiles
 from headland.vocabulary import ConfigurationError, HeadlandError, Tier
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -50,6 +52,12 @@ class Loaded(msgspec.Struct, frozen=True):
         """The data directory."""
         return self.path(self.config.node.data_dir)
 
+    @property
+    def certificates(self) -> CertificateFiles:
+        """Paths of authority, certificate and key."""
+        files = self.config.certificates
+        return CertificateFiles(self.path(files.ca), self.path(files.certificate), self.path(files.key))
+
     def reveal(self, secret: Secret, environ: Mapping[str, str]) -> str:
         """A secret's value. Raises ConfigurationError when it is not there."""
         try:
@@ -58,8 +66,17 @@ class Loaded(msgspec.Struct, frozen=True):
             raise ConfigurationError(error.args[0], file=str(self.file), hint=error.hint) from None
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+SourceKinds = Mapping[str, type[msgspec.Struct]]
+"""Kinds of `[[source]]` and the struct of each; None leaves those tables to whoever makes the sources."""
+
+
+def load(path: Path, environ: Mapping[str, str], kinds: SourceKinds | None = None) -> Loaded:
     """Read, override, complete and check a node's file.
+
+    Args:
+        path: The file.
+        environ: The environment.
+        kinds: Kinds of sources that are installed here.
 
     Raises:
         ConfigurationError: anything about it is wrong; nothing has been touched.
@@ -72,7 +89,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         raise ConfigurationError(str(error.strerror), file=str(path), hint=hint) from None
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(f"larger than {MAX_FILE_BYTES} bytes", file=str(path))
-    config, overridden = parse(data, str(path), environ)
+    config, overridden = parse(data, str(path), environ, kinds)
     return Loaded(config, path.resolve(), file_digest(data), overridden)
 
 
@@ -81,7 +98,9 @@ def file_digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def parse(data: bytes, file: str, environ: Mapping[str, str]) -> tuple[NodeConfig, tuple[str, ...]]:
+def parse(
+    data: bytes, file: str, environ: Mapping[str, str], kinds: SourceKinds | None = None
+) -> tuple[NodeConfig, tuple[str, ...]]:
     """The configuration in a file's bytes, and the keys that the environment has set.
 
     Raises:
@@ -96,12 +115,12 @@ def parse(data: bytes, file: str, environ: Mapping[str, str]) -> tuple[NodeConfi
         raise ConfigurationError(f"not TOML: {error}", file=file) from None
     overridden = apply_overrides(tree, NodeConfig, environ)
     try:
-        return build(tree), overridden
+        return build(tree, kinds), overridden
     except ConfigurationError as error:
         raise _placed(error, file, text, overridden) from None
 
 
-def build(tree: dict[str, Any]) -> NodeConfig:
+def build(tree: dict[str, Any], kinds: SourceKinds | None = None) -> NodeConfig:
     """The configuration in a tree of TOML values.
 
     Raises:
@@ -116,7 +135,31 @@ def build(tree: dict[str, Any]) -> NodeConfig:
     except (msgspec.ValidationError, HeadlandError) as error:
         raise explain(error, NodeConfig, completed) from None
     check(config)
+    if kinds is not None:
+        for i, table in enumerate(config.source):
+            check_source(f"source[{i}]", table, kinds)
     return config
+
+
+def check_source(path: str, table: dict[str, Any], kinds: SourceKinds) -> None:
+    """Raise ConfigurationError unless a `[[source]]` table fits the struct of its kind."""
+    kind = table.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        near = difflib.get_close_matches(str(kind), list(kinds), 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(sorted(kinds))}"
+        said = "missing" if kind is None else f"unknown kind of source {kind!r}"
+        raise ConfigurationError(said, path=f"{path}.kind", hint=hint)
+    settings = {key: value for key, value in table.items() if key not in ("kind", "name")}
+    struct = kinds[kind]
+    mistake = first_unknown_key(struct, settings)
+    if mistake is None:
+        try:
+            msgspec.convert(settings, struct, strict=True)
+        except (msgspec.ValidationError, HeadlandError) as error:
+            mistake = explain(error, struct, settings)
+    if mistake is not None:
+        inner = f"{path}.{mistake.path}" if mistake.path else path
+        raise ConfigurationError(mistake.args[0], path=inner, hint=mistake.hint)
 
 
 def _with_defaults(tree: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ _TEXT_WITH_UNIT = re.compile(r"\s*[\d.]+\s*[A-Za-z%]+\s*")
 
 def first_unknown_key(struct: type[msgspec.Struct], tree: dict[str, Any]) -> ConfigurationError | None:
     """The first key in `tree` that `struct` does not have, as an error with its path and the nearest name."""
-    return _unknown(mi.type_info(struct), tree, "")
+    return _unknown(shape.info_of(struct), tree, "")
 
 
 def _unknown(kind: mi.Type, value: Any, path: str) -> ConfigurationError | None:
@@ -87,13 +87,13 @@ def explain(
     """A conversion's failure as an error with its path in the file, and a hint."""
     if isinstance(error, HeadlandError):
         inner = getattr(error, "path", "")
-        outer = _blame(mi.type_info(struct), tree, "")
+        outer = _blame(shape.info_of(struct), tree, "")
         path = outer if outer.endswith(inner) else ".".join(part for part in (outer, inner) if part)
         return ConfigurationError(str(error.args[0]), path=path, hint=error.hint)
     message, _, place = str(error).partition(" - at `")
     path = place.rstrip("`").removeprefix("$").removeprefix(".")
     path = path.replace("[...]", "")
-    kind, value = _look(mi.type_info(struct), tree, path)
+    kind, value = _look(shape.info_of(struct), tree, path)
     missing = re.fullmatch(r"Object missing required field `(\w+)`", message)
     if missing:
         key = f"{path}.{missing[1]}" if path else missing[1]
@@ -112,7 +112,7 @@ def explain(
 def _kinds(struct: type[msgspec.Struct], tree: dict[str, Any], path: str) -> str:
     """The tags that may stand at `path`, nearest first, where it is the tag of a union."""
     outer, _, name = path.rpartition(".")
-    kind, value = _look(mi.type_info(struct), tree, outer)
+    kind, value = _look(shape.info_of(struct), tree, outer)
     tags = [shape.tag_of(one) for one in shape.structs_in(kind)] if kind is not None else []
     options = [str(tag[1]) for tag in tags if tag is not None and tag[0] == name]
     given = value.get(name, "") if isinstance(value, dict) else ""
@@ -152,7 +152,7 @@ def _options(kind: mi.Type) -> list[str]:
 
 def _wanted(struct: type[msgspec.Struct], key: str) -> str:
     outer, _, name = key.rpartition(".")
-    kind, _ = _look(mi.type_info(struct), {}, re.sub(r"\[\d+\]", "", outer))
+    kind, _ = _look(shape.info_of(struct), {}, re.sub(r"\[\d+\]", "", outer))
     for one in shape.structs_in(kind) if kind is not None else []:
         for known in shape.keys_of(one):
             if known.name == name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,7 @@ from headland.config.sections import (
     UserSection,
 )
 from headland.journal import JournalConfig
+from headland.line.deciding.rules import EventRule
 from headland.line.formats.config import FormatLimits, MappingConfig
 from headland.line.outbox.settings import DEFAULTS, ClassSettings, Compression, OutboxSettings, Sync
 from headland.line.rules import LineRules, SeriesRule
@@ -63,6 +64,13 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     default: Annotated[SeriesRule, Meta(description="The rule of all series that no `[[series]]` fits.")] = (
         msgspec.field(default_factory=lambda: SeriesRule(name="default"))
     )
+    rule: Annotated[
+        tuple[EventRule, ...], Meta(description="When to raise an event, and what to do at once.")
+    ] = ()
+    source: Annotated[
+        tuple[dict[str, Any], ...],
+        Meta(description="Readings that this node fetches itself; the keys depend on `kind`."),
+    ] = ()
     decide: Annotated[DecideSection, Meta(description="Deciding on readings as they arrive.")] = (
         msgspec.field(default_factory=DecideSection)
     )

@@ -40,7 +40,7 @@ def _apply(
     tree: dict[str, Any], root: type[msgspec.Struct], variable: str, parts: list[str], text: str
 ) -> str:
     node: Any = tree
-    kind: mi.Type = mi.type_info(root)
+    kind: mi.Type = shape.info_of(root)
     path = ""
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1

@@ -253,10 +253,6 @@ class DecideSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     budget_ms: Annotated[
         float, Meta(gt=0, description="From arrival to actuation, milliseconds; later is counted as a miss.")
     ] = 10.0
-    max_age_s: Annotated[
-        float,
-        Meta(gt=0, description="Readings older than this raise late events and actuate nothing, seconds."),
-    ] = 10.0
     real_time: Annotated[
         bool, Meta(description="Whether the deciding thread asks for SCHED_FIFO; a refusal is reported.")
     ] = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -37,9 +38,16 @@ class Key(msgspec.Struct, frozen=True):
     bounds: str
 
 
-def keys_of(struct: type[msgspec.Struct]) -> list[Key]:
+@cache
+def info_of(struct: type[msgspec.Struct]) -> mi.Type:
+    """What msgspec knows of a struct; found once, because it walks everything below."""
+    return mi.type_info(struct)
+
+
+@cache
+def keys_of(struct: type[msgspec.Struct]) -> tuple[Key, ...]:
     """Keys of a struct in order."""
-    info = mi.type_info(struct)
+    info = info_of(struct)
     assert isinstance(info, mi.StructType)
     documented = attributes_of(struct)
     keys = []
@@ -62,7 +70,7 @@ def keys_of(struct: type[msgspec.Struct]) -> list[Key]:
                 _bounds(bare),
             )
         )
-    return keys
+    return tuple(keys)
 
 
 def attributes_of(struct: type) -> dict[str, str]:
@@ -119,9 +127,10 @@ def is_list(kind: mi.Type) -> bool:
             return False
 
 
+@cache
 def tag_of(struct: type[msgspec.Struct]) -> tuple[str, Any] | None:
     """(key, value) that tells this struct from the others of its union, if it has such a tag."""
-    info = mi.type_info(struct)
+    info = info_of(struct)
     assert isinstance(info, mi.StructType)
     return (str(info.tag_field), info.tag) if info.tag_field else None
 
@@ -172,6 +181,6 @@ def _bounds(kind: mi.Type) -> str:
             return next((words for words in map(_bounds, kind.types) if words), "")
         case mi.IntType() | mi.FloatType():
             parts = [(kind.ge, ">="), (kind.gt, ">"), (kind.le, "<="), (kind.lt, "<")]
-            return ", ".join(f"{sign} {value:g}" for value, sign in parts if value is not None)
+            return ", ".join(f"{sign} {value:.15g}" for value, sign in parts if value is not None)
         case _:
             return ""

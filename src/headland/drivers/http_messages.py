@@ -16,18 +16,20 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         connection: Which connection it came by.
         method: Upper case.
         path: Decoded, without the query.
+        raw_path: The same, as it was sent.
         query: As it was sent, without "?".
         headers: By lower-case name; values of a repeated name joined by ", ".
         body: All of it.
         peer: The client's address.
         principal: What the network made of the client's certificate, "" for none.
-        bearer: The bearer token, "" for none.
+        bearer: The token of `Authorization: Bearer` (or `Token`, as InfluxDB's clients say), "" for none.
     """
 
     number: int
     connection: int
     method: str
     path: str
+    raw_path: str
     query: str
     headers: dict[str, str]
     body: bytes

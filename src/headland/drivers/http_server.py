@@ -308,7 +308,8 @@ class _Conversation:
     def _request(self, draft: _Draft, method: str) -> Request:
         try:
             url = httptools.parse_url(draft.target)
-            path = unquote((url.path or b"/").decode("ascii"), errors="strict")
+            raw_path = (url.path or b"/").decode("ascii")
+            path = unquote(raw_path, errors="strict")
             query = (url.query or b"").decode("ascii")
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             raise _Refusal(400) from None
@@ -318,12 +319,13 @@ class _Conversation:
             self._connection,
             method,
             path,
+            raw_path,
             query,
             draft.headers,
             b"".join(draft.body),
             self._peer,
             self._principal,
-            token.strip() if scheme.lower() == "bearer" else "",
+            token.strip() if scheme.lower() in ("bearer", "token") else "",
         )
 
     def finish(self, response: Response) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -169,6 +170,18 @@ def judge(path: Path, now: float) -> tuple[Identity | None, float]:
     if now < certificate.not_before:
         raise TrustError(f"{path}: not valid before {_date(certificate.not_before)}; is the clock right?")
     return certificate.identity, certificate.not_after
+
+
+def judge_signature(path: Path, ca: Path) -> None:
+    """Raise TrustError unless a certificate of `ca` has signed the last one of the chain in `path`."""
+    last = read_pem(path)[-1]
+    for signer in read_pem(ca):
+        try:
+            last.verify_directly_issued_by(signer)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return
+    raise TrustError(f"{path} is not signed by {ca}")
 
 
 def _date(seconds: float) -> str:

@@ -1,0 +1,217 @@
+"""Could a node run from this file, here and now? Looks with the node's own code and changes nothing.
+
+Each finding is one of ok, advice (it runs, but look), broken (it would not run, or not as meant) and skipped
+(could not be looked at, and why). A parent that does not answer is a normal day: advice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from headland.config.loading import Loaded
+from headland.config.secrets import Secret
+from headland.drivers.clock import disciplined
+from headland.drivers.disk import RealDisk
+from headland.drivers.keys import is_private
+from headland.trust import authority, contexts
+from headland.trust.access import Tokens
+from headland.trust.identity import expect, parse_uri
+from headland.trust.passwords import check_form, is_hash
+from headland.vocabulary import ConfigurationError, HeadlandError
+
+DIAL_S = 3.0
+EXPIRES_SOON_DAYS = 30
+LITTLE_DISK_BYTES = 512 * 1024 * 1024
+
+Outcome = Literal["ok", "advice", "broken", "skipped"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "advice", "broken", "skipped")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at: what it is, how it stands, in words, and what to do."""
+
+    about: str
+    outcome: Outcome
+    text: str
+    hint: str = ""
+
+
+def examine(loaded: Loaded, environ: Mapping[str, str], now: float) -> list[Finding]:
+    """Everything there is to say; `now` is UTC in seconds since 1970."""
+    findings = [Finding("configuration", "ok", f"{loaded.file} ({loaded.digest[:12]})")]
+    running = _data_directory(loaded, findings)
+    _certificates(loaded, findings, now)
+    _secrets(loaded, environ, findings)
+    _ports(loaded, findings, running=running)
+    _parent(loaded, findings)
+    _machine(loaded, findings)
+    return findings
+
+
+def _data_directory(loaded: Loaded, findings: list[Finding]) -> bool:
+    """Adds findings; True when a node is running from the directory."""
+    path = loaded.data_dir
+    if not path.exists():
+        parent = next(one for one in path.parents if one.exists())
+        if os.access(parent, os.W_OK):
+            findings.append(Finding("data directory", "ok", f"{path} will be made"))
+        else:
+            findings.append(Finding("data directory", "broken", f"{parent} cannot be written"))
+        return False
+    if not (path / "format").exists() and os.access(path, os.W_OK | os.X_OK):
+        findings.append(Finding("data directory", "ok", f"{path}, nothing in it yet"))
+        return False
+    try:
+        RealDisk(path).close()
+    except ConfigurationError as error:
+        if "in use" in str(error.args[0]):
+            findings.append(Finding("data directory", "advice", f"{path}: a process is using it", error.hint))
+            return True
+        findings.append(Finding("data directory", "broken", str(error), error.hint))
+        return False
+    findings.append(Finding("data directory", "ok", str(path)))
+    return False
+
+
+def _certificates(loaded: Loaded, findings: list[Finding], now: float) -> None:
+    config = loaded.config
+    wanted = (
+        config.link.listen is not None
+        or config.link.parent is not None
+        or any(one.transport in ("tls", "wss") for one in config.listen)
+        or (config.http.enabled and config.http.transport == "tls")
+    )
+    if not wanted:
+        findings.append(Finding("certificates", "skipped", "nothing in this file uses them"))
+        return
+    files = loaded.certificates
+    try:
+        contexts.link_server(files)
+        identity, not_after = authority.judge(files.certificate, now)
+        authority.judge_signature(files.certificate, files.ca)
+    except HeadlandError as error:
+        findings.append(Finding("certificates", "broken", str(error), error.hint))
+        return
+    if identity != config.identity:
+        findings.append(
+            Finding(
+                "certificates",
+                "broken",
+                f"{files.certificate} names {identity or 'no node'}, this file {config.identity}",
+            )
+        )
+        return
+    days = int((not_after - now) / 86_400)
+    outcome: Outcome = "advice" if days < EXPIRES_SOON_DAYS else "ok"
+    findings.append(Finding("certificates", outcome, f"{identity}, for another {days} days"))
+    if not is_private(files.key):
+        findings.append(
+            Finding("private key", "advice", f"others can read {files.key}", f"chmod 600 {files.key}")
+        )
+
+
+def _secrets(loaded: Loaded, environ: Mapping[str, str], findings: list[Finding]) -> None:
+    secrets: list[tuple[str, Secret, Callable[[str], object]]] = [
+        (f"password of {user.name}", user.password, _check_password)
+        for user in loaded.config.user
+        if user.password is not None
+    ]
+    secrets += [
+        (f"token of {token.name}", token.token, lambda text: Tokens({text: ("it", frozenset())}))
+        for token in loaded.config.http.token
+    ]
+    for about, secret, check in secrets:
+        try:
+            check(loaded.reveal(secret, environ))
+        except ConfigurationError as error:
+            findings.append(Finding(about, "broken", str(error), error.hint))
+            continue
+        exposed = secret.file and not is_private(loaded.path(secret.file))
+        findings.append(
+            Finding(about, "advice", f"others can read {loaded.path(secret.file)}", "chmod 600")
+            if exposed
+            else Finding(about, "ok", "there")
+        )
+
+
+def _check_password(text: str) -> None:
+    if is_hash(text):
+        check_form(text)
+
+
+def _ports(loaded: Loaded, findings: list[Finding], *, running: bool) -> None:
+    config = loaded.config
+    places = [(f"listener {one.name}", one.address, one.port) for one in config.listen]
+    if config.http.enabled:
+        places.append(("http", config.http.address, config.http.port))
+    if config.link.listen is not None:
+        places.append(("link", config.link.listen.address, config.link.listen.port))
+    for about, address, port in places:
+        if running:
+            findings.append(Finding(about, "skipped", f"{address}:{port}, a node seems to be running"))
+            continue
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address, port))
+        except OSError as error:
+            findings.append(Finding(about, "broken", f"{address}:{port}: {error.strerror or error}"))
+        else:
+            findings.append(Finding(about, "ok", f"{address}:{port}"))
+
+
+def _parent(loaded: Loaded, findings: list[Finding]) -> None:
+    parent = loaded.config.link.parent
+    if parent is None:
+        findings.append(Finding("parent", "skipped", "none: this node is the root"))
+        return
+    place = f"{parent.name} at {parent.host}:{parent.port}"
+    wanted = expect(parse_uri(f"spiffe://headland/{parent.name}"))
+    try:
+        context = contexts.link_client(loaded.certificates)
+        with (
+            socket.create_connection((parent.host, parent.port), DIAL_S) as plain,
+            context.wrap_socket(plain) as encrypted,
+        ):
+            wanted(encrypted.getpeercert(binary_form=True) or b"")
+    except (ssl.SSLError, HeadlandError) as error:
+        findings.append(Finding("parent", "broken", f"{place}: {error}"))
+    except OSError as error:
+        findings.append(
+            Finding(
+                "parent",
+                "advice",
+                f"{place} does not answer: {error.strerror or error}",
+                "it is dialled again",
+            )
+        )
+    else:
+        findings.append(Finding("parent", "ok", place))
+
+
+def _machine(loaded: Loaded, findings: list[Finding]) -> None:
+    place = next(one for one in (loaded.data_dir, *loaded.data_dir.parents) if one.exists())
+    free = shutil.disk_usage(place).free
+    little = free < max(LITTLE_DISK_BYTES, 2 * loaded.config.journal.segment_bytes)
+    findings.append(Finding("disk", "advice" if little else "ok", f"{free // 1_000_000} MB free"))
+    if disciplined():
+        findings.append(Finding("clock", "ok", "kept by NTP"))
+    else:
+        findings.append(
+            Finding(
+                "clock", "advice", "nothing keeps the clock", "run chrony, or let the parent say the time"
+            )
+        )
+
+
+def worst(findings: list[Finding]) -> int:
+    """The exit code: 1 if anything is broken, else 0."""
+    return int(any(one.outcome == "broken" for one in findings))

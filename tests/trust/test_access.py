@@ -1,0 +1,198 @@
+"""Passwords, tokens and topic filters: who gets in, and where to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headland.mqtt.surface import Peer, Principal
+from headland.trust.access import ANONYMOUS, SLOW_BURST, Door, Tokens, User, Users, covers, quick_hash
+from headland.trust.passwords import check_form, hash_password, verify
+from headland.vocabulary import ConfigurationError
+
+SLOW = hash_password("correct horse", salt=bytes(16))
+PEER = Peer(1, "127.0.0.1:1")
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def users(*known: User, seconds: Seconds | None = None, **doors: Door) -> Users:
+    return Users(known, doors, seconds or Seconds())
+
+
+def test_a_password_is_verified_by_its_hash_and_no_other_is() -> None:
+    assert verify("correct horse", SLOW)
+    assert not verify("wrong horse", SLOW)
+    assert hash_password("x") != hash_password("x"), "salted"
+    assert "correct" not in SLOW
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        "$scrypt$",
+        SLOW[:-1],
+        SLOW.replace("ln=14", "ln=99"),
+        SLOW.replace("r=8", "r=99"),
+        SLOW.replace("p=1", "p=9"),
+    ],
+)
+def test_a_hash_of_another_form_or_of_ruinous_cost_is_refused(stored: str) -> None:
+    with pytest.raises(ConfigurationError):
+        check_form(stored)
+
+
+@pytest.mark.parametrize("stored", [SLOW, quick_hash("correct horse"), "correct horse"])
+def test_a_user_gets_in_with_the_right_password_only_however_it_is_kept(stored: str) -> None:
+    door = users(User("gw", stored))
+    assert door.authenticate("c", "gw", b"correct horse", PEER) == Principal("gw")
+    for name, password in (
+        ("gw", b"wrong"),
+        ("gw", b""),
+        ("gw", None),
+        ("GW", b"correct horse"),
+        ("nobody", b"correct horse"),
+        ("gw", b"\xff\xfe"),
+    ):
+        assert door.authenticate("c", name, password, PEER) is None
+    assert door.refused == 6
+
+
+def test_a_stored_hash_is_not_itself_a_password() -> None:
+    for stored in (SLOW, quick_hash("p")):
+        assert users(User("gw", stored)).authenticate("c", "gw", stored.encode(), PEER) is None
+
+
+def test_a_user_without_a_password_needs_a_certificate() -> None:
+    door = users(User("site/press"), mqtt=Door(certificates=True))
+    assert door.authenticate("c", "site/press", b"", PEER) is None
+    shown = Peer(1, "", tls=True, certificate_name="site/press")
+    assert door.authenticate("c", None, None, shown) == Principal("site/press")
+    assert users(User("site/press")).authenticate("c", None, None, shown) is None, "the listener did not ask"
+
+
+def test_anonymous_clients_get_in_where_the_listener_says_so_and_wrong_passwords_do_not() -> None:
+    door = users(mqtt=Door(anonymous=True))
+    assert door.authenticate("c", None, None, PEER) == ANONYMOUS
+    assert door.authenticate("c", "gw", b"x", PEER) is None
+    assert door.authenticate("c", None, None, Peer(1, "", listener="other")) is None
+
+
+def test_guessing_cannot_buy_more_slow_checks_than_the_budget_and_known_users_are_not_slowed() -> None:
+    seconds = Seconds()
+    door = users(User("person", SLOW), User("device", quick_hash("token")), seconds=seconds)
+    assert door.authenticate("c", "person", b"correct horse", PEER)
+    for i in range(100):
+        door.authenticate("c", "person", b"guess %d" % i, PEER)
+    assert door.throttled == 100 - (SLOW_BURST - 1)
+    assert door.authenticate("c", "person", b"correct horse", PEER), "remembered, so not slow"
+    assert door.authenticate("c", "device", b"token", PEER), "never slow"
+    before = door.throttled
+    seconds.now += 1.0
+    for _ in range(10):
+        door.authenticate("c", "person", b"guess", PEER)
+    assert door.throttled - before == 6, "four a second"
+
+
+def test_a_user_publishes_and_subscribes_only_where_its_filters_say() -> None:
+    door = users(User("gw", "x", publish=("plant/%u/#",), subscribe=("commands/+/%u", "$SYS/#")))
+    gw = Principal("gw")
+    assert door.may_publish(gw, "plant/gw/a/b")
+    assert not door.may_publish(gw, "plant/other/a")
+    assert door.may_subscribe(gw, "commands/+/gw")
+    assert door.may_subscribe(gw, "commands/7/gw")
+    assert not door.may_subscribe(gw, "commands/+/+")
+    assert not door.may_subscribe(gw, "#")
+    assert door.may_subscribe(gw, "$SYS/uptime")
+    assert not door.may_subscribe(gw, "$OTHER/#")
+
+
+@pytest.mark.parametrize("name", ["#", "+", "a/b", "a/#"])
+def test_a_name_that_could_widen_a_filter_opens_nothing(name: str) -> None:
+    door = users(User(name, "x", publish=("plant/%u/#",)))
+    for topic in ("plant/a/b", "plant/#", f"plant/{name}/x", "anything"):
+        assert not door.may_publish(Principal(name), topic)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "asked", "expected"),
+    [
+        ("#", "a/b", True),
+        ("#", "#", True),
+        ("#", "$SYS/x", False),
+        ("+/x", "$SYS/x", False),
+        ("a/#", "a", True),
+        ("a/#", "a/b/c", True),
+        ("a/#", "a/#", True),
+        ("a/#", "a/+/#", True),
+        ("a/#", "+/b", False),
+        ("a/+", "a/b", True),
+        ("a/+", "a/+", True),
+        ("a/+", "a/#", False),
+        ("a/+", "a", False),
+        ("a/+", "a/b/c", False),
+        ("a/b", "a/+", False),
+        ("a/b", "a/b", True),
+        ("a//b", "a//b", True),
+        ("a/+/b", "a//b", True),
+    ],
+)
+def test_a_filter_covers_what_it_matches_whole(allowed: str, asked: str, expected: bool) -> None:
+    assert covers(allowed, asked) is expected
+
+
+LEVEL = st.sampled_from(["a", "b", "", "+"])
+
+
+@given(
+    st.lists(LEVEL, min_size=1, max_size=4),
+    st.booleans(),
+    st.lists(LEVEL, min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_covering_means_matching_every_name_that_the_other_matches(
+    allowed: list[str], all_open: bool, asked: list[str], asked_open: bool
+) -> None:
+    first = "/".join([*allowed, *(["#"] if all_open else [])])
+    second = "/".join([*asked, *(["#"] if asked_open else [])])
+    names = ["/".join(parts) for parts in sample_names(5)]
+    if covers(first, second):
+        assert all(covers(first, name) for name in names if covers(second, name))
+    elif "+" not in second and not asked_open:
+        assert not covers(first, second)
+    else:
+        assert any(covers(second, name) and not covers(first, name) for name in names)
+
+
+def sample_names(levels: int) -> list[list[str]]:
+    """All names of up to so many levels over a small alphabet that includes a level no filter names."""
+    found: list[list[str]] = [[one] for one in ("a", "b", "", "z")]
+    last = found
+    for _ in range(levels - 1):
+        last = [[*parts, one] for parts in last for one in ("a", "b", "", "z")]
+        found = found + last
+    return found
+
+
+def test_a_token_names_its_bearer_and_a_short_one_is_refused() -> None:
+    tokens = Tokens(
+        {"0123456789abcdef": ("scada", frozenset({"push"})), quick_hash("other-token"): ("x", frozenset())}
+    )
+    assert tokens.who("0123456789abcdef") == ("scada", frozenset({"push"}))
+    assert tokens.who("other-token") == ("x", frozenset())
+    assert tokens.who("") is None
+    assert tokens.who(quick_hash("other-token")) is None
+    with pytest.raises(ConfigurationError, match="shorter than 16"):
+        Tokens({"short": ("x", frozenset())})
+
+
+def test_no_repr_shows_a_stored_password() -> None:
+    assert "horse" not in repr(User("gw", "correct horse"))
