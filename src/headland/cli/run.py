@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
+
+from headland.config import load
+from headland.sources.registry import kinds
 
 
 @click.command(name="run")
@@ -16,6 +20,8 @@ def command(config: Path) -> None:
     read the file again, apply what can be applied and say what needs a restart. Exit 1 when the disk fails
     (nothing more is acknowledged, and a supervisor starts it again), 2 when the configuration is wrong.
     """
+    # A mistake in the file is told before anything else is imported or touched.
+    load(config, os.environ, {kind: declaration.config for kind, declaration in kinds().items()})
     from headland.node import run
 
     raise SystemExit(run(config))
