@@ -639,18 +639,18 @@ static int run_probe(void)
     }
     for (int i = 0; i < 100 && !failed; i++)
         pump(10, &waited, on_actuation);
-    uint64_t over_1ms = 0, over_10ms = 0;
-    for (int i = 0; i < 64 * 32; i++) {
-        if (bucket_ns(i) > 1e6)
-            over_1ms += histogram[i];
-        if (bucket_ns(i) > 1e7)
-            over_10ms += histogram[i];
-    }
-    printf("{\"probes\":%llu,\"answered\":%llu,\"over_1ms\":%llu,\"over_10ms\":%llu,\"latency_us\":{\"p50\":%.1f,"
-           "\"p90\":%.1f,\"p99\":%.1f,\"p99_9\":%.1f,\"max\":%.1f},\"failed\":%llu}\n",
+    printf("{\"probes\":%llu,\"answered\":%llu,\"latency_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,"
+           "\"p99_9\":%.1f,\"max\":%.1f},\"failed\":%llu,\"histogram_us\":[",
            (unsigned long long)(probes_sent - measured_from), (unsigned long long)probes_found,
-           (unsigned long long)over_1ms, (unsigned long long)over_10ms, percentile_us(0.5), percentile_us(0.9),
-           percentile_us(0.99), percentile_us(0.999), (double)latency_max / 1000.0, (unsigned long long)failed);
+           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), percentile_us(0.999),
+           (double)latency_max / 1000.0, (unsigned long long)failed);
+    const char *comma = "";
+    for (int i = 0; i < 64 * 32; i++)
+        if (histogram[i]) {
+            printf("%s[%.2f,%llu]", comma, bucket_ns(i) / 1000.0, (unsigned long long)histogram[i]);
+            comma = ",";
+        }
+    printf("]}\n");
     return failed ? 1 : 0;
 }
 

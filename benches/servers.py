@@ -14,6 +14,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import psutil
 
@@ -115,11 +117,18 @@ class Node(Server):
         super().__init__(process, port)
         self.http_port = http_port
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> Any:
         """Its JSON status."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/status", timeout=5) as answer:
-            found: dict[str, object] = json.loads(answer.read())
-            return found
+        return self._ask("/v1/status")
+
+    def query(self, series: str) -> list[dict[str, Any]]:
+        """Rows of a series at this node."""
+        found: list[dict[str, Any]] = self._ask(f"/v1/query?series={quote(series, safe='')}")["rows"]
+        return found
+
+    def _ask(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=60) as answer:
+            return json.loads(answer.read())
 
 
 @contextlib.contextmanager
