@@ -1,0 +1,140 @@
+"""Reading blocks back: from their rows in the journal, from the commit that received them, from a file.
+
+Pure but for the reads: an executor calls `read_block` on a thread of its own, the simulator inline.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headland.blocks import codec
+from headland.blocks.block import open_block
+from headland.blocks.header import BlockHeader, decode_alone
+from headland.blocks.wire import Reader
+from headland.journal import DiskReader, SectionRef, decode_rows
+from headland.journal.frame import check_section
+from headland.journal.outbox_files import StoredBlock, outbox_directory, path_of, read_blocks
+from headland.journal.segment import path_of as segment_path
+from headland.link import received
+from headland.link.contract import Ref
+from headland.node.section_index import Places
+from headland.vocabulary import Columns, Priority, StorageDamage
+
+
+class OwnBlock(msgspec.Struct, frozen=True, tag=True):
+    """A block of this node: its header (a SEALS section) and the rows of its commits."""
+
+    header: SectionRef
+    rows: tuple[SectionRef, ...]
+
+
+class ReceivedBlock(msgspec.Struct, frozen=True, tag=True):
+    """A block of a child, whole in one RECEIVED section."""
+
+    section: SectionRef
+
+
+class FileBlock(msgspec.Struct, frozen=True, tag=True):
+    """A record of a file of blocks."""
+
+    path: str
+    number: int
+    offset: int
+    length: int
+
+
+BlockRef = OwnBlock | ReceivedBlock | FileBlock
+Block = tuple[BlockHeader, bytes, frozenset[int]]
+"""Header, body, and the series in it."""
+
+IN_FILE = 1 << 62
+"""`Ref.space` of a block in a file is this bit, its class from bit 56 on, and the file's number; otherwise
+`Ref.space` is a commit and `Ref.at` a section of it."""
+
+
+def block_at(places: Places, ref: Ref, priority: int) -> BlockRef | None:
+    """Where the block of an outbox entry is, or None when that is not known (any more)."""
+    if ref.space & IN_FILE:
+        _, number = file_number(ref.space)
+        path = path_of(outbox_directory(Priority(priority)), number)
+        return FileBlock(path, number, ref.at, ref.length)
+    section = places.received.find(ref.space, ref.at)
+    if section is not None:
+        return ReceivedBlock(section)
+    seals = places.seals[priority]
+    section = seals.find(ref.space, ref.at)
+    if section is None:
+        return None
+    rows = places.rows[priority].between(seals.before(ref.space) + 1, ref.space)
+    return OwnBlock(section, tuple(rows))
+
+
+def read_block(disk: DiskReader, ref: BlockRef) -> Block:
+    """Header, body and series of a block.
+
+    Raises:
+        StorageDamage: What is there is not what was written.
+        PeerError: Its body does not decode.
+        OSError: It cannot be read.
+    """
+    match ref:
+        case OwnBlock(header_ref, rows):
+            return _own(disk, header_ref, rows)
+        case ReceivedBlock(section):
+            header, body = received_body(_section(disk, section))
+        case FileBlock(path, number, offset, length):
+            found = next(iter(read_blocks(disk, path, number, offset, offset + length)), None)
+            if not isinstance(found, StoredBlock):
+                raise StorageDamage(f"{path}: the record at {offset} does not verify")
+            header, body = found.header, found.body
+    columns, _ = open_block(header, body)
+    return header, body, frozenset(columns.sid)
+
+
+def received_body(data: bytes) -> tuple[BlockHeader, bytes]:
+    """Header and body of a RECEIVED section that holds a block."""
+    header, at = received.body_offset(data)
+    return header, data[at:]
+
+
+def read_page(disk: DiskReader, path: str, number: int, at: int, end: int, count: int) -> tuple[Paged, ...]:
+    """Headers of at most `count` blocks of a file from offset `at` on, and where each block is."""
+    out: list[Paged] = []
+    for block in read_blocks(disk, path, number, at, end):
+        if not isinstance(block, StoredBlock):
+            raise StorageDamage(f"{path}: bytes {block.offset}-{block.end} do not verify")
+        out.append(Paged(block.header, block.ref.offset, block.ref.length))
+        if len(out) >= count:
+            break
+    return tuple(out)
+
+
+class Paged(msgspec.Struct, frozen=True):
+    """A header read from a file, and the extent of its record."""
+
+    header: BlockHeader
+    offset: int
+    length: int
+
+
+def _section(disk: DiskReader, ref: SectionRef) -> bytes:
+    return check_section(ref, disk.read(segment_path(ref.segment), ref.offset, ref.length))
+
+
+def _own(disk: DiskReader, header_ref: SectionRef, rows: tuple[SectionRef, ...]) -> Block:
+    header = decode_alone(Reader(_section(disk, header_ref)))
+    columns = Columns()
+    for ref in rows:
+        columns.extend(decode_rows(_section(disk, ref))[1])
+    if len(columns) != header.rows:
+        raise StorageDamage(
+            f"block {header.k}: {len(columns)} rows in the journal, {header.rows} in its header"
+        )
+    body = codec.compress(header.priority, codec.encode(columns, codec.Codec.AUTO, header.base_ns))
+    return header, body, frozenset(columns.sid)
+
+
+def file_number(space: int) -> tuple[int, int]:
+    """Class and number of the outbox file that `Ref.space` (or a file of the outbox's list) names."""
+    bits = space ^ IN_FILE
+    return bits >> 56, bits & (1 << 56) - 1

@@ -1,0 +1,418 @@
+"""The node: events in, actions out. The real event loop and the simulator run this same composition.
+
+One reading's way, in the order of this file:
+
+    Received (MQTT) ─► broker ─► intake (mapping, line) ─► the open draft          `_mqtt`, `_accept`
+    Tick            ─► the draft becomes one frame: seals, books, rows             `_close_draft`
+    Committed(n)    ─► acknowledgements of <= n leave; blocks of <= n may be sent  `_committed`
+    uplink          ─► blocks to the parent; its answers come back                 `North`
+    children        ─► their blocks ride in the open draft like any rows           `South`
+
+Laws: nothing is acknowledged before the commit that it rests on; nothing is sent before the commit that sealed it;
+after `DiskFailed` nothing is acknowledged at all, and the process ends; an actuation is the first action of the
+event that caused it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from headland.journal import Draft, Journal, SectionType
+from headland.line.deciding import Actuation
+from headland.line.ledger import Ledger
+from headland.link.actions import Intent
+from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, Send
+from headland.mqtt import Action as BrokerAction
+from headland.node import events as ev
+from headland.node.answers import answer
+from headland.node.committing import Committing
+from headland.node.intake import Intake
+from headland.node.intents import handle_intent
+from headland.node.names import Names
+from headland.node.north import North
+from headland.node.pushing import Pushing
+from headland.node.sealing import Sealing
+from headland.node.section_index import Places
+from headland.node.settings import NodeSettings
+from headland.node.shelving import Shelving
+from headland.node.snapshot import take_snapshot
+from headland.node.south import South
+from headland.sources.contract import Intake as SourceIntake
+from headland.vocabulary import Account, Instant, Priority
+
+ENTERS = (Account.KEPT, Account.DERIVED)
+BEGINS = (ev.Received, ev.Offered, ev.Pushed, ev.Asked)
+"""Events that may write to the open commit: this process's epoch stands before them in it. A start that sees none
+of them leaves nothing."""
+
+
+class Entropy(Protocol):
+    """Chance, given from outside."""
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+
+    def randbytes(self, n: int, /) -> bytes:
+        """`n` random bytes."""
+
+
+class Parts(msgspec.Struct):
+    """The machines of one node, made by `headland.node.opening` from what the disk holds.
+
+    Attributes:
+        epoch: This process's epoch; written with its first commit.
+        last_epoch: The epoch before it, or b"".
+        last_n: Newest commit on disk.
+        running_ms: Running time of all processes before this one.
+        positions: Where each source of this node stands.
+        store_id: Made with the data directory; tells a child that its parent's store is another.
+    """
+
+    broker: Broker
+    names: Names
+    intake: Intake
+    ledger: Ledger
+    journal: Journal
+    sealing: Sealing
+    places: Places
+    north: North
+    south: South
+    shelving: Shelving
+    pushing: Pushing
+    epoch: bytes
+    last_epoch: bytes
+    last_n: int
+    running_ms: int
+    positions: dict[str, bytes]
+    store_id: bytes
+    sources: dict[str, SourceIntake] = {}
+
+
+class Node:
+    """One node. `start` once, then `handle` for every event, and a `Tick` at `next_wake`.
+
+    Attributes:
+        parts: The machines.
+        settings: As configured.
+        commits: The commit cycle.
+        healthy: False once the books have failed to balance.
+    """
+
+    def __init__(self, settings: NodeSettings, parts: Parts, now: Instant) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.commits: Committing[ev.Action] = Committing(parts.last_n, int(settings.commit_gap_ms * 1e6))
+        self.healthy = True
+        self.failed = ""
+        self.stopping = False
+        self.started_ns = now.monotonic_ns
+        self.alarms: list[tuple[int, str, str]] = []
+        self._now = now
+        self._kinds: dict[int, str] = {}
+        self._paused: set[int] = set()
+        self._out: list[ev.Action] = []
+        self._epoch_written = False
+        self._token = 0
+
+    # ── events ─────────────────────────────────────────────────────────────────────────────────────
+    def start(self, now: Instant) -> list[ev.Action]:
+        """Begin, after the recovery's operations have been executed."""
+        self._now = now
+        self._out = []
+        self.parts.north.start(self, now)
+        self._settle(now)
+        return self._out
+
+    def handle(self, event: ev.Event, now: Instant) -> list[ev.Action]:
+        """Take one event."""
+        self._now = now
+        self._out = out = []
+        if self.failed:
+            return out
+        if not self._epoch_written and isinstance(event, BEGINS):
+            self._begin_epoch(now)
+        match event:
+            case ev.Received(connection, data):
+                kind = self._kinds.get(connection)
+                if kind == "mqtt":
+                    self._mqtt(self.parts.broker.received(connection, data, now, self.draft))
+                    self._bound_unstored(connection)
+                elif kind == "link":
+                    self.parts.south.received(self, connection, data, now)
+                elif kind == "parent":
+                    self.parts.north.received(self, connection, data, now)
+            case ev.Committed(n):
+                self._committed(n, now)
+            case ev.Tick():
+                self._tick(now)
+            case ev.Opened():
+                self._opened(event, now)
+            case ev.Closed(connection, reason):
+                self._closed(connection, reason, now)
+            case ev.Unwritten(connection, waiting):
+                if self._kinds.get(connection) == "mqtt":
+                    self._mqtt(self.parts.broker.buffered(connection, waiting, now))
+            case ev.Offered():
+                self._offered(event, now)
+            case ev.Pushed():
+                self.parts.pushing.pushed(self, event, now)
+            case ev.BlocksRead() | ev.PageRead():
+                if not self.parts.shelving.read(self, event, now):
+                    self.parts.north.read(self, event, now)
+            case ev.SideWorkDone(token, error):
+                self.parts.shelving.done(self, token, error, now)
+            case ev.DialFailed(reason):
+                self.parts.north.dial_failed(self, reason, now)
+            case ev.NoSpace(n):
+                self.commits.no_space(n, now)
+                self.say("warning", "disk_full", commit=n)
+            case ev.DiskFailed(reason):
+                self._fail(reason)
+            case ev.Asked():
+                answer(self, event, now)
+            case ev.Refused(listener, address, cause, detail):
+                self.say("warning", "refused", listener=listener, address=address, cause=cause, detail=detail)
+            case ev.Stop():
+                self.stopping = True
+                for priority in Priority:
+                    self.parts.sealing.ask(priority)
+        self._settle(now)
+        return self._out
+
+    def next_wake(self) -> int | None:
+        """Monotonic ns of the next `Tick`, or None."""
+        parts = self.parts
+        dues = (
+            self.commits.due_ns(self._now),
+            parts.intake.line.next_wake(),
+            parts.broker.next_wake(),
+            parts.north.next_wake(self),
+            parts.south.next_wake(),
+            self._seal_due(),
+        )
+        return min((due for due in dues if due is not None), default=None)
+
+    # ── used by the parts ──────────────────────────────────────────────────────────────────────────
+    @property
+    def draft(self) -> Draft:
+        """The open commit."""
+        return self.commits.draft
+
+    def emit(self, action: ev.Action) -> None:
+        """Add an action to the answer of the event in hand."""
+        self._out.append(action)
+
+    def token(self) -> int:
+        """A number for a question to the world."""
+        self._token += 1
+        return self._token
+
+    def established_parent(self) -> None:
+        """The parent has welcomed us: the connection's time to begin is over."""
+        for connection, kind in self._kinds.items():
+            if kind == "parent":
+                self.emit(ev.Established(connection))
+
+    def intent(self, intent: Intent, now: Instant) -> None:
+        """An intent of the parent arrived whole."""
+        handle_intent(self, intent, now)
+
+    def say(self, level: str, event: str, **fields: str | float) -> None:
+        """One line of the log."""
+        self._out.append(ev.Say(level, event, fields))
+
+    def alarm(self, kind: str, detail: str) -> None:
+        """Something an operator has to see; the newest hundred are in the status."""
+        self.alarms.append((self._now.wall_ns, kind, detail))
+        del self.alarms[:-100]
+        self._out.append(ev.Say("alarm", kind, {"detail": detail}))
+
+    def running_ms(self, now: Instant) -> int:
+        """Running time of this node over all its processes, ms."""
+        return self.parts.running_ms + (now.monotonic_ns - self.started_ns) // 1_000_000
+
+    def snapshot(self) -> bytes:
+        """State of every machine at a commit boundary, for a checkpoint."""
+        return take_snapshot(self)
+
+    def actuate(self, actuations: Sequence[Actuation]) -> None:
+        """Put actuations in front of everything that this event has caused so far."""
+        self._out[:0] = [ev.Actuate(one) for one in actuations]
+
+    # ── south: MQTT and local sources ──────────────────────────────────────────────────────────────
+    def _opened(self, event: ev.Opened, now: Instant) -> None:
+        self._kinds[event.connection] = event.listener
+        match event.listener:
+            case "mqtt":
+                peer = Peer(
+                    event.connection, event.address, event.tls, event.peer_name, event.listener_name or "mqtt"
+                )
+                self._mqtt(self.parts.broker.connected(peer, now))
+                self.emit(ev.Established(event.connection))
+            case "link":
+                self.parts.south.connected(self, event, now)
+            case _:
+                self.parts.north.connected(self, event.connection, now)
+
+    def _closed(self, connection: int, reason: str, now: Instant) -> None:
+        self._paused.discard(connection)
+        match self._kinds.pop(connection, None):
+            case "mqtt":
+                self._mqtt(self.parts.broker.closed(connection, now, self.draft))
+            case "link":
+                self.parts.south.closed(self, connection, reason, now)
+            case "parent":
+                self.parts.north.closed(self, connection, reason, now)
+
+    def _mqtt(self, actions: Sequence[BrokerAction]) -> None:
+        for action in actions:
+            match action:
+                case Accept():
+                    self._accept(action)
+                case Send(connection, data):
+                    self._out.append(ev.Send(connection, data))
+                case Close(connection, _, reason):
+                    self._out.append(ev.Close(connection, reason))
+                case Pause(connection):
+                    self._out.append(ev.Pause(connection, True))
+                case Continue(connection):
+                    self._out.append(ev.Pause(connection, False))
+
+    def _accept(self, accept: Accept) -> None:
+        run, now = accept.run, self._now
+        repeats = run.dup if True in run.dup else [False] * len(run.dup)
+        taken = self.parts.intake.messages(
+            run.client, run.topics, run.payloads, now, self.draft, repeats=repeats
+        )
+        if taken.actuations:
+            self.actuate(taken.actuations)
+        self._mqtt(self.parts.broker.rest_on(accept.connection, run, taken.needs_n, now))
+
+    def _offered(self, event: ev.Offered, now: Instant) -> None:
+        parts, brought, draft = self.parts, event.brought, self.draft
+        intake = parts.sources.get(event.source)
+        if intake is None:
+            intake = parts.sources[event.source] = SourceIntake(parts.names.table, self.settings.labels)
+        offered = parts.intake.line.offer(event.source, intake.batch(brought), now, draft)
+        self.actuate(offered.actuations)
+        if brought.position is not None:
+            parts.positions[event.source] = brought.position
+            draft.state("source", msgspec.msgpack.encode((event.source, brought.position)))
+            self.after(draft.n, ev.Confirm(event.source, brought.position))
+
+    def after(self, needs_n: int, action: ev.Action) -> None:
+        """Let an action leave when commit `needs_n` is durable."""
+        if self.commits.wait(needs_n, action):
+            return
+        if isinstance(action, ev.Answered):
+            self.parts.pushing.durable(self, action.token)
+        else:
+            self._out.append(action)
+
+    def _bound_unstored(self, connection: int) -> None:
+        """While the disk takes nothing, unstored readings are bounded: beyond it the socket is not read."""
+        if self.commits.stalled and connection not in self._paused:
+            held = sum(amount[1] for key, amount in self.draft.ledger.items() if key[0] == Account.OFFERED)
+            if held > self.settings.unstored_bytes_max:
+                self._paused.add(connection)
+                self.emit(ev.Pause(connection, True))
+
+    # ── the commit cycle ───────────────────────────────────────────────────────────────────────────
+    def _tick(self, now: Instant) -> None:
+        parts, mono = self.parts, now.monotonic_ns
+        due = parts.intake.line.next_wake()
+        if due is not None and due <= mono:
+            self.actuate(parts.intake.line.wake(now, self.draft))
+        due = parts.broker.next_wake()
+        if due is not None and due <= mono:
+            self._mqtt(parts.broker.wake(now, self.draft))
+        parts.north.wake(self, now)
+        parts.south.wake(self, now)
+        due = self.commits.due_ns(now)
+        if self.commits.stalled:
+            if due is not None and due <= mono:
+                n, plan = self.commits.retry()
+                self.emit(ev.Commit(n, plan))
+        elif self.commits.in_flight is None:
+            seal_due = self._seal_due()
+            if (due is not None and due <= mono) or (seal_due is not None and seal_due <= mono):
+                self._close_draft(now)
+
+    def _seal_due(self) -> int | None:
+        """A class whose interval has passed needs a commit, even an otherwise empty one."""
+        if self.commits.in_flight is not None or self.commits.stalled:
+            return None
+        return self.parts.sealing.next_wake()
+
+    def _close_draft(self, now: Instant) -> None:
+        parts, draft = self.parts, self.draft
+        if not self._epoch_written:
+            self._begin_epoch(now)
+        node_ns, running_ms = now.wall_ns, self.running_ms(now)
+        parts.sealing.add(draft, node_ns, running_ms, now)
+        for block in parts.sealing.due(now, pressed=self.stopping or parts.shelving.presses):
+            parts.shelving.seal(self, block, now)
+            parts.sealing.sealed(block.priority)
+        self._book_pending(draft)
+        section = parts.names.own_section()
+        if section is not None:
+            draft.section(SectionType.SERIES, section)
+        failures = parts.ledger.apply(draft.ledger, node_ns)
+        if failures:
+            self.healthy = False
+            self.alarm("books_unbalanced", str(failures[0]))
+        sections = draft.sections()
+        appended = parts.journal.append(parts.epoch, draft.n, node_ns, running_ms, sections)
+        parts.places.add(draft.n, sections, appended.refs)
+        n = self.commits.closed(appended.plan, now)
+        self.emit(ev.Commit(n, appended.plan))
+        parts.shelving.closed(self, n)
+
+    def _begin_epoch(self, now: Instant) -> None:
+        self._epoch_written = True
+        self.parts.shelving.open_epoch(self, now)
+
+    def _book_pending(self, draft: Draft) -> None:
+        """Own rows that go north are pending from the commit that holds them (at a root: applied)."""
+        account = self.parts.shelving.own_account
+        amounts: dict[int, list[int]] = {}
+        for (kind, _, cls, _), (readings, size) in draft.ledger.items():
+            if kind in ENTERS:
+                amount = amounts.setdefault(cls, [0, 0])
+                amount[0] += readings
+                amount[1] += size
+        for cls, (readings, size) in amounts.items():
+            draft.book(account, "", cls, "", readings, size)
+
+    def _committed(self, n: int, now: Instant) -> None:
+        self.commits.committed(n)
+        self._mqtt(self.parts.broker.committed(n, now))
+        for action in self.commits.release():
+            if isinstance(action, ev.Answered):
+                self.parts.pushing.durable(self, action.token)
+            else:
+                self._out.append(action)
+        self.parts.north.committed(self, n, now)
+        self.parts.south.committed(self, n, now)
+        self.parts.shelving.committed(self, n, now)
+        for connection in self._paused:
+            self.emit(ev.Pause(connection, False))
+        self._paused.clear()
+
+    def _settle(self, now: Instant) -> None:
+        """After every event: what can be sent is sent; a node that stops ends when nothing is left to do."""
+        self.parts.north.pump(self, now)
+        if self.stopping and not self.failed and self.commits.in_flight is None and self.draft.empty:
+            self.stopping = False
+            self.failed = "stopped"
+            self.parts.north.stop(self, now)
+            self.emit(ev.Exit(0, "drained"))
+
+    def _fail(self, reason: str) -> None:
+        """What the kernel did with unsynced pages is unknown: acknowledge nothing more, and end."""
+        self.failed = reason
+        self.emit(ev.Say("error", "disk_failed", {"detail": reason}))
+        self.emit(ev.Exit(1, reason))

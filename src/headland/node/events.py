@@ -1,0 +1,299 @@
+"""What can happen to a node, and what a node can ask of the world.
+
+The core (`headland.node.core.Node`) takes events and returns actions; whoever executes the actions (the real
+event loop, the simulator) contains no branch on product state. Connections are integers chosen by the executor,
+never reused within a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headland.journal.plan import DiskOp
+from headland.line.deciding import Actuation
+from headland.node.blocks_on_disk import Block, BlockRef, Paged
+from headland.sources.contract import SourceBatch
+
+# ── events ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Opened(msgspec.Struct, frozen=True, tag=True):
+    """A connection exists: accepted on a listener, or dialled (`listener` = "parent")."""
+
+    connection: int
+    listener: str
+    """"mqtt", "link" or "parent"."""
+    address: str = ""
+    tls: bool = False
+    peer_name: str | None = None
+    """Name in the peer's certificate, when it showed one that we trust."""
+    listener_name: str = ""
+
+
+class Received(msgspec.Struct, frozen=True, tag=True):
+    """Bytes arrived."""
+
+    connection: int
+    data: bytes
+
+
+class Closed(msgspec.Struct, frozen=True, tag=True):
+    """The connection is gone, by whichever side."""
+
+    connection: int
+    reason: str
+
+
+class DialFailed(msgspec.Struct, frozen=True, tag=True):
+    """The parent could not be reached."""
+
+    reason: str
+
+
+class Committed(msgspec.Struct, frozen=True, tag=True):
+    """Every disk operation of commit `n` has been executed and synced."""
+
+    n: int
+
+
+class NoSpace(msgspec.Struct, frozen=True, tag=True):
+    """A preallocation failed with ENOSPC: commit `n` was not written at all."""
+
+    n: int
+
+
+class DiskFailed(msgspec.Struct, frozen=True, tag=True):
+    """A write or fsync failed: nothing may be acknowledged any more."""
+
+    reason: str
+
+
+class SideWorkDone(msgspec.Struct, frozen=True, tag=True):
+    """The operations of `Beside` with this token are durable (or failed, with the reason)."""
+
+    token: int
+    error: str = ""
+
+
+class BlocksRead(msgspec.Struct, frozen=True, tag=True):
+    """The blocks asked for by `ReadBlocks`, in order; None where one cannot be read."""
+
+    token: int
+    blocks: tuple[Block | None, ...]
+    error: str = ""
+    """What went wrong with the first unreadable one."""
+
+
+class PageRead(msgspec.Struct, frozen=True, tag=True):
+    """The headers asked for by `ReadPage`."""
+
+    token: int
+    page: tuple[Paged, ...]
+    error: str = ""
+
+
+class Offered(msgspec.Struct, frozen=True, tag=True):
+    """What one poll of a source of this node brought; answered by `Confirm` once it is durable."""
+
+    source: str
+    brought: SourceBatch
+
+
+class Pushed(msgspec.Struct, frozen=True, tag=True):
+    """One HTTP request on the push listener."""
+
+    token: int
+    principal: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Asked(msgspec.Struct, frozen=True, tag=True):
+    """A question or an order of the operator (local API, command line)."""
+
+    token: int
+    what: str
+    arguments: dict[str, str] = {}
+
+
+class Unwritten(msgspec.Struct, frozen=True, tag=True):
+    """So many bytes wait in the transport of a connection (0 when they have left)."""
+
+    connection: int
+    waiting_bytes: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """Somebody knocked at a listener and was not let in."""
+
+    listener: str
+    address: str
+    cause: str
+    detail: str = ""
+
+
+class Tick(msgspec.Struct, frozen=True, tag=True):
+    """The time asked for by `Node.next_wake` has come."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """Drain what can be drained and end (SIGTERM)."""
+
+
+Event = (
+    Opened
+    | Received
+    | Closed
+    | DialFailed
+    | Committed
+    | NoSpace
+    | DiskFailed
+    | SideWorkDone
+    | BlocksRead
+    | PageRead
+    | Offered
+    | Pushed
+    | Asked
+    | Unwritten
+    | Refused
+    | Tick
+    | Stop
+)
+
+# ── actions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Commit(msgspec.Struct, frozen=True, tag=True):
+    """Execute in order on the committer; then `Committed`, `NoSpace` or `DiskFailed`. One is in flight."""
+
+    n: int
+    ops: Sequence[DiskOp]
+
+
+class Beside(msgspec.Struct, frozen=True, tag=True):
+    """Execute in order beside the commit path (checkpoints, deletions); then `SideWorkDone`."""
+
+    token: int
+    ops: Sequence[DiskOp]
+
+
+class ReadBlocks(msgspec.Struct, frozen=True, tag=True):
+    """Read blocks from disk; then `BlocksRead`."""
+
+    token: int
+    refs: tuple[BlockRef, ...]
+
+
+class ReadPage(msgspec.Struct, frozen=True, tag=True):
+    """Read at most `count` headers of a file of blocks; then `PageRead`."""
+
+    token: int
+    path: str
+    number: int
+    at: int
+    end: int
+    count: int
+
+
+class Send(msgspec.Struct, frozen=True, tag=True):
+    """Write bytes to a connection."""
+
+    connection: int
+    data: bytes
+
+
+class Close(msgspec.Struct, frozen=True, tag=True):
+    """Close a connection, after what was sent before."""
+
+    connection: int
+    reason: str = ""
+
+
+class Dial(msgspec.Struct, frozen=True, tag=True):
+    """Connect to the parent; then `Opened` or `DialFailed`."""
+
+
+class Pause(msgspec.Struct, frozen=True, tag=True):
+    """Stop (or resume) reading a connection: the bound on unstored readings is reached."""
+
+    connection: int
+    paused: bool
+
+
+class Established(msgspec.Struct, frozen=True, tag=True):
+    """The protocol above the transport is satisfied with this peer: its time to begin is over."""
+
+    connection: int
+
+
+class Believe(msgspec.Struct, frozen=True, tag=True):
+    """An authenticated parent says what time it is (ns UTC)."""
+
+    wall_ns: int
+
+
+class Confirm(msgspec.Struct, frozen=True, tag=True):
+    """What a source brought up to `position` is durable."""
+
+    source: str
+    position: bytes
+
+
+class Answered(msgspec.Struct, frozen=True, tag=True):
+    """The readings of a push are durable. Executed by the core itself: it becomes a `Reply`."""
+
+    token: int
+
+
+class Reply(msgspec.Struct, frozen=True, tag=True):
+    """Answer to `Pushed` or `Asked`."""
+
+    token: int
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Actuate(msgspec.Struct, frozen=True, tag=True):
+    """Move something in the world, now: before any disk or other network work of this event."""
+
+    actuation: Actuation
+
+
+class Say(msgspec.Struct, frozen=True, tag=True):
+    """One line of the node's log."""
+
+    level: str
+    event: str
+    fields: dict[str, str | int | float] = {}
+
+
+class Exit(msgspec.Struct, frozen=True, tag=True):
+    """End the process: 0 after a drain, 1 when nothing may be acknowledged any more."""
+
+    code: int
+    reason: str
+
+
+Action = (
+    Commit
+    | Beside
+    | ReadBlocks
+    | ReadPage
+    | Send
+    | Close
+    | Dial
+    | Pause
+    | Established
+    | Believe
+    | Confirm
+    | Answered
+    | Reply
+    | Actuate
+    | Say
+    | Exit
+)

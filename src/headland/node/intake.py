@@ -1,0 +1,146 @@
+"""South side of a node: messages of any source become readings, are judged, and rest on a commit.
+
+One way for all sources: payloads through the declared mappings into a batch (or, for sources that already have
+values, a batch by key), the batch through the line into the open draft. What does not fit is quarantined in
+the same commit. The answer is always one number: the commit that the acknowledgement rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headland.journal import Draft
+from headland.line.deciding import Actuation
+from headland.line.formats import Mapping, Rejected
+from headland.line.line import Line
+from headland.node.quarantine import OWNER, Quarantine
+from headland.vocabulary import Account, Batch, Instant, RowClass, SeriesKey, SeriesTable, Value
+
+GROUP = "quarantine"
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of a run of messages.
+
+    Attributes:
+        needs_n: Commit that the acknowledgement rests on.
+        actuations: What to do at once.
+        rejected: Messages that were quarantined.
+    """
+
+    needs_n: int
+    actuations: tuple[Actuation, ...] = ()
+    rejected: Sequence[Rejected] = ()
+
+
+class Intake:
+    """Mappings, line and quarantine of one node."""
+
+    def __init__(self, table: SeriesTable, mapping: Mapping, line: Line, quarantine: Quarantine) -> None:
+        self.table = table
+        self.mapping = mapping
+        self.line = line
+        self.quarantine = quarantine
+
+    def messages(
+        self,
+        client: str,
+        topics: Sequence[str],
+        payloads: Sequence[bytes],
+        now: Instant,
+        draft: Draft,
+        *,
+        repeats: list[bool] | None = None,
+        headers: Sequence[dict[str, str] | None] | None = None,
+    ) -> Taken:
+        """Take messages with topics (MQTT publishes).
+
+        Args:
+            client: Who sent them.
+            topics: One a message.
+            payloads: One a message.
+            now: When they were read.
+            draft: The open commit.
+            repeats: For each message, whether it is marked as sent before (DUP).
+            headers: Properties of each message, or None.
+        """
+        batch = Batch()
+        rejected = self.mapping.decode_run(topics, payloads, now.wall_ns, batch, headers)
+        offered = self.line.offer(client, batch, now, draft, duplicate_suspect=repeats)
+        if rejected:
+            for one in rejected:
+                self.reject(
+                    client, topics[one.index], str(one.reason), one.detail, payloads[one.index], now, draft
+                )
+            return Taken(draft.n, offered.actuations, rejected)
+        return Taken(offered.needs_n, offered.actuations)
+
+    def reject(
+        self, client: str, topic: str, reason: str, detail: str, payload: bytes, now: Instant, draft: Draft
+    ) -> None:
+        """Quarantine one payload in the open commit."""
+        entry = self.quarantine.add(now.wall_ns, client, topic, reason, detail, payload)
+        draft.state(OWNER, msgspec.msgpack.encode([entry]))
+        for account in (Account.OFFERED, Account.QUARANTINED):
+            draft.book(account, GROUP, RowClass.QUARANTINE, reason, 1, len(payload))
+
+    def readings(
+        self,
+        source: str,
+        keys: Sequence[SeriesKey],
+        ts: Sequence[int],
+        values: Sequence[Value],
+        sizes: Sequence[int],
+        severities: Sequence[int] | None,
+        now: Instant,
+        draft: Draft,
+    ) -> Taken:
+        """Take readings that a source of this node already has as values."""
+        sids = list(map(self.table.intern, keys))
+        if 0 in sids:
+            return self._without_numberless(source, sids, keys, ts, values, sizes, severities, now, draft)
+        batch = Batch(
+            sids,
+            list(ts),
+            list(values),
+            list(sizes),
+            None,
+            None if severities is None else list(severities),
+            [len(sids)],
+        )
+        offered = self.line.offer(source, batch, now, draft)
+        return Taken(offered.needs_n, offered.actuations)
+
+    def _without_numberless(
+        self,
+        source: str,
+        sids: list[int],
+        keys: Sequence[SeriesKey],
+        ts: Sequence[int],
+        values: Sequence[Value],
+        sizes: Sequence[int],
+        severities: Sequence[int] | None,
+        now: Instant,
+        draft: Draft,
+    ) -> Taken:
+        """The series table is full: readings of further series are quarantined."""
+        good = [i for i, sid in enumerate(sids) if sid]
+        for i, sid in enumerate(sids):
+            if not sid:
+                text = repr(values[i]).encode()
+                self.reject(
+                    source, keys[i].name, "series_limit", "the series table is full", text, now, draft
+                )
+        taken = self.readings(
+            source,
+            [keys[i] for i in good],
+            [ts[i] for i in good],
+            [values[i] for i in good],
+            [sizes[i] for i in good],
+            None if severities is None else [severities[i] for i in good],
+            now,
+            draft,
+        )
+        return Taken(draft.n, taken.actuations)

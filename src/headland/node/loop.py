@@ -1,0 +1,213 @@
+"""The one event loop that executes a node's actions. It decides nothing: every branch here is about a kind of
+action, none about the state of the product.
+
+`Runner.feed` gives one event to the core and executes what it answers, in order. Events that an execution
+causes (a connection that turns out closed) are fed after it, never inside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from headland.drivers import network as net
+from headland.drivers.clock import Clock
+from headland.drivers.committer import DiskWorker, Done, Failed, Outcome
+from headland.drivers.committer import NoSpace as PlanNoSpace
+from headland.drivers.disk import RealDisk
+from headland.journal import DiskOp
+from headland.node import events as ev
+from headland.node.core import Node
+from headland.node.reads import read_blocks, read_headers
+
+
+class Hands(Protocol):
+    """What actuations, sources and answers need of the outer world (see `headland.node.assembly`)."""
+
+    def actuate(self, action: ev.Actuate) -> None:
+        """Move something."""
+
+    def confirm(self, action: ev.Confirm) -> None:
+        """Tell a source that its readings are durable."""
+
+    def reply(self, action: ev.Reply) -> None:
+        """Answer a request."""
+
+    def say(self, action: ev.Say) -> None:
+        """Log."""
+
+    def exit(self, action: ev.Exit) -> None:
+        """End the process."""
+
+
+class Runner:
+    """Feeds a node and executes its actions on the running loop."""
+
+    def __init__(
+        self,
+        node: Node,
+        disk: RealDisk,
+        clock: Clock,
+        hands: Hands,
+        parent: net.Dial | None,
+    ) -> None:
+        self.node = node
+        self._loop = asyncio.get_running_loop()
+        self._disk = disk
+        self._clock = clock
+        self._hands = hands
+        self._parent = parent
+        self.network = net.Network(self._network_event, on_received=self._received)
+        self.committer: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "committer")
+        self.beside: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "beside")
+        self._queue: deque[ev.Event] = deque()
+        self._feeding = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._dialled: int | None = None
+
+    def start(self) -> None:
+        """Start the disk threads and let the core begin."""
+        self.committer.start()
+        self.beside.start()
+        self._execute(self.node.start(self._clock.now()))
+        self._drain()
+
+    def feed(self, event: ev.Event) -> None:
+        """Give one event to the core, now or right after the one in hand."""
+        self._queue.append(event)
+        if not self._feeding:
+            self._drain()
+
+    def _received(self, connection: int, data: bytes) -> None:
+        self.feed(ev.Received(connection, data))
+
+    def _drain(self) -> None:
+        self._feeding = True
+        try:
+            while self._queue:
+                self._execute(self.node.handle(self._queue.popleft(), self._clock.now()))
+        finally:
+            self._feeding = False
+        self._arm()
+
+    def _arm(self) -> None:
+        due = self.node.next_wake()
+        if due is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            return
+        if self._timer is not None:
+            if self._timer_ns == due:
+                return
+            self._timer.cancel()
+        self._timer_ns = due
+        wait_s = max(0.0, (due - self._clock.now().monotonic_ns) / 1e9)
+        self._timer = self._loop.call_later(wait_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.feed(ev.Tick())
+
+    def _execute(self, actions: list[ev.Action]) -> None:
+        for action in actions:
+            match action:
+                case ev.Send(connection, data):
+                    self.network.send(connection, data)
+                    self._tell_backlog(connection)
+                case ev.Commit(n, ops):
+                    self.committer.execute(ops, self._commit_outcome(n))
+                case ev.Actuate():
+                    self._hands.actuate(action)
+                case ev.Confirm():
+                    self._hands.confirm(action)
+                case ev.Reply():
+                    self._hands.reply(action)
+                case ev.ReadBlocks():
+                    self.beside.call(partial(read_blocks, self._disk, action), self._fed)
+                case ev.ReadPage():
+                    self.beside.call(partial(read_headers, self._disk, action), self._fed)
+                case ev.Beside(token, ops):
+                    self.beside.execute(ops, self._side_outcome(token))
+                case ev.Close(connection):
+                    self.network.close(connection)
+                case ev.Pause(connection, paused):
+                    if paused:
+                        self.network.pause(connection)
+                    else:
+                        self.network.resume(connection)
+                case ev.Established(connection):
+                    self.network.established(connection)
+                case ev.Dial():
+                    assert self._parent is not None
+                    self._dialled = self.network.dial(self._parent)
+                case ev.Believe(wall_ns):
+                    self._clock.believe(wall_ns)
+                case ev.Say():
+                    self._hands.say(action)
+                case ev.Exit():
+                    self._hands.exit(action)
+
+    def _tell_backlog(self, connection: int) -> None:
+        waiting = self.network.unwritten(connection)
+        if waiting:
+            self._queue.append(ev.Unwritten(connection, waiting))
+
+    def _network_event(self, event: net.NetworkEvent) -> None:
+        match event:
+            case net.Opened():
+                self.feed(
+                    ev.Opened(
+                        event.connection,
+                        "parent" if event.outbound else event.endpoint.split(":", 1)[0],
+                        event.peer,
+                        bool(event.certificate) or event.endpoint.endswith("tls"),
+                        event.principal or None,
+                        event.endpoint,
+                    )
+                )
+            case net.Received(connection, data):
+                self.feed(ev.Received(connection, data))
+            case net.Closed(connection, cause, detail):
+                self.feed(ev.Closed(connection, f"{cause}: {detail}" if detail else str(cause)))
+            case net.DialFailed(_, _, cause, detail):
+                self.feed(ev.DialFailed(f"{cause}: {detail}" if detail else str(cause)))
+            case net.Drained(connection):
+                self.feed(ev.Unwritten(connection, self.network.unwritten(connection)))
+            case net.Full(connection):
+                self.feed(ev.Unwritten(connection, self.network.unwritten(connection)))
+            case net.Refused(endpoint, peer, cause, detail):
+                self.feed(ev.Refused(endpoint, peer, str(cause), detail))
+
+    def _commit_outcome(self, n: int) -> Callable[[Outcome], None]:
+        def tell(outcome: Outcome) -> None:
+            match outcome:
+                case Done():
+                    self.feed(ev.Committed(n))
+                case PlanNoSpace():
+                    self.feed(ev.NoSpace(n))
+                case Failed(detail):
+                    self.feed(ev.DiskFailed(detail))
+
+        return tell
+
+    def _side_outcome(self, token: int) -> Callable[[Outcome], None]:
+        def tell(outcome: Outcome) -> None:
+            match outcome:
+                case Done():
+                    self.feed(ev.SideWorkDone(token))
+                case PlanNoSpace(detail):
+                    self.feed(ev.SideWorkDone(token, detail))
+                case Failed(detail):
+                    self.feed(ev.DiskFailed(detail))
+
+        return tell
+
+    def _fed(self, outcome: ev.Event | Exception) -> None:
+        if isinstance(outcome, Exception):
+            raise outcome
+        self.feed(outcome)

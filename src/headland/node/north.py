@@ -1,0 +1,230 @@
+"""The node's way north: its outbox and its uplink, and what they need of the disk.
+
+Without a parent there is neither; then every method does nothing (`headland.node.shelving` keeps the blocks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from headland.blocks.header import BlockHeader
+from headland.journal.outbox_files import outbox_directory, path_of
+from headland.line.outbox import Outbox, PagedHeader
+from headland.link import actions as link
+from headland.link.contract import Alarm, BlockEntry, PageIn, Ref
+from headland.link.protocol import IntentStatus
+from headland.link.uplink import Phase, Uplink
+from headland.node import events as ev
+from headland.node.blocks_on_disk import Paged, block_at, file_number
+from headland.vocabulary import Instant, Priority
+
+if TYPE_CHECKING:
+    from headland.node.core import Node
+
+
+class North:
+    """Executes what the uplink asks for; feeds it what the disk answers.
+
+    Attributes:
+        outbox: The sender's state, None at a root.
+        uplink: The child's end of the link, None at a root.
+        reached_ns: Monotonic time at which the link came up last.
+    """
+
+    def __init__(self, outbox: Outbox | None, uplink: Uplink | None) -> None:
+        self.outbox = outbox
+        self.uplink = uplink
+        self.reached_ns: int | None = None
+        self.link_downs = 0
+        self._reads: dict[int, list[BlockEntry]] = {}
+        self._pages: dict[int, PageIn] = {}
+        self._dirty = False
+
+    # ── events ─────────────────────────────────────────────────────────────────────────────────────
+    def start(self, node: Node, now: Instant) -> None:
+        """Begin to dial."""
+        if self.uplink is not None:
+            self._do(node, self.uplink.start(node.parts.epoch, node.parts.last_epoch, now), now)
+
+    def connected(self, node: Node, connection: int, now: Instant) -> None:
+        """The dial succeeded."""
+        if self.uplink is not None:
+            self._do(node, self.uplink.connected(connection, now), now)
+
+    def dial_failed(self, node: Node, reason: str, now: Instant) -> None:
+        """The parent could not be reached."""
+        if self.uplink is not None:
+            node.say("info", "dial_failed", reason=reason)
+            self._do(node, self.uplink.dial_failed(now), now)
+
+    def received(self, node: Node, connection: int, data: bytes, now: Instant) -> None:
+        """Bytes of the parent."""
+        if self.uplink is not None:
+            self._do(node, self.uplink.received(connection, data, now, node.draft), now)
+            self._dirty = True
+
+    def closed(self, node: Node, connection: int, reason: str, now: Instant) -> None:
+        """The connection to the parent is gone."""
+        if self.uplink is not None:
+            self._do(node, self.uplink.closed(connection, reason, now), now)
+
+    def committed(self, node: Node, n: int, now: Instant) -> None:
+        """Commit n is durable."""
+        if self.outbox is not None and self.uplink is not None:
+            self.outbox.committed(n, now)
+            self._do(node, self.uplink.committed(n, now), now)
+
+    def read(self, node: Node, event: ev.BlocksRead | ev.PageRead, now: Instant) -> None:
+        """What was asked of the disk for the uplink."""
+        if isinstance(event, ev.BlocksRead):
+            for entry, block in zip(self._reads.pop(event.token, ()), event.blocks, strict=True):
+                if block is None:
+                    self._lost(node, entry, event.error, now)
+                else:
+                    header, body, sids = block
+                    self._give(node, entry, header, body, sids, now)
+        elif (page := self._pages.pop(event.token, None)) is not None:
+            self._paged(node, page, event.page, event.error, now)
+
+    def next_wake(self, node: Node) -> int | None:
+        """Monotonic ns of the next timer of outbox or uplink."""
+        if self.outbox is None or self.uplink is None:
+            return None
+        dues = [self.uplink.next_wake()]
+        if node.commits.in_flight is None and not node.commits.stalled:
+            dues.append(self.outbox.next_wake())
+        return min((due for due in dues if due is not None), default=None)
+
+    def wake(self, node: Node, now: Instant) -> None:
+        """Timers."""
+        if self.outbox is None or self.uplink is None:
+            return
+        due = self.outbox.next_wake()
+        if due is not None and due <= now.monotonic_ns and not node.commits.stalled:
+            self._alarms(node, self.outbox.wake(now, node.draft))
+            self._dirty = True
+        self._do(node, self.uplink.wake(now), now)
+
+    def pump(self, node: Node, now: Instant) -> None:
+        """Send what has become sendable by the event in hand."""
+        if self._dirty and self.uplink is not None:
+            self._dirty = False
+            self._do(node, self.uplink.pump(now), now)
+
+    def stop(self, node: Node, now: Instant) -> None:
+        """Say goodbye."""
+        if self.uplink is not None:
+            self._do(node, self.uplink.stop(now), now)
+
+    @property
+    def up(self) -> bool:
+        """Whether the parent has welcomed us."""
+        return self.uplink is not None and self.uplink.phase is Phase.UP
+
+    def stir(self) -> None:
+        """Something may be sendable that was not: ask the outbox after this event."""
+        self._dirty = True
+
+    # ── what the uplink wants ──────────────────────────────────────────────────────────────────────
+    def _do(self, node: Node, actions: Sequence[link.UplinkAction], now: Instant) -> None:
+        reads: list[BlockEntry] = []
+        for action in actions:
+            match action:
+                case link.Send(connection, data):
+                    node.emit(ev.Send(connection, data))
+                case link.ReadBlock(entry):
+                    reads.append(entry)
+                case link.ReadPage(page):
+                    self._ask_page(node, page)
+                case link.Close(connection, reason):
+                    node.emit(ev.Close(connection, reason))
+                case link.Dial():
+                    node.emit(ev.Dial())
+                case link.Up(parent, version):
+                    self.reached_ns = now.monotonic_ns
+                    node.say("info", "link_up", parent=parent.name, version=version)
+                    node.established_parent()
+                    self._dirty = True
+                case link.Down(reason):
+                    self.link_downs += 1
+                    self._reads.clear()
+                    self._pages.clear()
+                    node.say("warning", "link_down", reason=reason)
+                case link.PeerClock(wall_ns, trusted, within_ns):
+                    if trusted and not now.trusted:
+                        node.emit(ev.Believe(wall_ns + within_ns // 2))
+                case link.Intent():
+                    node.intent(action, now)
+                case Alarm(kind, detail):
+                    node.alarm(kind, detail)
+        if reads:
+            self._read_blocks(node, reads, now)
+
+    def _read_blocks(self, node: Node, entries: list[BlockEntry], now: Instant) -> None:
+        """From the cache at once; the rest in one read of the disk."""
+        asked: list[BlockEntry] = []
+        refs = []
+        here = []
+        for entry in entries:
+            cached = node.parts.shelving.cache.take((entry.ref.space, entry.ref.at))
+            if cached is not None:
+                here.append((entry, cached))
+                continue
+            ref = block_at(node.parts.places, entry.ref, entry.stream.priority)
+            if ref is None:
+                self._lost(node, entry, "its place is not known", now)
+            else:
+                asked.append(entry)
+                refs.append(ref)
+        if refs:
+            token = node.token()
+            self._reads[token] = asked
+            node.emit(ev.ReadBlocks(token, tuple(refs)))
+        for entry, (header, body, sids) in here:
+            self._give(node, entry, header, body, sids, now)
+
+    def _give(
+        self,
+        node: Node,
+        entry: BlockEntry,
+        header: BlockHeader,
+        body: bytes,
+        sids: Iterable[int],
+        now: Instant,
+    ) -> None:
+        assert self.uplink is not None
+        self._do(node, self.uplink.block_read(entry, header, body, frozenset(sids), now), now)
+
+    def _lost(self, node: Node, entry: BlockEntry, error: str, now: Instant) -> None:
+        assert self.uplink is not None and self.outbox is not None
+        node.alarm("corrupt", f"block at {entry.stream} position {entry.p}: {error}")
+        self._do(node, self.uplink.block_lost(entry, now), now)
+        self.outbox.unreadable(entry.stream, entry.p, node.draft)
+        self._dirty = True
+
+    def _ask_page(self, node: Node, page: PageIn) -> None:
+        directory = outbox_directory(Priority(page.stream.priority))
+        token = node.token()
+        self._pages[token] = page
+        _, number = file_number(page.file)
+        end = node.parts.shelving.file_end(page.stream.priority, number)
+        node.emit(ev.ReadPage(token, path_of(directory, number), number, page.at, end, page.count))
+
+    def _paged(self, node: Node, page: PageIn, headers: Sequence[Paged], error: str, now: Instant) -> None:
+        assert self.outbox is not None
+        if error:
+            node.alarm("corrupt", f"outbox file {page.file} at {page.at}: {error}")
+        if headers:
+            found = [PagedHeader(one.header, Ref(page.file, one.offset, one.length)) for one in headers]
+            self.outbox.paged(page.stream, page.p, found, headers[-1].offset + headers[-1].length)
+            self._dirty = True
+
+    def _alarms(self, node: Node, alarms: Sequence[Alarm]) -> None:
+        for alarm in alarms:
+            node.alarm(alarm.kind, alarm.detail)
+
+    def report(self, node: Node, status: IntentStatus, now: Instant) -> None:
+        """Tell the parent what became of an intent."""
+        if self.uplink is not None:
+            self._do(node, self.uplink.report(status, now), now)

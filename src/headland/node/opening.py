@@ -1,0 +1,239 @@
+"""From a data directory to a node: checkpoint, frames, and the operations that make the recovery durable."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headland.journal import (
+    DiskOp,
+    DiskReader,
+    Draft,
+    Frame,
+    SectionType,
+    decode_rows,
+    decode_state,
+    recover,
+    section_refs,
+)
+from headland.journal.recovery import Damage
+from headland.line.formats import Mapping
+from headland.line.ledger import Ledger, decode_deltas
+from headland.line.line import Line
+from headland.line.outbox import Outbox
+from headland.link import received
+from headland.link.children import Children, ChildrenSettings
+from headland.link.uplink import Uplink, UplinkSettings
+from headland.mqtt import Authenticator, Broker
+from headland.node.core import Entropy, Node, Parts
+from headland.node.intake import Intake
+from headland.node.names import Names
+from headland.node.north import North
+from headland.node.pushing import OWNER as HTTP
+from headland.node.pushing import Pushing
+from headland.node.quarantine import OWNER as QUARANTINE
+from headland.node.quarantine import Quarantine
+from headland.node.sealing import NORTH, Sealing
+from headland.node.section_index import Places
+from headland.node.settings import NodeSettings
+from headland.node.shelving import FILES, Shelving, StoreNote
+from headland.node.snapshot import restore_snapshot
+from headland.node.south import South
+from headland.sources.http_push import PushHandler
+from headland.vocabulary import Columns, Instant, Priority, RowClass, SeriesTable
+
+HELD_AND_NORTH = (*NORTH, RowClass.HELD)
+STORE_BYTES = 16
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """A node, and what has to be executed (and synced) before it may start.
+
+    Attributes:
+        node: Not started yet.
+        ops: Operations of the recovery.
+        damage: What is missing from the log.
+        frames: Commits that were replayed.
+        cut: Unfinished writes that were cut off the end.
+    """
+
+    node: Node
+    ops: list[DiskOp]
+    damage: list[Damage]
+    frames: int
+    cut: int
+
+
+def open_node(
+    disk: DiskReader, settings: NodeSettings, auth: Authenticator, entropy: Entropy, now: Instant
+) -> Opening:
+    """Recover a node from its disk, be it empty, clean or crashed.
+
+    Raises:
+        StorageDamage: What is there cannot be read at all.
+        OSError: The disk cannot be read.
+    """
+    found = recover(disk, settings.journal)
+    parts = _parts(settings, auth, entropy)
+    replay = _Replay(parts, now)
+    if found.checkpoint is not None:
+        restore_snapshot(parts, found.checkpoint, now)
+        replay.epoch = parts.shelving.epoch
+    frames = 0
+    for frame in found.frames():
+        replay.frame(frame)
+        frames += 1
+    parts.journal = found.journal
+    parts.last_epoch, parts.last_n = found.last.epoch, found.last.n
+    if parts.last_epoch == bytes(16):
+        parts.last_epoch = b""
+    parts.running_ms = replay.running_ms
+    ops = list(found.plan)
+    for files in parts.shelving.files.values():
+        ops += files.reconcile(disk)
+    node = Node(settings, parts, now)
+    _resume(node, replay, now)
+    return Opening(node, ops, list(found.damage), frames, len(found.cut))
+
+
+def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Parts:
+    table = SeriesTable()
+    names = Names(settings.name, table)
+    line = Line(settings.line, table)
+    mapping = Mapping(settings.mappings, table, settings.limits)
+    outbox = uplink = None
+    if settings.has_parent:
+        outbox = Outbox(settings.name, settings.outbox, entropy)
+        up = UplinkSettings(node=settings.name, metered=settings.metered)
+        uplink = Uplink(up, outbox, names.key, entropy)
+    store_id = entropy.randbytes(STORE_BYTES)
+    children = Children(ChildrenSettings(node=settings.name, store=store_id), lambda _child, _origin: True)
+    return Parts(
+        broker=Broker(settings.mqtt, auth),
+        names=names,
+        intake=Intake(table, mapping, line, Quarantine()),
+        ledger=Ledger(),
+        journal=None,  # type: ignore[arg-type]
+        sealing=Sealing(settings.outbox),
+        places=Places(),
+        north=North(outbox, uplink),
+        south=South(children),
+        shelving=Shelving(settings.name, outbox, settings.journal_bytes),
+        pushing=Pushing(PushHandler(table, None, settings.limits, mapping)),
+        epoch=entropy.randbytes(16),
+        last_epoch=b"",
+        last_n=0,
+        running_ms=0,
+        positions={},
+        store_id=store_id,
+    )
+
+
+class _Replay:
+    """Applies recovered frames to the machines, in order."""
+
+    def __init__(self, parts: Parts, now: Instant) -> None:
+        self._parts = parts
+        self._now = now
+        self.running_ms = 0
+        self.epoch = b""
+        self.new_store = True
+
+    def frame(self, frame: Frame) -> None:
+        """One commit after the checkpoint."""
+        parts, n = self._parts, frame.n
+        shelving, outbox = parts.shelving, parts.north.outbox
+        self.running_ms = frame.running_ms
+        if frame.epoch != self.epoch:
+            self.epoch = shelving.epoch = frame.epoch
+            shelving.k = [0, 0, 0, 0]
+        parts.places.add(n, frame.sections, section_refs(frame.segment, frame.offset, frame.sections))
+        rows: dict[RowClass, Columns] = {}
+        line_states: list[bytes] = []
+        for section in frame.sections:
+            if section.type == SectionType.SERIES:
+                parts.names.replay(section.data)
+            elif section.type == SectionType.ROWS:
+                cls, columns = decode_rows(section.data)
+                rows[cls] = columns
+        for cls in NORTH:
+            if cls in rows:
+                parts.sealing.take(cls, rows[cls], n, frame.node_ns, frame.running_ms, self._now)
+        for index, section in enumerate(frame.sections):
+            data = section.data
+            match section.type:
+                case SectionType.STATE:
+                    self._state(data, line_states)
+                case SectionType.LEDGER:
+                    parts.ledger.apply(decode_deltas(data), frame.node_ns)
+                case SectionType.RECEIVED:
+                    parts.south.children.replay_received(data)
+                    if outbox is None:
+                        self._shelve(data, n, index, frame.node_ns)
+                case SectionType.SEALS:
+                    parts.sealing.sealed(Priority(data[0] & 3))
+                    if outbox is None:
+                        shelving.replay_seal(data, n, index, frame.node_ns)
+            if outbox is not None:
+                outbox.replay_section(section.type, data, n, index, frame.running_ms)
+        parts.intake.line.replay_frame(
+            {cls: columns for cls, columns in rows.items() if cls in HELD_AND_NORTH},
+            line_states,
+            n,
+            frame.node_ns,
+            self._now,
+        )
+
+    def _shelve(self, data: bytes, n: int, index: int, node_ns: int) -> None:
+        shelving = self._parts.shelving
+        item = received.decode(data)
+        if isinstance(item, received.ReceivedGap):
+            shelving.tombstones.append(item)
+        else:
+            shelving.put_on_shelf(item.header, (n, index), own=False)
+            shelving.arrivals[n] = node_ns
+
+    def _state(self, data: bytes, line_states: list[bytes]) -> None:
+        parts = self._parts
+        owner, body = decode_state(data)
+        match owner:
+            case "line":
+                line_states.append(body)
+            case "mqtt":
+                parts.broker.replay(body)
+            case "link":
+                parts.south.children.replay(body)
+            case "source":
+                name, position = msgspec.msgpack.decode(body, type=tuple[str, bytes])
+                parts.positions[name] = position
+            case "node":
+                parts.store_id = body
+            case "store":
+                parts.shelving.unshelve(msgspec.msgpack.decode(body, type=StoreNote).blocks)
+            case _ if owner == FILES:
+                parts.shelving.replay_files(body)
+            case _ if owner == HTTP:
+                parts.pushing.handler.replay(body)
+            case _ if owner == QUARANTINE:
+                parts.intake.quarantine.replay(body)
+            case _:
+                pass
+
+
+def _resume(node: Node, replay: _Replay, now: Instant) -> None:
+    """Everything is applied: settle what depends on the moment of this start."""
+    parts, draft = node.parts, node.draft
+    children, outbox = parts.south.children, parts.north.outbox
+    if parts.last_n == 0:
+        draft.state("node", parts.store_id)
+    children.settings = msgspec.structs.replace(children.settings, store=parts.store_id)
+    children.recovered()
+    parts.names.table.take_new()
+    if outbox is not None:
+        outbox.boot(parts.running_ms, now)
+        outbox.recovered()
+    recovered = getattr(parts.intake.line, "recovered", None)
+    if recovered is not None:
+        recovered(now, draft)
+
+
+__all__ = ["Draft", "Opening", "open_node"]

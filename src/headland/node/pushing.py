@@ -1,0 +1,63 @@
+"""HTTP pushes: a request's readings rest on a commit like anybody's; its answer leaves after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headland.node import events as ev
+from headland.sources.http_push import Accepted, PushHandler, Response, Waiting
+from headland.vocabulary import Instant
+
+if TYPE_CHECKING:
+    from headland.node.core import Node
+
+OWNER = "http"
+
+
+class Pushing:
+    """Requests under way, by the executor's token and by the handler's."""
+
+    def __init__(self, handler: PushHandler) -> None:
+        self.handler = handler
+        self._asked: dict[int, int] = {}
+
+    def pushed(self, node: Node, event: ev.Pushed, now: Instant) -> None:
+        """Take one request."""
+        handler = self.handler
+        outcome = handler.request(event.principal, event.method, event.path, event.headers, event.body, now)
+        match outcome:
+            case Response():
+                node.emit(_reply(event.token, outcome))
+            case Waiting(token):
+                self._asked[token] = event.token
+            case Accepted():
+                self._asked[outcome.token] = event.token
+                if node.commits.stalled:
+                    self._refuse(node, outcome.token)
+                    return
+                offered = node.parts.intake.line.offer(
+                    f"http:{event.principal}", outcome.batch, now, node.draft
+                )
+                node.actuate(offered.actuations)
+                needs = offered.needs_n
+                if outcome.delta:
+                    node.draft.state(OWNER, outcome.delta)
+                    needs = node.draft.n
+                node.after(needs, ev.Answered(outcome.token))
+
+    def durable(self, node: Node, token: int) -> None:
+        """The commit that a request rested on is on disk: answer it and its repeats."""
+        for answer in self.handler.committed(token):
+            asked = self._asked.pop(answer.token, None)
+            if asked is not None:
+                node.emit(_reply(asked, answer.response))
+
+    def _refuse(self, node: Node, token: int) -> None:
+        for answer in self.handler.refused(token):
+            asked = self._asked.pop(answer.token, None)
+            if asked is not None:
+                node.emit(_reply(asked, answer.response))
+
+
+def _reply(token: int, response: Response) -> ev.Reply:
+    return ev.Reply(token, response.status, response.body, tuple(response.headers))

@@ -1,0 +1,58 @@
+"""What a composed node needs to be told, as the rooms' own values: made from a file, or by a simulation."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headland.journal import JournalConfig
+from headland.line.formats import FormatLimits, MappingConfig
+from headland.line.outbox import OutboxSettings
+from headland.line.rules import LineRules
+from headland.mqtt import MqttConfig
+from headland.vocabulary import Tier
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the core decides by.
+
+    Attributes:
+        name: `site/name`; the origin of its blocks.
+        tier: Where it stands (for status; nothing branches on it).
+        has_parent: Whether it sends north. A root stores what it receives.
+        mqtt: The broker.
+        mappings: Payloads to readings.
+        limits: Bounds on payloads.
+        line: Rules.
+        outbox: Classes, retries, backlog.
+        journal: Sizes.
+        labels: Put on every series of this node's own sources.
+        journal_bytes: Beyond it the oldest segment is emptied into files.
+        commit_gap_ms: Commits begin at least this far apart.
+        budget_bytes: Disk for journal, outbox and store together; 0 is no bound of ours.
+        reserve_bytes: Of that, kept for critical rows and tombstones.
+        unstored_bytes_max: Readings in memory while the disk takes none; beyond it sockets are not read.
+        decide_budget_ms: Deadline of the deciding stage.
+        price_per_gb: Price of 10^9 bytes on the uplink.
+        currency: Of the price.
+        metered: Whether redials use the long steps from the start.
+    """
+
+    name: str
+    tier: Tier = Tier.LOCAL
+    has_parent: bool = True
+    mqtt: MqttConfig = MqttConfig()
+    mappings: tuple[MappingConfig, ...] = ()
+    limits: FormatLimits = FormatLimits()
+    line: LineRules = msgspec.field(default_factory=LineRules)
+    outbox: OutboxSettings = OutboxSettings()
+    journal: JournalConfig = JournalConfig()
+    labels: tuple[tuple[str, str], ...] = ()
+    journal_bytes: int = 256 << 20
+    commit_gap_ms: float = 1.0
+    budget_bytes: int = 0
+    reserve_bytes: int = 64 << 20
+    unstored_bytes_max: int = 64 << 20
+    decide_budget_ms: float = 10.0
+    price_per_gb: float = 0.0
+    currency: str = "EUR"
+    metered: bool = False

@@ -1,0 +1,516 @@
+"""Where blocks rest between their commit and their end: the journal first, then files, until they may go.
+
+A node with a parent spills to `outbox/<class>/`, a root to `store/`. One segment at a time is emptied when the
+journal has grown past its budget:
+
+    IDLE ─(journal over budget)─► PRESS ─(unsealed rows sealed, durable)─► READ ─► WRITE ─► NOTE ─┐
+      ▲                                                          ▲─────────── more blocks ────────┤
+      └──────────────── recycle the segment ◄────────────────────────────── nothing left ─────────┘
+
+A file is deleted whole, after the commit that says so; a segment is recycled when two checkpoints have passed it
+and no block in it is needed. A crash between write and note repeats the spill; an unnoted file is deleted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headland.blocks.block import seal as seal_block
+from headland.blocks.header import BlockHeader, decode_alone, encode_alone
+from headland.blocks.wire import Reader
+from headland.journal import SectionType, SegmentInfo
+from headland.journal.checkpoint import CheckpointInfo
+from headland.journal.outbox_files import BlockFiles, FileInfo, outbox_directory
+from headland.line.outbox import Outbox, SpillRun
+from headland.link import actions as link
+from headland.link import received
+from headland.link.contract import Ref
+from headland.node import events as ev
+from headland.node.blocks_on_disk import IN_FILE, Block, BlockRef, block_at, file_number
+from headland.node.open_blocks import OpenBlock
+from headland.node.sealing import BodyCache
+from headland.storage import Applied
+from headland.vocabulary import Account, DefectError, Instant, Lane, Priority
+
+if TYPE_CHECKING:
+    from headland.node.core import Node
+
+BATCH_BYTES = 1 << 20
+PLACES_MAX = 400_000
+FILES = "files"
+
+
+class Phase(Enum):
+    """Where the spill is."""
+
+    IDLE = "idle"
+    PRESS = "press"
+    READ = "read"
+    WRITE = "write"
+    NOTE = "note"
+
+
+class FileNote(msgspec.Struct, frozen=True, array_like=True):
+    """STATE section "files": files of one directory that changed, and those that are gone."""
+
+    directory: str
+    files: tuple[FileInfo, ...] = ()
+    gone: tuple[int, ...] = ()
+
+
+class StoreNote(msgspec.Struct, frozen=True, array_like=True):
+    """STATE section "store": so many blocks at the front of the shelf are in files now."""
+
+    blocks: int
+
+
+class Resting(msgspec.Struct, frozen=True, array_like=True):
+    """A block on the shelf of a root: (commit, section) and class."""
+
+    n: int
+    index: int
+    priority: int
+    own: bool
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True):
+    """Body of a record in `store/`: the block and how it came.
+
+    Attributes:
+        arrival_n: Commit of this node that applied it.
+        arrival_ns: Node time of that commit, ns UTC.
+        names: (sid, series name, labels) of every series in it.
+        body: The block's own body.
+    """
+
+    arrival_n: int
+    arrival_ns: int
+    names: tuple[tuple[int, str, tuple[tuple[str, str], ...]], ...]
+    body: bytes
+
+
+class _Batch(msgspec.Struct):
+    """Blocks that are being spilled."""
+
+    refs: list[BlockRef]
+    run: SpillRun | None = None
+    resting: list[Resting] = []
+    age_clock_ms: int = 0
+    priority: int = 0
+    files: list[FileInfo] = []
+    places: list[Ref] = []
+    note_n: int = 0
+
+
+class Shelving:
+    """Blocks of one node; exactly one of `outbox` and the store is in use.
+
+    Attributes:
+        cache: Recent bodies.
+        applied: Key table of a root.
+        files: Files by directory: one for each class's outbox, or the store.
+        shelf: Blocks of a root that are not in a file yet, in order of arrival.
+        arrivals: Node time of the commits that the shelf refers to.
+        tombstones: What a root was told will not come.
+    """
+
+    def __init__(self, origin: str, outbox: Outbox | None, journal_bytes: int) -> None:
+        self.origin = origin
+        self.outbox = outbox
+        self.cache = BodyCache()
+        self.applied = Applied()
+        self.files = (
+            {f"{outbox_directory(priority)}": BlockFiles(outbox_directory(priority)) for priority in Priority}
+            if outbox is not None
+            else {"store": BlockFiles()}
+        )
+        self.shelf: deque[Resting] = deque()
+        self.arrivals: dict[int, int] = {}
+        self.tombstones: list[received.ReceivedGap] = []
+        self.k = [0, 0, 0, 0]
+        self.epoch = b""
+        self.phase = Phase.IDLE
+        self.spilled_blocks = 0
+        self._journal_bytes = journal_bytes
+        self._segment: SegmentInfo | None = None
+        self._batch: _Batch | None = None
+        self._token = 0
+        self._unlink_after: list[tuple[int, str, int]] = []
+        self._checkpoint: tuple[CheckpointInfo, bytes] | None = None
+        self._checkpoint_token = 0
+        self._checkpoint_bytes = 0
+
+    @property
+    def own_account(self) -> Account:
+        """Where own rows go from their commit on."""
+        return Account.PENDING if self.outbox is not None else Account.APPLIED
+
+    @property
+    def presses(self) -> bool:
+        """Whether unsealed rows should be sealed now, so that an old segment can be emptied."""
+        return self.phase is Phase.PRESS
+
+    # ── in ─────────────────────────────────────────────────────────────────────────────────────────
+    def open_epoch(self, node: Node, now: Instant) -> None:
+        """This process makes its first commit."""
+        self.epoch = node.parts.epoch
+        self.k = [0, 0, 0, 0]
+        if self.outbox is not None:
+            self.outbox.open_epoch(self.epoch, node.parts.last_epoch, node.parts.last_n, node.draft)
+
+    def seal(self, node: Node, block: OpenBlock, now: Instant) -> None:
+        """Seal an open block in the draft that is being closed."""
+        draft = node.draft
+        if self.outbox is not None:
+            sealed = self.outbox.seal(
+                block.priority, block.columns, block.runs, (), block.born_ms, now, draft
+            )
+            header, body = sealed.header, sealed.body
+            place = (draft.n, sealed.index)
+        else:
+            self.k[block.priority] += 1
+            header, body = seal_block(
+                block.columns,
+                origin=self.origin,
+                epoch=self.epoch,
+                priority=block.priority,
+                k=self.k[block.priority],
+                lane=Lane.LIVE,
+                runs=tuple(block.runs),
+                age_ms=max(0, node.running_ms(now) - block.born_ms),
+            )
+            place = (draft.n, draft.section(SectionType.SEALS, encode_alone(header)))
+            self.put_on_shelf(header, place, own=True)
+            self.arrivals[draft.n] = now.wall_ns
+        self.cache.put(place, (header, body, frozenset(block.columns.sid)))
+
+    def receive(self, node: Node, deliver: link.Deliver, now: Instant) -> None:
+        """Make a child's block or tombstone durable in the open draft."""
+        item, draft = deliver.item, node.draft
+        if self.outbox is None:
+            index = draft.section(SectionType.RECEIVED, received.encode(item))
+            if isinstance(item, received.ReceivedGap):
+                self.tombstones.append(item)
+                return
+            header = item.header
+            fresh = self.put_on_shelf(header, (draft.n, index), own=False)
+            self.arrivals[draft.n] = now.wall_ns
+            account = Account.APPLIED if fresh else Account.DUPLICATE_RECEIVED
+            for one in (Account.RECEIVED, account):
+                draft.book(one, "", header.priority, "", header.rows, header.size)
+            return
+        if isinstance(item, received.ReceivedGap):
+            priority = Priority(item.ranges[0].priority if item.ranges else item.stream.priority)
+            lane = self.outbox.lane_of_seal(priority, now, Lane(item.stream.lane))
+            draft.section(SectionType.RECEIVED, received.encode(msgspec.structs.replace(item, lane=lane)))
+            if item.ranges:
+                self.outbox.relay_gap(item.ranges, lane, draft)
+            return
+        header = item.header
+        lane = self.outbox.lane_of_seal(header.priority, now, Lane(item.stream.lane))
+        data = received.encode(msgspec.structs.replace(item, lane=lane))
+        index = draft.section(SectionType.RECEIVED, data)
+        self.outbox.relay(header, Ref(draft.n, index, len(data)), lane, now, draft)
+        assert deliver.columns is not None
+        self.cache.put((draft.n, index), (header, item.body, frozenset(deliver.columns.sid)))
+
+    def put_on_shelf(self, header: BlockHeader, place: tuple[int, int], *, own: bool) -> bool:
+        """A root takes a block; False when it had it already."""
+        if not self.applied.apply(header.origin, header.epoch, header.priority, header.k):
+            return False
+        self.shelf.append(Resting(*place, header.priority, own))
+        return True
+
+    # ── the commit cycle ───────────────────────────────────────────────────────────────────────────
+    def closed(self, node: Node, n: int) -> None:
+        """Commit n is on its way; the state in memory is that after it."""
+        if node.parts.journal.wants_checkpoint and self._checkpoint is None:
+            self._checkpoint = (node.parts.journal.start_checkpoint(n), node.snapshot())
+
+    def committed(self, node: Node, n: int, now: Instant) -> None:
+        """Commit n is durable."""
+        if self._checkpoint is not None and not self._checkpoint_token and self._checkpoint[0].mark.n <= n:
+            ops, self._checkpoint_bytes = node.parts.journal.checkpoint_ops(*self._checkpoint)
+            self._checkpoint_token = node.token()
+            node.emit(ev.Beside(self._checkpoint_token, ops))
+        for at, directory, number in [item for item in self._unlink_after if item[0] <= n]:
+            self._unlink_after.remove((at, directory, number))
+            node.emit(ev.Beside(node.token(), self.files[directory].remove(number)))
+        if (self.phase is Phase.NOTE and self._batch is not None and self._batch.note_n <= n) or (self.phase is Phase.PRESS and not self._unsealed_in(node)):
+            self._next_batch(node, now)
+        elif self.phase is Phase.IDLE:
+            self._begin(node, now)
+
+    def done(self, node: Node, token: int, error: str, now: Instant) -> None:
+        """Operations beside the commits have ended."""
+        if token == self._checkpoint_token and self._checkpoint is not None:
+            if error:
+                node.say("warning", "checkpoint_failed", reason=error)
+            else:
+                node.parts.journal.finish_checkpoint(self._checkpoint[0], self._checkpoint_bytes)
+            self._checkpoint, self._checkpoint_token = None, 0
+        elif token == self._token and self.phase is Phase.WRITE:
+            if error:
+                node.say("warning", "spill_failed", reason=error)
+                self.phase, self._batch = Phase.IDLE, None
+            else:
+                self._note(node, now)
+
+    def read(self, node: Node, event: ev.BlocksRead | ev.PageRead, now: Instant) -> bool:
+        """Blocks were read; whether they had been asked for here."""
+        if not isinstance(event, ev.BlocksRead) or event.token != self._token or self.phase is not Phase.READ:
+            return False
+        self._write(node, event, now)
+        return True
+
+    # ── spilling ───────────────────────────────────────────────────────────────────────────────────
+    def _begin(self, node: Node, now: Instant) -> None:
+        journal = node.parts.journal
+        segments = journal.segments()
+        over = (
+            sum(info.bytes for info in segments) > self._journal_bytes or len(node.parts.places) > PLACES_MAX
+        )
+        recyclable = journal.recyclable()
+        if not over or len(segments) < 2 or segments[0].id not in recyclable:
+            return
+        self._segment = segments[0]
+        self.phase = Phase.PRESS
+        if not self._unsealed_in(node):
+            self._next_batch(node, now)
+
+    def _unsealed_in(self, node: Node) -> bool:
+        oldest = node.parts.sealing.oldest_n()
+        return self._segment is not None and oldest is not None and oldest <= self._segment.last_n
+
+    def _next_batch(self, node: Node, now: Instant) -> None:
+        assert self._segment is not None
+        batch = self._outbox_batch(node, now) if self.outbox is not None else self._store_batch(node)
+        if batch is None:
+            self._recycle(node)
+            return
+        self._batch, self._token, self.phase = batch, node.token(), Phase.READ
+        node.emit(ev.ReadBlocks(self._token, tuple(batch.refs)))
+
+    def _outbox_batch(self, node: Node, now: Instant) -> _Batch | None:
+        assert self.outbox is not None and self._segment is not None
+        limit = self._segment.last_n
+        runs = self.outbox.to_spill(lambda ref: not ref.space & IN_FILE and ref.space <= limit, now)
+        for run in runs:
+            refs: list[BlockRef] = []
+            size = 0
+            for ref in run.refs:
+                place = block_at(node.parts.places, ref, run.stream.priority)
+                if place is None:
+                    raise DefectError(f"the block at {run.stream} {run.p_from + len(refs)} is nowhere")
+                refs.append(place)
+                size += ref.length or 4096
+                if size > BATCH_BYTES:
+                    break
+            count = len(refs)
+            part = msgspec.structs.replace(run, refs=run.refs[:count], ages_ms=run.ages_ms[:count])
+            return _Batch(refs, part, age_clock_ms=self.outbox.age_clock(now), priority=run.stream.priority)
+        return None
+
+    def _store_batch(self, node: Node) -> _Batch | None:
+        assert self._segment is not None
+        resting: list[Resting] = []
+        refs: list[BlockRef] = []
+        for item in self.shelf:
+            if item.n > self._segment.last_n or len(resting) >= 256:
+                break
+            place = block_at(node.parts.places, Ref(item.n, item.index), item.priority)
+            if place is None:
+                raise DefectError(f"the block of commit {item.n} is nowhere")
+            resting.append(item)
+            refs.append(place)
+        return _Batch(refs, resting=resting) if refs else None
+
+    def _write(self, node: Node, event: ev.BlocksRead, now: Instant) -> None:
+        batch = self._batch
+        assert batch is not None
+        blocks: list[tuple[BlockHeader, bytes]] = []
+        if self.outbox is not None and batch.run is not None:
+            files = self.files[outbox_directory(Priority(batch.priority))]
+            good = self._good_prefix(node, batch, event)
+            if good == 0:
+                self._lose_first(node, batch)
+                return
+            for (header, body, _), age in zip(event.blocks[:good], batch.run.ages_ms, strict=False):  # type: ignore[misc]
+                lane = Lane(batch.run.stream.lane)
+                blocks.append((msgspec.structs.replace(header, age_ms=age, lane=lane), body))
+        else:
+            files = self.files["store"]
+            for item, block in zip(batch.resting, event.blocks, strict=True):
+                if block is None:
+                    node.alarm("corrupt", f"block of commit {item.n}: {event.error}")
+                    continue
+                blocks.append(self._stored(node, item, block))
+        spilled = files.append(blocks)
+        batch.files = spilled.files
+        bits = IN_FILE | batch.priority << 56
+        batch.places = [Ref(bits | ref.number, ref.offset, ref.length) for ref in spilled.refs]
+        self.phase, self._token = Phase.WRITE, node.token()
+        node.emit(ev.Beside(self._token, spilled.plan))
+
+    def _good_prefix(self, node: Node, batch: _Batch, event: ev.BlocksRead) -> int:
+        good = next((i for i, block in enumerate(event.blocks) if block is None), len(event.blocks))
+        if good < len(event.blocks):
+            node.alarm("corrupt", f"a block in the journal cannot be read: {event.error}")
+        return good
+
+    def _lose_first(self, node: Node, batch: _Batch) -> None:
+        """The first block of a run is damaged: a tombstone takes its place, then the spill goes on."""
+        assert self.outbox is not None and batch.run is not None
+        self.outbox.unreadable(batch.run.stream, batch.run.p_from, node.draft)
+        batch.note_n = node.draft.n
+        self.phase = Phase.NOTE
+
+    def _stored(self, node: Node, item: Resting, block: Block) -> tuple[BlockHeader, bytes]:
+        header, body, sids = block
+        keys = [(sid, node.parts.names.key(header.origin, header.epoch, sid)) for sid in sorted(sids)]
+        names = tuple((sid, key.name, key.labels) for sid, key in keys)
+        return header, msgspec.msgpack.encode(Stored(item.n, self.arrivals.get(item.n, 0), names, body))
+
+    def _note(self, node: Node, now: Instant) -> None:
+        batch, draft = self._batch, node.draft
+        assert batch is not None
+        if self.outbox is not None and batch.run is not None:
+            directory = outbox_directory(Priority(batch.priority))
+            self._note_runs(batch, draft)
+        else:
+            directory = "store"
+            draft.state("store", msgspec.msgpack.encode(StoreNote(len(batch.resting))))
+            self.unshelve(len(batch.resting))
+        draft.state(FILES, msgspec.msgpack.encode(FileNote(directory, tuple(batch.files))))
+        self.spilled_blocks += len(batch.places)
+        batch.note_n = draft.n
+        self.phase = Phase.NOTE
+
+    def _note_runs(self, batch: _Batch, draft: object) -> None:
+        """One note for each file that the run went to."""
+        assert self.outbox is not None and batch.run is not None
+        at = 0
+        while at < len(batch.places):
+            number = batch.places[at].space
+            end = at
+            while end < len(batch.places) and batch.places[end].space == number:
+                end += 1
+            part = msgspec.structs.replace(
+                batch.run,
+                p_from=batch.run.p_from + at,
+                refs=batch.run.refs[at:end],
+                ages_ms=batch.run.ages_ms[at:end],
+            )
+            self.outbox.spilled(part, batch.places[at:end], batch.age_clock_ms, draft)  # type: ignore[arg-type]
+            at = end
+
+    def unshelve(self, count: int) -> None:
+        """So many blocks at the front of the shelf are in files."""
+        for _ in range(count):
+            item = self.shelf.popleft()
+        if count:
+            for n in [n for n in self.arrivals if n < item.n]:
+                del self.arrivals[n]
+
+    def _recycle(self, node: Node) -> None:
+        assert self._segment is not None
+        journal = node.parts.journal
+        if self._segment.id in journal.recyclable():
+            ops = journal.recycle(self._segment.id)
+            node.parts.places.forget_to(self._segment.last_n)
+            if ops:
+                node.emit(ev.Beside(node.token(), ops))
+        self._segment, self._batch, self.phase = None, None, Phase.IDLE
+
+    # ── files ──────────────────────────────────────────────────────────────────────────────────────
+    def file_end(self, priority: int, number: int) -> int:
+        """Noted length of an outbox file."""
+        files = self.files[outbox_directory(Priority(priority))]
+        return next((info.bytes for info in files.files() if info.number == number), 0)
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes in all files."""
+        return sum(files.used_bytes for files in self.files.values())
+
+    def reclaim(self, node: Node, bytes_needed: int) -> None:
+        """Disk budget: delete answered files, oldest first; then shed, lowest class first, critical never."""
+        if self.outbox is None or self._unlink_after:
+            return
+        freed = 0
+        for file, answered in self.outbox.files().items():
+            if freed >= bytes_needed:
+                return
+            if answered:
+                freed += self._give_back(node, file)
+        if freed < bytes_needed:
+            for file in self.outbox.shed(bytes_needed - freed, node.draft):
+                self._give_back(node, file)
+
+    def _give_back(self, node: Node, file: int) -> int:
+        assert self.outbox is not None
+        priority, number = file_number(file)
+        directory = outbox_directory(Priority(priority))
+        for stream, p in self.outbox.last_positions(file):
+            self.outbox.forget(stream, p, node.draft)
+        node.draft.state(FILES, msgspec.msgpack.encode(FileNote(directory, (), (number,))))
+        self._unlink_after.append((node.draft.n, directory, number))
+        return next((info.bytes for info in self.files[directory].files() if info.number == number), 0)
+
+    # ── recovery ───────────────────────────────────────────────────────────────────────────────────
+    def snapshot(self) -> bytes:
+        """Everything that no other machine remembers, for a checkpoint."""
+        return msgspec.msgpack.encode(
+            [
+                {name: [files.next_number, files.files()] for name, files in self.files.items()},
+                list(self.shelf),
+                {str(n): ns for n, ns in self.arrivals.items()},
+                self.applied.snapshot(),
+                [received.encode(gap) for gap in self.tombstones],
+                self.k,
+                self.epoch,
+            ]
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Replace everything by a snapshot."""
+        files, shelf, arrivals, applied, gaps, self.k, self.epoch = msgspec.msgpack.decode(
+            data,
+            type=tuple[
+                dict[str, tuple[int, list[FileInfo]]],
+                list[Resting],
+                dict[str, int],
+                bytes,
+                list[bytes],
+                list[int],
+                bytes,
+            ],
+        )
+        for name, (next_number, infos) in files.items():
+            self.files.setdefault(name, BlockFiles(name)).restore(infos, next_number)
+        self.shelf = deque(shelf)
+        self.arrivals = {int(n): ns for n, ns in arrivals.items()}
+        self.applied.restore(applied)
+        self.tombstones = [
+            gap for one in gaps if isinstance(gap := received.decode(one), received.ReceivedGap)
+        ]
+
+    def replay_seal(self, data: bytes, n: int, index: int, node_ns: int) -> None:
+        """A SEALS section of a recovered commit of a root."""
+        header = decode_alone(Reader(data))
+        self.k[header.priority] = header.k
+        self.put_on_shelf(header, (n, index), own=True)
+        self.arrivals[n] = node_ns
+
+    def replay_files(self, data: bytes) -> None:
+        """A STATE section "files" of a recovered commit."""
+        note = msgspec.msgpack.decode(data, type=FileNote)
+        files = self.files.setdefault(note.directory, BlockFiles(note.directory))
+        infos = {info.number: info for info in (*files.files(), *note.files)}
+        for number in note.gone:
+            infos.pop(number, None)
+        files.restore(infos.values(), files.next_number)

@@ -1,0 +1,84 @@
+"""The node's way south over the link: children, their blocks, and what becomes durable of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headland.journal import SectionType
+from headland.link import actions as link
+from headland.link.children import Children
+from headland.link.contract import Alarm
+from headland.node import events as ev
+from headland.vocabulary import Instant
+
+if TYPE_CHECKING:
+    from headland.node.core import Node
+
+
+class South:
+    """Executes what the children's end of the link asks for."""
+
+    def __init__(self, children: Children) -> None:
+        self.children = children
+        self.blocks = 0
+
+    def connected(self, node: Node, event: ev.Opened, now: Instant) -> None:
+        """A child's connection was accepted."""
+        self._do(node, self.children.opened(event.connection, event.peer_name, now), now)
+
+    def received(self, node: Node, connection: int, data: bytes, now: Instant) -> None:
+        """Bytes of a child."""
+        self._do(node, self.children.received(connection, data, now, node.draft), now)
+
+    def closed(self, node: Node, connection: int, reason: str, now: Instant) -> None:
+        """A child's connection is gone."""
+        self._do(node, self.children.closed(connection, reason, now), now)
+
+    def committed(self, node: Node, n: int, now: Instant) -> None:
+        """Commit n is durable: answer what it holds."""
+        self._do(node, self.children.committed(n, now), now)
+
+    def next_wake(self) -> int | None:
+        """Monotonic ns of the next timer."""
+        return self.children.next_wake()
+
+    def wake(self, node: Node, now: Instant) -> None:
+        """Timers."""
+        due = self.children.next_wake()
+        if due is not None and due <= now.monotonic_ns:
+            self._do(node, self.children.wake(now, node.draft), now)
+
+    def _do(self, node: Node, actions: Sequence[link.DownlinkAction], now: Instant) -> None:
+        for action in actions:
+            match action:
+                case link.Send(connection, data):
+                    node.emit(ev.Send(connection, data))
+                case link.Deliver():
+                    self._deliver(node, action, now)
+                case link.Close(connection, reason):
+                    node.emit(ev.Close(connection, reason))
+                case link.ChildUp(child, connection, version):
+                    node.emit(ev.Established(connection))
+                    node.say("info", "child_up", child=child, version=version)
+                case link.ChildDown(child, _, reason):
+                    node.say("warning", "child_down", child=child, reason=reason)
+                case link.Reported(child, status):
+                    node.say(
+                        "info",
+                        "intent",
+                        child=child,
+                        kind=status.kind,
+                        state=status.state,
+                        detail=status.detail,
+                    )
+                case Alarm(kind, detail):
+                    node.alarm(kind, detail)
+
+    def _deliver(self, node: Node, deliver: link.Deliver, now: Instant) -> None:
+        for definitions in deliver.definitions:
+            section = node.parts.names.learn(definitions)
+            if section is not None:
+                node.draft.section(SectionType.SERIES, section)
+        self.blocks += 1
+        node.parts.shelving.receive(node, deliver, now)

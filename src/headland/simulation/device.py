@@ -1,0 +1,160 @@
+"""A simulated MQTT device: publishes QoS 1 readings through the node's real broker, keeps its log, sends again.
+
+It speaks MQTT 3.1.1 with bytes of its own making (it shares no code with the broker). What it was acknowledged is
+the promise that the laws are judged by.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol
+
+import msgspec
+
+
+class Published(msgspec.Struct):
+    """One reading as the device knows it."""
+
+    series: str
+    ts: int
+    seq: int
+    value: float
+    sent: int = 0
+    acked: bool = False
+
+
+class Port(Protocol):
+    """How a device reaches its node."""
+
+    def connect(self, device: Device) -> None:
+        """Dial; later `opened` or `failed` of the device is called."""
+
+    def transmit(self, device: Device, data: bytes) -> None:
+        """Bytes to the node."""
+
+    def later(self, device: Device, delay_ns: int) -> None:
+        """Call `tick` of the device after a while."""
+
+    def wall_ns(self) -> int:
+        """The device's clock, UTC."""
+
+    def value(self, device: Device) -> float:
+        """The next measurement."""
+
+
+RETRY_NS = 500_000_000
+
+
+class Device:
+    """One client with a window of unacknowledged publishes.
+
+    Attributes:
+        name: Client identifier; also the first part of its topics.
+        log: Everything it published, by sequence number.
+        limit: Readings it publishes in all.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        port: Port,
+        *,
+        series: int,
+        interval_ns: int,
+        window: int,
+        limit: int,
+        silent: bool = False,
+    ) -> None:
+        self.name = name
+        self.log: list[Published] = []
+        self.limit = limit
+        self.interval_ns = interval_ns
+        self._port = port
+        self._series = series
+        self._window = window
+        self._inflight: OrderedDict[int, Published] = OrderedDict()
+        self._packet_id = 0
+        self._connected = False
+        self._connecting = False
+        self._buffer = b""
+        self._silent = silent
+        self.resent = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is published and acknowledged."""
+        return len(self.log) >= self.limit and not self._inflight
+
+    def start(self) -> None:
+        """Begin."""
+        self._dial()
+        self._port.later(self, self.interval_ns)
+
+    def opened(self) -> None:
+        """The transport is there."""
+        self._connecting = False
+        self._buffer = b""
+        client = self.name.encode()
+        body = b"\x00\x04MQTT\x04\x02\x00\x1e" + len(client).to_bytes(2) + client
+        self._port.transmit(self, bytes((0x10, len(body))) + body)
+
+    def failed(self) -> None:
+        """The transport is gone or did not come to be."""
+        self._connected = self._connecting = False
+
+    def received(self, data: bytes) -> None:
+        """Bytes of the broker."""
+        self._buffer += data
+        while len(self._buffer) >= 2 and len(self._buffer) >= 2 + self._buffer[1]:
+            kind, length = self._buffer[0] >> 4, self._buffer[1]
+            body, self._buffer = self._buffer[2 : 2 + length], self._buffer[2 + length :]
+            if kind == 2:
+                self._connected = True
+                for packet_id, reading in self._inflight.items():
+                    self.resent += 1
+                    self._publish(packet_id, reading, dup=True)
+            elif kind == 4:
+                reading = self._inflight.pop(int.from_bytes(body), None)  # type: ignore[assignment]
+                if reading is not None:
+                    reading.acked = True
+
+    def tick(self) -> None:
+        """One interval has passed."""
+        if not self._connected and not self._connecting:
+            self._dial()
+        if self._connected and len(self.log) < self.limit and len(self._inflight) < self._window:
+            number = len(self.log)
+            reading = Published(
+                f"{self.name}/s{number % self._series}",
+                self._port.wall_ns(),
+                number,
+                self._port.value(self),
+            )
+            self.log.append(reading)
+            self._packet_id = self._packet_id % 65_535 + 1
+            self._inflight[self._packet_id] = reading
+            self._publish(self._packet_id, reading, dup=False)
+        if not self.done:
+            self._port.later(self, self.interval_ns)
+
+    def _dial(self) -> None:
+        self._connecting = True
+        self._port.connect(self)
+
+    def _publish(self, packet_id: int, reading: Published, *, dup: bool) -> None:
+        reading.sent += 1
+        payload = b'{"ts":%d,"seq":%d,"value":%s}' % (
+            reading.ts // 1_000_000,
+            reading.seq,
+            repr(reading.value).encode(),
+        )
+        topic = reading.series.encode()
+        body = len(topic).to_bytes(2) + topic + packet_id.to_bytes(2) + payload
+        head = bytearray((0x32 | 0x08 * dup,))
+        length = len(body)
+        while True:
+            byte, length = length & 0x7F, length >> 7
+            head.append(byte | 0x80 * (length > 0))
+            if not length:
+                break
+        self._port.transmit(self, bytes(head) + body)

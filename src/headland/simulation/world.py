@@ -1,0 +1,470 @@
+"""A simulated world: hosts with disks, clocks and processes, wires between them, and one seed.
+
+`Host` executes the actions of the same `headland.node.core.Node` that the real event loop runs. Every disk
+operation is a step of its own, so a crash falls between any two; the disk then loses what was not synced.
+Same seed, same `World.trace` hash.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+from headland.journal import DiskOp
+from headland.mqtt import Peer, Principal
+from headland.node import events as ev
+from headland.node.core import Node
+from headland.node.opening import open_node
+from headland.node.reads import read_blocks, read_headers
+from headland.node.settings import NodeSettings
+from headland.simulation.device import Device
+from headland.simulation.disk import SimulatedDisk
+from headland.simulation.wire import Path, Weather, Wire
+from headland.vocabulary import Instant
+
+START_WALL_NS = 1_767_225_600_000_000_000
+"""2026-01-01 UTC: where every simulation begins."""
+WRITE_NS = (5_000, 80_000)
+SYNC_NS = (100_000, 4_000_000)
+RESTART_NS = (50_000_000, 500_000_000)
+DIAL_TIMEOUT_NS = 10_000_000_000
+
+
+class World:
+    """Time, chance, the network, and who lives in it."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.now_ns = 0
+        self.steps = 0
+        self.hosts: dict[str, Host] = {}
+        self.paths: dict[tuple[str, str], Path] = {}
+        self.wires: dict[tuple[str, str], list[Wire]] = {}
+        self.counts: dict[str, int] = {}
+        self.watch: Callable[[Host], None] = lambda _: None
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = 0
+        self._hash = blake2b(digest_size=16)
+
+    # ── time and chance ────────────────────────────────────────────────────────────────────────────
+    def after(self, delay_ns: int, work: Callable[[], None]) -> None:
+        """Do `work` later."""
+        self._order += 1
+        heapq.heappush(self._heap, (self.now_ns + max(0, delay_ns), self._order, work))
+
+    def uniform(self, low: int, high: int) -> int:
+        """A whole number in [low, high]."""
+        return self.rng.randint(low, high)
+
+    def chance(self, share: float) -> bool:
+        """True in this share of cases."""
+        return self.rng.random() < share
+
+    def run(self, until_ns: int, stop: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass until `until_ns`, or until `stop` says so (asked every 200 steps)."""
+        while self._heap and self._heap[0][0] <= until_ns:
+            due, _, work = heapq.heappop(self._heap)
+            self.now_ns = due
+            self.steps += 1
+            work()
+            if self.steps % 200 == 0 and stop():
+                return
+        self.now_ns = max(self.now_ns, until_ns) if not stop() else self.now_ns
+
+    def note(self, *what: object) -> None:
+        """Add to the trace."""
+        self._hash.update(repr((self.now_ns, *what)).encode())
+
+    @property
+    def trace(self) -> str:
+        """Hash of everything noted so far."""
+        return self._hash.hexdigest()
+
+    def count(self, what: str, times: int = 1) -> None:
+        """Count that something worth proving was hit."""
+        self.counts[what] = self.counts.get(what, 0) + times
+
+    # ── network ────────────────────────────────────────────────────────────────────────────────────
+    def path(self, one: str, other: str) -> Path:
+        """The way between two names (the same in both directions)."""
+        key = (min(one, other), max(one, other))
+        return self.paths.setdefault(key, Path())
+
+    def connect(self, key: tuple[str, str], wire: Wire) -> None:
+        """Remember a wire, so that it can be cut."""
+        alive = [known for known in self.wires.get(key, ()) if not known.dead]
+        self.wires[key] = [*alive, wire]
+
+    def cut(self, one: str, other: str, weather: Weather) -> None:
+        """Change the weather between two names; REFUSED also resets what is connected."""
+        self.path(one, other).weather = weather
+        self.note("cut", one, other, weather)
+        if weather is Weather.REFUSED:
+            self.reset(one, other)
+
+    def reset(self, one: str, other: str) -> None:
+        """Reset every connection between two names."""
+        for key in ((one, other), (other, one)):
+            for wire in self.wires.pop(key, ()):
+                wire.reset()
+
+
+class Everybody:
+    """Lets every device in: who may do what is not what is simulated."""
+
+    def authenticate(
+        self, client_id: str, username: str | None, password: bytes | None, peer: Peer
+    ) -> Principal:
+        """Whoever it is."""
+        return Principal(client_id)
+
+    def may_publish(self, principal: Principal, topic: str) -> bool:
+        """Yes."""
+        return True
+
+    def may_subscribe(self, principal: Principal, filter: str) -> bool:  # noqa: A002 - the protocol's word
+        """Yes."""
+        return True
+
+
+class Host:
+    """One machine: its disk, its clock, and the process on it while it lives."""
+
+    def __init__(
+        self, world: World, name: str, settings: NodeSettings, parent: str | None, disk: SimulatedDisk
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.settings = settings
+        self.parent = parent
+        self.disk = disk
+        self.node: Node | None = None
+        self.life = 0
+        self.wall_offset_ns = 0
+        self.trusted = True
+        self.boot_ns = world.now_ns
+        self.unsynced_acks = 0
+        self.alarms: list[str] = []
+        self.answers: dict[int, tuple[int, bytes]] = {}
+        self.actuated: list[ev.Actuate] = []
+        self.sync_slow_ns = 0
+        self._wires: dict[int, tuple[Wire, int]] = {}
+        self._connection = 0
+        self._workers: dict[str, deque[tuple[int, Callable[[], None]]]] = {
+            "commit": deque(),
+            "beside": deque(),
+            "read": deque(),
+        }
+        self._tick_ns: int | None = None
+        self._queue: deque[ev.Event] = deque()
+        self._feeding = False
+        self._token = 0
+        world.hosts[name] = self
+
+    # ── life ───────────────────────────────────────────────────────────────────────────────────────
+    def now(self) -> Instant:
+        """What this machine's clocks say."""
+        passed = self.world.now_ns
+        return Instant(passed - self.boot_ns + 1, START_WALL_NS + passed + self.wall_offset_ns, self.trusted)
+
+    @property
+    def up(self) -> bool:
+        """Whether its process runs."""
+        return self.node is not None
+
+    def start(self) -> None:
+        """Start the process: recover, make the recovery durable, open."""
+        assert self.node is None
+        self.life += 1
+        opening = open_node(self.disk, self.settings, Everybody(), self.world.rng, self.now())
+        for op in opening.ops:
+            self.disk.apply(op)
+        self.node = opening.node
+        self._tick_ns = None
+        self.world.note("start", self.name)
+        self._execute(self.node.start(self.now()))
+        self._drain()
+
+    def crash(self) -> None:
+        """SIGKILL and power loss at once: the process is gone, the disk keeps what was synced (or more)."""
+        if self.node is None:
+            return
+        self.world.note("crash", self.name)
+        self.node = None
+        self.life += 1
+        self._queue.clear()
+        for worker in self._workers.values():
+            worker.clear()
+        for wire, side in self._wires.values():
+            wire.vanish(side)
+        self._wires.clear()
+        self.disk = self.disk.crash(self.world.rng)
+
+    def restart(self, delay_ns: int | None = None) -> None:
+        """Start again after a while."""
+        life = self.life
+        delay = self.world.uniform(*RESTART_NS) if delay_ns is None else delay_ns
+
+        def again() -> None:
+            if self.node is None and self.life == life:
+                self.start()
+
+        self.world.after(delay, again)
+
+    def ask(self, what: str, **arguments: str) -> int:
+        """Ask the node something; the answer appears in `answers` under the token returned."""
+        self._token += 1
+        self.feed(ev.Asked(self._token, what, dict(arguments)))
+        return self._token
+
+    # ── feeding and executing ──────────────────────────────────────────────────────────────────────
+    def feed(self, event: ev.Event) -> None:
+        """Give one event to the node, now or right after the one in hand."""
+        if self.node is None:
+            return
+        self._queue.append(event)
+        if not self._feeding:
+            self._drain()
+
+    def _drain(self) -> None:
+        self._feeding = True
+        try:
+            while self._queue and self.node is not None:
+                event = self._queue.popleft()
+                self.world.note(self.name, type(event).__name__)
+                self._execute(self.node.handle(event, self.now()))
+                self.world.watch(self)
+        finally:
+            self._feeding = False
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.node is None:
+            return
+        due = self.node.next_wake()
+        if due is None:
+            return
+        at = max(self.world.now_ns, due + self.boot_ns - 1)
+        if self._tick_ns is not None and self._tick_ns <= at:
+            return
+        self._tick_ns = at
+        life = self.life
+
+        def tick() -> None:
+            if self.life == life and self._tick_ns == at:
+                self._tick_ns = None
+                self.feed(ev.Tick())
+
+        self.world.after(at - self.world.now_ns, tick)
+
+    def _execute(self, actions: Sequence[ev.Action]) -> None:
+        for action in actions:
+            match action:
+                case ev.Send(connection, data):
+                    if connection in self._wires:
+                        wire, side = self._wires[connection]
+                        wire.send(side, data)
+                case ev.Commit(n, ops):
+                    self._work(
+                        "commit",
+                        ops,
+                        lambda n=n: self.feed(ev.Committed(n)),
+                        lambda n=n: self.feed(ev.NoSpace(n)),
+                    )  # type: ignore[misc]
+                case ev.Beside(token, ops):
+                    self._work(
+                        "beside",
+                        ops,
+                        lambda token=token: self.feed(ev.SideWorkDone(token)),  # type: ignore[misc]
+                        lambda token=token: self.feed(ev.SideWorkDone(token, "no space")),  # type: ignore[misc]
+                    )
+                case ev.ReadBlocks():
+                    self._later("read", lambda ask=action: self.feed(read_blocks(self.disk, ask)))  # type: ignore[misc]
+                case ev.ReadPage():
+                    self._later("read", lambda ask=action: self.feed(read_headers(self.disk, ask)))  # type: ignore[misc]
+                case ev.Close(connection):
+                    if connection in self._wires:
+                        wire, side = self._wires.pop(connection)
+                        wire.close(side)
+                        self._queue.append(ev.Closed(connection, "closed here"))
+                case ev.Dial():
+                    self._dial()
+                case ev.Reply(token, status, body):
+                    self.answers[token] = (status, body)
+                case ev.Actuate():
+                    self.actuated.append(action)
+                case ev.Say(level, event):
+                    if level in ("error", "alarm"):
+                        self.alarms.append(event)
+                case ev.Exit():
+                    self.crash()
+                    self.restart()
+                    return
+                case ev.Pause() | ev.Confirm() | ev.Established() | ev.Believe():
+                    pass
+
+    # ── disk ───────────────────────────────────────────────────────────────────────────────────────
+    def _work(
+        self, worker: str, ops: Sequence[DiskOp], done: Callable[[], None], no_space: Callable[[], None]
+    ) -> None:
+        remaining = deque(ops)
+
+        def step() -> None:
+            if not remaining:
+                done()
+                return
+            op = remaining.popleft()
+            try:
+                self.disk.apply(op)
+            except OSError:
+                remaining.clear()
+                no_space()
+                return
+            if remaining:
+                self._later(worker, step, front=True, cost=self._cost(remaining[0]))
+            else:
+                done()
+
+        self._later(worker, step, cost=self._cost(ops[0]) if ops else 1000)
+
+    def _cost(self, op: DiskOp) -> int:
+        slow = type(op).__name__ in ("Sync", "SyncDir")
+        return self.world.uniform(*(SYNC_NS if slow else WRITE_NS)) + self.sync_slow_ns * slow
+
+    def _later(
+        self, worker: str, job: Callable[[], None], *, front: bool = False, cost: int = 50_000
+    ) -> None:
+        queue = self._workers[worker]
+        if front:
+            queue.appendleft((cost, job))
+            self._run_next(worker)
+            return
+        queue.append((cost, job))
+        if len(queue) == 1:
+            self._run_next(worker)
+
+    def _run_next(self, worker: str) -> None:
+        queue = self._workers[worker]
+        if not queue:
+            return
+        cost, job = queue[0]
+        life = self.life
+
+        def run() -> None:
+            if self.life != life:
+                return
+            queue.popleft()
+            before = len(queue)
+            job()
+            if self.life == life and queue and len(queue) <= before:
+                self._run_next(worker)
+
+        self.world.after(cost, run)
+
+    # ── network ────────────────────────────────────────────────────────────────────────────────────
+    def _number(self) -> int:
+        self._connection += 1
+        return self._connection
+
+    def _dial(self) -> None:
+        world, parent, life = self.world, self.parent, self.life
+        assert parent is not None
+        path = world.path(self.name, parent)
+
+        def connect() -> None:
+            if self.life != life or self.node is None:
+                return
+            target = world.hosts[parent]
+            if path.weather is Weather.BLACK_HOLE:
+                world.after(
+                    DIAL_TIMEOUT_NS,
+                    lambda: self.feed(ev.DialFailed("timed out")) if self.life == life else None,
+                )
+            elif path.weather is Weather.REFUSED or not target.up:
+                self.feed(ev.DialFailed("connection refused"))
+            else:
+                mine, theirs = self._number(), target._number()
+                wire = Wire(world, path, ((self, mine), (target, theirs)))
+                world.connect((self.name, parent), wire)
+                self._wires[mine] = (wire, 0)
+                target._wires[theirs] = (wire, 1)
+                target.feed(ev.Opened(theirs, "link", self.name, tls=True, peer_name=self.name))
+                self.feed(ev.Opened(mine, "parent", parent, tls=True, peer_name=parent))
+
+        world.after(world.uniform(*path.latency_ns) * 2, connect)
+
+    def wire_received(self, connection: int, data: bytes) -> None:
+        """Bytes came."""
+        if connection in self._wires:
+            self.feed(ev.Received(connection, data))
+
+    def wire_closed(self, connection: int, reason: str) -> None:
+        """A connection is gone."""
+        if self._wires.pop(connection, None) is not None:
+            self.feed(ev.Closed(connection, reason))
+
+
+class DevicePort:
+    """Connects simulated devices to one host's MQTT listener."""
+
+    def __init__(self, world: World, host: Host) -> None:
+        self._world = world
+        self._host = host
+        self._wires: dict[str, Wire] = {}
+        self._devices: dict[int, Device] = {}
+        self._connection = 0
+        self.clock_offset_ns = 0
+
+    def connect(self, device: Device) -> None:
+        """Dial the broker."""
+        world, host = self._world, self._host
+        path = world.path(device.name, host.name)
+
+        def dial() -> None:
+            if not host.up or path.weather is not Weather.UP:
+                device.failed()
+                return
+            self._connection += 1
+            mine, theirs = self._connection, host._number()
+            wire = Wire(world, path, ((self, mine), (host, theirs)))
+            world.connect((device.name, host.name), wire)
+            self._wires[device.name] = wire
+            self._devices[mine] = device
+            host._wires[theirs] = (wire, 1)
+            host.feed(ev.Opened(theirs, "mqtt", device.name))
+            device.opened()
+
+        world.after(world.uniform(*path.latency_ns), dial)
+
+    def transmit(self, device: Device, data: bytes) -> None:
+        """Bytes to the node."""
+        wire = self._wires.get(device.name)
+        if wire is not None:
+            wire.send(0, data)
+
+    def later(self, device: Device, delay_ns: int) -> None:
+        """Call the device's `tick` after a while."""
+        self._world.after(delay_ns, device.tick)
+
+    def wall_ns(self) -> int:
+        """The devices' clock."""
+        return START_WALL_NS + self._world.now_ns + self.clock_offset_ns
+
+    def value(self, device: Device) -> float:
+        """A random walk around the device's level."""
+        return round(20 + self._world.rng.gauss(0, 5), 3)
+
+    def wire_received(self, connection: int, data: bytes) -> None:
+        """Bytes from the broker."""
+        self._devices[connection].received(data)
+
+    def wire_closed(self, connection: int, reason: str) -> None:
+        """The broker or the network ended it."""
+        device = self._devices.pop(connection, None)
+        if device is not None:
+            self._wires.pop(device.name, None)
+            device.failed()
