@@ -230,7 +230,8 @@ def lines_of(readings: Iterator[tuple[SeriesKey, int, Value]]) -> Iterator[str]:
             continue
         tags = "".join(f",{_escape(label)}={_escape(text)}" for label, text in key.labels if text)
         stamp = "" if ts == NO_TIME else f" {ts}"
-        yield f"{_escape(key.name)}{tags} value={_written(value)}{stamp}"
+        name = re.sub(r"([, ])", r"\\\1", key.name)
+        yield f"{name}{tags} value={_written(value)}{stamp}"
 
 
 def _escape(text: str) -> str:

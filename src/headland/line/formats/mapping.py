@@ -34,6 +34,7 @@ from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, SeriesTable
 
 Headers = HeaderMap[str, str]
 
+_EMPTY_CLEARS = frozenset(Format) - {Format.SPARKPLUG_B, Format.CLOUDEVENTS}
 _PRECISION = {TimeUnit.S: Precision.S, TimeUnit.MS: Precision.MS, TimeUnit.US: Precision.US}
 
 
@@ -144,7 +145,7 @@ class Mapping:
         if len(payload) > limits.max_payload_bytes:
             raise Unfit(RejectReason.TOO_LARGE, f"{len(payload)} bytes, at most {limits.max_payload_bytes}")
         plan = self._plans.get(topic) or self._plan(topic)
-        if not payload and plan.compiled.format not in (Format.SPARKPLUG_B, Format.CLOUDEVENTS):
+        if not payload and plan.compiled.format in _EMPTY_CLEARS and not is_sparkplug_topic(topic):
             return
         config = plan.compiled.config
         match plan.compiled.format:

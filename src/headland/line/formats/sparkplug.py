@@ -16,7 +16,7 @@ Laws:
 The tables are in memory only: after a restart the first message of each edge node asks for rebirth. Nulls,
 and the protocol's own metrics (``bdSeq``, ``Node Control/...``, ``Device Control/...``) are no readings.
 Integers come back signed as declared; a UInt64 above 2^63 - 1 does not fit. Templates and data sets become
-``name/member`` and ``name/column``; packed arrays stay bytes.
+``name/member`` and ``name/column``; definitions of templates are no readings; packed arrays stay bytes.
 """
 
 from __future__ import annotations
@@ -374,7 +374,13 @@ def _integer(raw: int, datatype: int) -> int | bool:
 
 
 def _template(message: bytes) -> list[Metric]:
-    return [_metric(as_bytes(kind, value)) for number, kind, value in fields(message) if number == 2]
+    metrics: list[Metric] = []
+    for number, kind, value in fields(message):
+        if number == 2:
+            metrics.append(_metric(as_bytes(kind, value)))
+        elif number == 5 and as_int(value):
+            return []  # a definition: its values are defaults, nothing was measured
+    return metrics
 
 
 def _data_set(message: bytes) -> list[tuple[str, Value]]:
