@@ -1,4 +1,4 @@
-"""Live readings while a backlog drains, against an idle link: from the device's clock to the parent's commit."""
+"""Live readings while a backlog drains, against an idle link: device clock to the parent's commit."""
 
 from __future__ import annotations
 
