@@ -162,3 +162,24 @@ def test_no_dropped_reading_is_further_from_the_hold_than_declared(steps, ratio,
         expected.append((ts, value, 0 if hold_ts is not None else RowFlag.REFERENCE))
         hold, hold_ts = value, ts
     assert repr(kept(commit)) == repr(expected)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.floats(-1e6, 1e6),
+    st.sampled_from([0.0, 0.05, 0.3]),
+    st.sampled_from([0.0, 0.1, 7.0]),
+    st.lists(st.tuples(st.sampled_from([-1, 1]), st.floats(0.9, 1.1)), max_size=20),
+)
+def test_near_the_threshold_the_quick_test_agrees_with_the_exact_one(reference, ratio, floor, nearby):
+    config = DeadBand(ratio=ratio, floor=floor)
+    line, commit = line_with(config), Commit(1)
+    threshold = config.threshold(reference)
+    readings = [reference, *(reference + sign * threshold * share for sign, share in nearby)]
+    line.offer("c", batch_of([(1, T0 + i * S, v) for i, v in enumerate(readings)]), at(60), commit)
+    expected, hold = [], None
+    for value in readings:
+        if hold is None or abs(value - hold) > config.threshold(hold):
+            expected.append(value)
+            hold = value
+    assert [v for _, v, _ in kept(commit)] == expected

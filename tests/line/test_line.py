@@ -136,6 +136,29 @@ def test_a_boost_releases_what_came_before_the_trigger_and_keeps_what_comes_afte
     assert commit.entries[(Account.DROPPED, "default", 2, "default")][0] == 21 - 7
 
 
+def test_a_ring_that_the_clock_aged_stays_empty_after_a_crash():
+    filter_ = Boost(before_s=3, after_s=2, above=100, inner=DeadBand(ratio=10.0))
+    line, commit = line_with(filter_), Commit(1)
+    line.offer("c", batch_of([(1, T0, 1.0), (1, T0 + S, 1.0)]), at(1), commit)
+    for second in range(2, 9):
+        line.wake(at(second), commit)
+    again = line_with(filter_)
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(9))
+    assert again.next_wake() is None
+    last = Commit(2)
+    again.offer("c", batch_of([(1, T0 + 2 * S, 101.0)]), at(9), last)
+    assert [v for _, v, _, _ in rows_of(last)] == [101.0]
+
+
+def test_a_late_reading_is_never_folded_in_a_batch_with_text_either():
+    filter_ = Summary(window_s=10, lateness_s=5, hold_s=20)
+    line, commit = line_with(filter_), Commit(1)
+    line.offer("c", batch_of([(1, BASE, 1.0), (1, BASE + 60 * S, 1.0)]), at(60), commit)
+    line.offer("c", batch_of([(1, BASE + S, 5.0), (1, BASE + S, "text")]), at(61), commit)
+    kept = [(v, flag) for _, v, flag, kind in rows_of(commit) if kind == RowKind.READING]
+    assert kept == [(5.0, RowFlag.LATE), ("text", 0)]
+
+
 def test_a_boosted_summary_folds_what_the_ring_lets_go_and_counts_all():
     filter_ = Boost(before_s=20, after_s=5, above=100, inner=Summary())
     line, commit = line_with(filter_), Commit(1)
@@ -291,6 +314,31 @@ def test_rules_survive_their_canonical_text_and_keep_their_version():
     again = msgspec.json.decode(rules.canonical(), type=LineRules)
     assert again.version == rules.version
     assert again.series[0].version == rules.series[0].version
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 2), st.integers(-20, 9), st.floats(-9, 9)), max_size=60),
+    st.integers(1, 30),
+)
+def test_a_dead_band_with_a_summary_gives_at_column_speed_what_row_by_row_gives(rows, width):
+    rules = LineRules(
+        series=(SeriesRule(name="band", filter=DeadBand(floor=2), final=False),),
+        default=SeriesRule(name="default", filter=Summary(window_s=10, lateness_s=5, hold_s=20)),
+    )
+    fast, slow = Line(rules, table_of("a", "b")), Line(rules, table_of("a", "b"))
+    slow._plans.admit()
+    slow._plans.pairs.clear()
+    commits = [Commit(1), Commit(1)]
+    for i in range(0, len(rows), width):
+        batch = [(sid, T0 + (i + j + dt) * S, v) for j, (sid, dt, v) in enumerate(rows[i : i + width])]
+        for line, commit in zip((fast, slow), commits, strict=True):
+            line.offer("c", batch_of(batch), at(i), commit)
+            assert_balanced(commit.entries)
+    assert fast.snapshot() == slow.snapshot()
+    assert commits[0].entries == commits[1].entries
+    assert rows_of(commits[0], RowClass.HELD) == rows_of(commits[1], RowClass.HELD)
+    assert sorted(map(repr, rows_of(commits[0]))) == sorted(map(repr, rows_of(commits[1])))
 
 
 mixes = st.lists(

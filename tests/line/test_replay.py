@@ -60,6 +60,10 @@ RULES = {
             name="default", filter=Boost(before_s=6, after_s=4, above=90, inner=DeadBand(floor=20))
         ),
     ),
+    "pair": LineRules(
+        series=(SeriesRule(name="band", filter=DeadBand(ratio=0.2, floor=20), final=False),),
+        default=SeriesRule(name="default", filter=Summary(window_s=10, lateness_s=5, hold_s=20)),
+    ),
     "vibration": LineRules(
         default=SeriesRule(
             name="default",

@@ -159,6 +159,34 @@ def test_count_minimum_maximum_and_sum_of_every_window_are_exact_whatever_the_ba
     assert books.total(Account.FOLDED) == len(remaining)
 
 
+def test_a_reading_older_than_every_held_window_is_late_even_where_none_was():
+    line, commit = line_with(lateness_s=10, hold_s=60), Commit(1)
+    line.offer("c", batch_of([(1, BASE + 600 * S, 1.0), (1, BASE, 2.0)]), at(600), commit)
+    assert readings_of(commit) == [(BASE, 2.0, RowFlag.LATE)]
+    line.offer("c", batch_of([(1, BASE + 540 * S, 3.0)]), at(600), commit)
+    assert len(commit.rows(RowClass.HELD)) == 2
+
+
+@pytest.mark.parametrize("width", [1, 7, 1000])
+def test_a_window_of_thousands_counts_each_reading_once(width):
+    line, commit = line_with(), Commit(1)
+    members = [float((i * 7919) % 1013) / 8 for i in range(3000)]
+    rows = [(1, BASE + i * 60 * S // 3000, v) for i, v in enumerate(members)]
+    for i in range(0, 3000, width):
+        line.offer("c", batch_of(rows[i : i + width]), at(60), commit)
+    line.offer("c", batch_of([(1, BASE + 95 * S, 0.0)]), at(95), commit)
+    (row,) = windows_of(commit)
+    assert (row["count"], row["sum"], row["min"], row["max"]) == (
+        3000,
+        fsum(members),
+        min(members),
+        max(members),
+    )
+    mean = fsum(members) / 3000
+    assert row["std"] == pytest.approx((fsum((v - mean) ** 2 for v in members) / 3000) ** 0.5, rel=1e-12)
+    assert commit.entries[(Account.FOLDED, "default", 2, "default")] == [3000, 30000]
+
+
 def test_a_sum_that_no_longer_fits_is_infinite_and_the_extremes_stay_exact():
     line, commit = line_with(), Commit(1)
     line.offer(

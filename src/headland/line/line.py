@@ -16,7 +16,7 @@ State section (owner "line"), msgpack: list of operations [held_position, code, 
 code  fields                                                  meaning
 ====  =====================================================  ==========================================
 t     node_ns                                                 node time of rows without device time
-k     class, row index                                        a kept row of a mixed plan, at its place
+k     class, first row, [held rows before each]               kept rows of a mixed plan, at their places
 f     filter index, operation                                 what a filter's wake did
 e     rule index, series, latch, since                        a latch took a step
 x     {class: rows}, [series ids]                             references forgotten (tombstone)
@@ -34,6 +34,7 @@ import msgspec
 
 from headland.line.deciding import Actuation, Deciders, Decisions
 from headland.line.filtering import Plan, Rows
+from headland.line.filtering.pair import offer_pair
 from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row
 from headland.line.ingest import Admitted, Ingest
 from headland.line.plans import Plans
@@ -233,13 +234,15 @@ class Line:
 
     def _offer_mixed(self, plan: Plan, rows: Rows, desk: Desk) -> None:
         """Row by row: the strongest verdict of all filters is final, and every filter applies it."""
+        pair = self._plans.pairs.get(plan)
+        if pair is not None and offer_pair(pair, rows, desk):
+            return
         for i in range(len(rows.sid)):
             row = rows.row(i)
             verdicts = [one.judge(row) for one in plan.filters]
             final = max(verdicts)
             if final >= KEEP:
-                if not plan.volatile:
-                    desk.op_kept()
+                desk.ops_kept([0])
                 desk.keep(rows.take([i]), [FLAGS_OF[final]])
             elif final == HOLD:
                 desk.hold(rows.take([i]))
@@ -374,7 +377,9 @@ class Line:
             case "t":
                 pass
             case "k":
-                frame.one(RowClass(op[2]), op[3])
+                for place, before in enumerate(op[4]):
+                    frame.until(op[0] + before)
+                    frame.one(RowClass(op[2]), op[3] + place)
             case "f":
                 self._plans.filters[op[2]].replay_op(op[3])
             case "e":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headland.line.filtering import Filter, Plan
+from headland.line.filtering.pair import Pair, pair_of
 from headland.line.filtering.selection import filled, matched
 from headland.line.filtering.shape import Desk, class_of
 from headland.line.rules import LineRules, SeriesRule
@@ -16,12 +17,14 @@ class Plans:
         rules: The rules.
         filters: One filter a rule, in order, the default rule's last.
         of: Plan of every series by id; `of[0]` belongs to no series.
+        pairs: Plans that are a dead band and a summary.
     """
 
     def __init__(self, rules: LineRules, table: SeriesTable) -> None:
         self.rules = rules
         self.filters: list[Filter] = []
         self.of: list[Plan] = []
+        self.pairs: dict[Plan, Pair] = {}
         self._table = table
         self._order = (*rules.series, rules.default)
         self._shared: dict[tuple[tuple[int, ...], str], Plan] = {}
@@ -68,6 +71,9 @@ class Plans:
                 class_of(min(rule.urgency for rule in rules)),
                 any(rule.durability == "volatile" for rule in rules),
             )
+            pair = pair_of(plan)
+            if pair is not None:
+                self.pairs[plan] = pair
         return plan
 
     def succeed(self, before: Plans, desk: Desk | None) -> None:

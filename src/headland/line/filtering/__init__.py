@@ -3,6 +3,7 @@
 from headland.line.filtering.boost import Boost
 from headland.line.filtering.deadband import DeadBand
 from headland.line.filtering.keep import Drop, Keep
+from headland.line.filtering.plugin import Plugin
 from headland.line.filtering.severity import Severity
 from headland.line.filtering.shape import (
     Desk,
@@ -17,7 +18,7 @@ from headland.line.filtering.shape import (
 from headland.line.filtering.summary import Summary
 from headland.line.filtering.vibration import Band, Vibration
 
-FilterKind = Keep | Drop | DeadBand | Summary | Severity | Vibration | Boost
+FilterKind = Keep | Drop | DeadBand | Summary | Severity | Vibration | Boost | Plugin
 """Every filter that a configuration can name by its `kind`."""
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Loss",
     "OpenCommit",
     "Plan",
+    "Plugin",
     "Row",
     "Rows",
     "Severity",

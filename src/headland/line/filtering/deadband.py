@@ -209,40 +209,40 @@ class DeadBandFilter(Filter):
 
     def offer(self, rows: Rows, desk: Desk) -> None:
         """The quick test over whole columns; only what fails it is judged exactly."""
+        kept, flags = self.scan(rows, desk.n)
+        count = len(rows.sid)
+        if len(kept) == count:
+            desk.keep(rows, flags)
+            return
+        taken = rows.take(kept)
+        if kept:
+            desk.keep(taken, flags)
+        desk.drop(count - len(kept), sum(rows.size) - sum(taken.size))
+
+    def scan(self, rows: Rows, n: int) -> tuple[list[int], list[int]]:
+        """Judge and apply whole columns in order; returns the indices kept and their flags."""
         low, high, since, until = self._low, self._high, self._since, self._until
-        values, times = rows.value, rows.ts
         kept: list[int] = []
         flags: list[int] = []
-        kept_size = 0
-        step = enumerate(zip(rows.sid, times, values, strict=True))
+        step = enumerate(zip(rows.sid, rows.ts, rows.value, strict=True))
         i = -1
         while True:
             try:
                 for i, (sid, ts, value) in step:
                     if low[sid] <= value <= high[sid] and since[sid] < ts < until[sid]:  # type: ignore[operator]
                         continue
-                    verdict = self._verdict(sid, ts, rows.when[i], value)
-                    if verdict:
-                        self._move(sid, ts, rows.when[i], value, desk.n)
-                        kept.append(i)
-                        flags.append(FLAGS_OF[verdict])
-                        kept_size += rows.size[i]
-                break
+                    self._exact(rows, i, n, kept, flags)
+                return kept, flags
             except TypeError:
-                sid, ts, value = rows.sid[i], times[i], values[i]
-                verdict = self._verdict(sid, ts, rows.when[i], value)
-                if verdict:
-                    self._move(sid, ts, rows.when[i], value, desk.n)
-                    kept.append(i)
-                    flags.append(FLAGS_OF[verdict])
-                    kept_size += rows.size[i]
-        count = len(values)
-        if len(kept) == count:
-            desk.keep(rows, flags)
-            return
-        if kept:
-            desk.keep(rows.take(kept), flags)
-        desk.drop(count - len(kept), sum(rows.size) - kept_size)
+                self._exact(rows, i, n, kept, flags)
+
+    def _exact(self, rows: Rows, i: int, n: int, kept: list[int], flags: list[int]) -> None:
+        sid, ts, when, value = rows.sid[i], rows.ts[i], rows.when[i], rows.value[i]
+        verdict = self._verdict(sid, ts, when, value)
+        if verdict:
+            self._move(sid, ts, when, value, n)
+            kept.append(i)
+            flags.append(FLAGS_OF[verdict])
 
     def needs(self, sids: Iterable[int]) -> int:
         """The newest commit among the references."""

@@ -272,10 +272,11 @@ class Desk:
         if not self._plans[sid].volatile:
             self.op("f", filter_index, operation)
 
-    def op_kept(self) -> None:
-        """Note the place of the row that is kept next among the held ones."""
-        cls = self.plan.cls
-        self.op("k", int(cls), self.kept_count(cls))
+    def ops_kept(self, before: list[int]) -> None:
+        """Note the places of rows kept next: how many rows will be held from now on before each of them."""
+        if not self.plan.volatile:
+            cls = self.plan.cls
+            self.op("k", int(cls), self.kept_count(cls), before)
 
     def close(self) -> None:
         """Write the operations of this call as one state section."""

@@ -240,34 +240,35 @@ class SummaryFilter(Filter):
             self._marks.pop(sid, None)
         self._horizon[sid] = max(self._horizon[sid], window.start + self._size)
 
-    def offer(self, rows: Rows, desk: Desk) -> None:
-        """The quick test over whole columns when all of them are finite numbers."""
+    def takes_all(self, rows: Rows) -> bool:
+        """Whether every row can be folded in time."""
         if not _FOLDED.issuperset(map(type, rows.value)) or not all(map(isfinite, rows.value)):  # type: ignore[arg-type]
+            return False
+        return min(rows.when) >= max(map(self._horizon.__getitem__, set(rows.sid)))
+
+    def offer(self, rows: Rows, desk: Desk) -> None:
+        """Whole columns at once when every row can be folded."""
+        if self.takes_all(rows):
+            self.fold_in(rows, rows.size, desk)
+            desk.hold(rows)
+        else:
             super().offer(rows, desk)
-            return
+
+    def fold_in(self, rows: Rows, owed: list[int], desk: Desk) -> None:
+        """Add rows that can all be folded; `owed` has the payload bytes, or -1 where another settles them."""
         low, high, add, add_size = self._low, self._high, self._add, self._add_size
-        late: list[int] = []
-        for i, (sid, when, value, size) in enumerate(
-            zip(rows.sid, rows.when, rows.value, rows.size, strict=True)
-        ):
+        for sid, when, value, size in zip(rows.sid, rows.when, rows.value, owed, strict=True):
             if low[sid] <= when < high[sid]:
                 add[sid](value)
-                add_size[sid](size)
-            elif when < self._horizon[sid]:
-                late.append(i)
+                if size >= 0:
+                    add_size[sid](size)
             else:
-                self._add_one(sid, when, value, size, desk)
+                self._add_one(sid, when, value, size if size >= 0 else None, desk)
         for sid in set(rows.sid):
             if low[sid] < high[sid]:
                 window = self._open[sid][low[sid]]
                 if len(window.waiting) >= CHUNK:
                     window.settle()
-        if not late:
-            desk.hold(rows)
-            return
-        gone = set(late)
-        desk.keep(rows.take(late), [RowFlag.LATE] * len(late))
-        desk.hold(rows.take([i for i in range(len(rows.sid)) if i not in gone]))
 
     def next_wake(self) -> int | None:
         """Once a second while windows are held."""
