@@ -1,8 +1,9 @@
-"""A child and a parent under random commits, cuts at any byte, crashes, refusals and spills, beside a shadow list.
+"""A child and a parent under random commits, cuts, crashes, refusals and spills, beside a shadow list.
 
-Mutants that these laws kill: a block sent before its commit; an ack before the parent's commit; a position taken
-twice or skipped; an acknowledgement believed beyond what was sent; a requeued block that keeps its old position;
-`Later` that loses its block at a crash; a spill that loses or doubles blocks; a chain value that ignores order.
+Mutants that these laws kill: a block sent before its commit; an ack before the parent's commit; a position
+taken twice or skipped; an acknowledgement believed beyond what was sent; a requeued block that keeps its old
+position; `Later` that loses its block at a crash; a spill that loses or doubles blocks; a chain value that
+ignores order; exceptions forgotten by the parent before they are durable at the child.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Model:
         pair.parent.children.refusing = False
         pair.child.reads_paused = False
         pair.child.read_all()
-        for number in range(60):
+        for number in range(400):
             if number % 100 == 0:
                 pair.cut()  # an origin that was not authorised is tried again after a handshake
             pair.step(0.1)

@@ -1,8 +1,8 @@
 """Intents: desired state that comes down the link, in parts, whole and verified or not at all.
 
 An intent is (kind, version, body); of one kind only the newest version counts. Bodies are at most 1 MiB and
-travel in parts of 16 KiB between blocks, so that a large one does not hold up heartbeats. An intent is sent on
-every connection until the child names its version as applied, in its hello or by a status.
+travel in parts of 16 KiB between blocks, so that a large one does not hold up heartbeats. An intent is
+sent on every connection until the child names its version as applied, in its hello or by a status.
 """
 
 from __future__ import annotations

@@ -389,6 +389,7 @@ class Uplink:
             self._emit(now)
         out = self._sending.out
         if not out or self._connection < 0:
+            self._flush_by = None
             return []
         due = self._flush_by is None or now.monotonic_ns >= self._flush_by
         return self._flush(now) if due or len(out) >= self.settings.coalesce_bytes else []

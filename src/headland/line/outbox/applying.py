@@ -12,7 +12,7 @@ from headland.line.outbox.records import Letter, Record
 from headland.line.outbox.rows import Row, Rows
 from headland.line.outbox.state import Epoch, State, Waiting
 from headland.line.outbox.stream import Extent, Gap, Stream
-from headland.link.contract import GapRange, Later, ParentName, StreamKey
+from headland.link.contract import GapRange, Later, LaterReason, ParentName, StreamKey
 from headland.vocabulary import DefectError, Reason
 
 
@@ -183,6 +183,7 @@ def _rewound(state: State, record: records.Rewound) -> None:
     if history is not None:
         history.cut_after(record.p)
     stream.acked, stream.acked_chain = record.p, record.chain
+    stream.booked = max(stream.booked, record.booked)
     stream.claimed = stream.sent = record.p
     stream.live.clear()
     stream.live_bytes = 0
@@ -215,5 +216,5 @@ def _buried(state: State, record: records.Buried) -> None:
 def _parked(state: State, record: records.Parked) -> None:
     stream = must_find(state, record.stream)
     for letter in record.letters:
-        state.set_waiting(_waiting(state, letter, stream.key, 0))
+        state.set_waiting(_waiting(state, letter, stream.key, LaterReason.NOT_AUTHORISED))
     stream.replace(record.first, record.last, Gap(record.first, record.last, record.chain, ()))

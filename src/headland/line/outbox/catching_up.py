@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from headland.line.outbox import records
 from headland.line.outbox.applying import lost_ranges
-from headland.line.outbox.rows import Rows
 from headland.line.outbox.settling import settle, write
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import Extent, Stream
@@ -110,30 +109,14 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
         stream.verify, stream.verify_same = Answer(stream.key, p, chain_value), False
         start = p = extent.first - 1
         chain_value = extent.info.chain_from
-    readings, size = _here(state, stream, start + 1, acked)
-    book_out(draft, Account.COMMITTED, priority, -readings, -size)
-    write(state, records.Rewound(stream.key, p, chain_value, gap_to, ranges), draft)
+    history, booked = state.history.get(stream.key), 0
+    if history is not None and history.first <= start + 1:
+        back = history.between(start + 1, acked)
+        book_out(draft, Account.COMMITTED, priority, -sum(i[2] for i in back), -sum(i[3] for i in back))
+    else:
+        booked = acked
+    write(state, records.Rewound(stream.key, p, chain_value, gap_to, ranges, booked), draft)
     return alarms
-
-
-def _here(state: State, stream: Stream, p_from: int, p_to: int) -> tuple[int, int]:
-    """Readings and payload bytes of answered positions that were committed and whose bodies are here."""
-    history = state.history.get(stream.key)
-    items = history.between(p_from, p_to) if history is not None else []
-    readings, size = sum(item[2] for item in items), sum(item[3] for item in items)
-    before = min(p_to, history.first - 1) if history is not None else p_to
-    for piece in stream.pieces:
-        first, last = max(piece.first, p_from), min(piece.last, before)
-        if first > last:
-            continue
-        if isinstance(piece, Rows):
-            more = piece.totals(first, last)
-        elif isinstance(piece, Extent):
-            more = piece.info.readings, piece.info.payload_bytes
-        else:
-            more = 0, 0
-        readings, size = readings + more[0], size + more[1]
-    return readings, size
 
 
 def freeze(state: State, stream: Stream, kind: str, detail: str, draft: DraftLike) -> list[Alarm]:

@@ -55,7 +55,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
     k: dict[str, int]
 
 
-_NUMBERS = ("tail", "durable", "acked", "floor", "horizon", "uncertain", "foreign", "released")
+_NUMBERS = ("tail", "durable", "acked", "floor", "horizon", "uncertain", "foreign", "released", "booked")
 _CHAINS = ("tail_chain", "acked_chain", "floor_chain")
 
 

@@ -114,7 +114,6 @@ class Outbox:
         self.state = State(settings)
         self._random = random
         self._age_offset_ms = 0
-        self._drafted: list[tuple[int, Stream, int]] = []
         self._connected = False
         self._scheduler = Scheduler(self.state)
 
@@ -199,7 +198,7 @@ class Outbox:
         index = draft.section(records.SEALS, encode_alone(header))
         stream, p = self._place(header, born_ms, Ref(draft.n, index, len(body)), header.lane)
         stream.noted_live(now.monotonic_ns, len(body))
-        self._drafted.append((draft.n, stream, p))
+        self.state.drafted.append((draft.n, stream, p))
         return SealedBlock(header, body, stream.key, p, index)
 
     def relay(
@@ -213,14 +212,14 @@ class Outbox:
         draft.book(Account.PENDING, "", header.priority, "", header.rows, header.size)
         stream, p = self._place(header, self.age_clock(now) - header.age_ms, ref, lane)
         stream.noted_live(now.monotonic_ns, ref.length or header.size)
-        self._drafted.append((draft.n, stream, p))
+        self.state.drafted.append((draft.n, stream, p))
         return stream.key, p
 
     def relay_gap(self, ranges: tuple[GapRange, ...], lane: Lane, draft: DraftLike) -> tuple[StreamKey, int]:
         """Take a child's tombstones; they travel on like data."""
         stream = current_stream(self.state, ranges[0].priority, lane)
         gap = append_tombstone(self.state, stream, ranges)
-        self._drafted.append((draft.n, stream, gap.last))
+        self.state.drafted.append((draft.n, stream, gap.last))
         return stream.key, gap.last
 
     def _place(self, header: BlockHeader, born_ms: int, ref: Ref, lane: Lane) -> tuple[Stream, int]:
@@ -234,7 +233,7 @@ class Outbox:
 
     def committed(self, n: int, now: Instant) -> None:
         """Commits up to n are durable: what they sealed may be sent."""
-        drafted = self._drafted
+        drafted = self.state.drafted
         done = 0
         while done < len(drafted) and drafted[done][0] <= n:
             _, stream, p = drafted[done]
@@ -369,7 +368,7 @@ class Outbox:
     def wake(self, now: Instant, draft: DraftLike) -> list[Alarm]:
         """Expire and park at the heads of streams, allow more backlog, let waiting blocks re-enter."""
         age = self.age_clock(now)
-        self._scheduler.tend(age, draft, self._hold)
+        self._scheduler.tend(age, now, draft, self._hold)
         alarms = [
             alarm
             for stream in self.state.streams()
@@ -399,9 +398,9 @@ class Outbox:
                 self.state.parked.discard(item.letter.origin)
                 key = StreamKey(current.epoch, item.priority, item.lane)
                 settling.write(self.state, records.Reentered(item.number, key), draft)
-            stream = current_stream(self.state, item.priority, item.lane)
-            stream.noted_live(now.monotonic_ns, item.letter.row.length)
-            self._drafted.append((draft.n, stream, stream.tail))
+                stream = current_stream(self.state, item.priority, item.lane)
+                stream.noted_live(now.monotonic_ns, item.letter.row.length)
+                self.state.drafted.append((draft.n, stream, stream.tail))
         return alarms
 
     def _due(self, now: Instant) -> Iterator[Waiting]:
@@ -526,7 +525,7 @@ class Outbox:
         settling.write(self.state, records.Resent(number, key), draft)
         stream = must_find(self.state, key)
         stream.noted_live(now.monotonic_ns, item.letter.row.length)
-        self._drafted.append((draft.n, stream, stream.tail))
+        self.state.drafted.append((draft.n, stream, stream.tail))
         return True
 
     # ── durability ──────────────────────────────────────────────────────────────────────────────────────────
@@ -553,6 +552,6 @@ class Outbox:
 
     def recovered(self) -> None:
         """Replay is over: everything found is durable, and may have been sent."""
-        self._drafted.clear()
+        self.state.drafted.clear()
         for stream in self.state.streams():
             durable.presume_sent(stream)

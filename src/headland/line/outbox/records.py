@@ -63,7 +63,8 @@ class AckedTo(msgspec.Struct, frozen=True, array_like=True, tag="a"):
 class Rewound(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """A stream's watermark moved down to p: the parent went back.
 
-    Bodies are gone up to `gap_to`; `ranges` is what is known of those.
+    Bodies are gone up to `gap_to`; `ranges` is what is known of those. Positions up to `booked` stay in
+    `committed`, because nobody knows their readings before their headers are read.
     """
 
     stream: StreamKey
@@ -71,6 +72,7 @@ class Rewound(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     chain: bytes
     gap_to: int = 0
     ranges: tuple[GapRange, ...] = ()
+    booked: int = 0
 
 
 class HorizonAt(msgspec.Struct, frozen=True, array_like=True, tag="h"):

@@ -15,7 +15,7 @@ from headland.line.outbox.settings import Sync
 from headland.line.outbox.state import State
 from headland.line.outbox.stream import Extent, Gap, Stream
 from headland.link.contract import BlockEntry, DraftLike, GapEntry, PageIn, SendEntry
-from headland.vocabulary import Lane, Priority, Reason
+from headland.vocabulary import Instant, Lane, Priority, Reason
 
 RUN = 1000
 """Blocks given up or parked in one commit."""
@@ -154,7 +154,7 @@ class Scheduler:
         ttl = self._state.settings.classes[stream.key.priority].ttl_s
         return ttl is not None and age_ms - born_ms > ttl * 1000
 
-    def tend(self, age_ms: int, draft: DraftLike, hold: Hold) -> None:
+    def tend(self, age_ms: int, now: Instant, draft: DraftLike, hold: Hold) -> None:
         """Clear what stands in front of the heads, in the open commit."""
         blocked, self._blocked = self._blocked, {}
         for stream, why in blocked.items():
@@ -174,7 +174,7 @@ class Scheduler:
                 if why == "ttl":
                     settling.give_up(self._state, stream, p, last, Reason.EXPIRED, draft)
                 else:
-                    settling.park(self._state, stream, p, last, draft)
+                    settling.park(self._state, stream, p, last, now, draft)
             hold(stream, p, draft)
 
     def _same_obstacle(self, stream: Stream, rows: Rows, p: int, why: str, age_ms: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headland.line.outbox import records
-from headland.line.outbox.applying import apply, entomb
+from headland.line.outbox.applying import apply, entomb, must_find
 from headland.line.outbox.records import Record
 from headland.line.outbox.rows import Row
 from headland.line.outbox.state import State, book_out
@@ -49,7 +49,10 @@ def settle(state: State, stream: Stream, answer: Answer, now: Instant, draft: Dr
         row = rows.row(position)
         if position in excepted:
             letters.append(state.letter(row))
-        else:
+            if position <= stream.booked:
+                readings -= row.rows
+                size -= row.size
+        elif position > stream.booked:
             readings += row.rows
             size += row.size
     if len(letters) != len(excepted):
@@ -114,6 +117,8 @@ def bury(state: State, number: int, reason: Reason, draft: DraftLike) -> None:
     assert state.current is not None
     key = StreamKey(state.current.epoch, item.priority, item.lane)
     write(state, records.Buried(number, key, reason, named), draft)
+    stream = must_find(state, key)
+    state.drafted.append((draft.n, stream, stream.tail))
 
 
 def give_up(
@@ -152,8 +157,9 @@ def give_up_extent(
     return ranges
 
 
-def park(state: State, stream: Stream, p_from: int, p_to: int, draft: DraftLike) -> None:
+def park(state: State, stream: Stream, p_from: int, p_to: int, now: Instant, draft: DraftLike) -> None:
     """Take blocks of a parked origin out of their lane before they are sent."""
+    first_number = state.next_number
     rows = []
     for p in range(p_from, p_to + 1):
         columns = stream.rows_at(p)
@@ -161,6 +167,10 @@ def park(state: State, stream: Stream, p_from: int, p_to: int, draft: DraftLike)
         rows.append(columns.row(p))
     letters = tuple(map(state.letter, rows))
     write(state, records.Parked(stream.key, p_from, p_to, rows[-1].chain, letters), draft)
+    for number in range(first_number, state.next_number):
+        item = state.waiting[number]
+        item.due_ns = now.monotonic_ns + PARK_NS
+        state.set_waiting(item)
 
 
 def _entomb(state: State, tombstone: records.Tombstone, draft: DraftLike) -> None:

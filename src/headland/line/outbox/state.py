@@ -129,6 +129,7 @@ class State:
         k: Last k of each class in the current epoch.
         files_known: Outbox files that have held blocks and have not been reported unused.
         held: Streams in which something waits for a commit (`Stream.held_from`).
+        drafted: Tails that moved in commits that are not finished: (n, stream, p).
         acks: Watermarks that moved in commits that are not finished: (n, stream, p).
         version: Changes when streams are added or positions compared anew.
     """
@@ -151,6 +152,7 @@ class State:
         self.k: dict[int, int] = {}
         self.files_known: set[int] = set()
         self.held: list[Stream] = []
+        self.drafted: list[tuple[int, Stream, int]] = []
         self.acks: list[tuple[int, Stream, int]] = []
         self.version = 0
 

@@ -136,6 +136,7 @@ class Stream:
         claimed: Last position handed out on this connection.
         sent: Last position whose bytes left on this connection.
         acked: Last answered position.
+        booked: Re-sent positions up to here are in the account `committed` already.
         acked_durable: The same, as far as it is in a finished commit.
         acked_chain: Chain value after it.
         floor: Bodies at and below are gone.
@@ -163,6 +164,7 @@ class Stream:
         self.sent = 0
         self.acked = 0
         self.acked_durable = 0
+        self.booked = 0
         self.acked_chain = START
         self.floor = 0
         self.floor_chain = START
@@ -186,7 +188,7 @@ class Stream:
     @property
     def touchable(self) -> int:
         """First position whose block may be given up: nobody else can have it."""
-        return max(self.acked, self.uncertain, self.foreign, self.claimed) + 1
+        return max(self.acked, self.uncertain, self.foreign, self.claimed, self.booked) + 1
 
     def append(self, row: Row, origin: str, epoch: bytes) -> int:
         """Place a block at the tail; its position. The row's chain value is set here."""

@@ -1,0 +1,214 @@
+"""Laws of the handshake, one parent after another: none loses what the child still has."""
+
+from __future__ import annotations
+
+from tests.outbox.desk import PARENT, Desk, ks
+
+from headland.line.outbox import OutboxSettings
+from headland.link.contract import GapEntry, Later, ParentName, StreamWelcome
+from headland.vocabulary import Account, Priority, Reason
+
+
+def answered(count: int, acked: int, settings: OutboxSettings | None = None) -> tuple[Desk, list[bytes]]:
+    desk = Desk(settings)
+    for _ in range(count):
+        desk.keep()
+    desk.commit()
+    chains = [bytes(16)] + [desk.stream().chain_at(p) for p in range(1, count + 1)]
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, acked)
+    desk.down()
+    return desk, chains
+
+
+def test_a_parent_that_has_more_than_was_acknowledged_is_believed_when_its_chain_is_ours():
+    desk, chains = answered(4, 1)
+    desk.up([StreamWelcome(desk.stream().key, 3, chains[3])])
+    assert (desk.stream().acked, desk.total(Account.COMMITTED)) == (3, 3)
+    assert ks(desk.send()) == [4]
+
+
+def test_a_parent_with_another_chain_value_is_a_fork_nothing_is_sent_and_nothing_lost():
+    # Kills: position compared without chain value.
+    desk, chains = answered(4, 1)
+    desk.up([StreamWelcome(desk.stream().key, 3, chains[2])])
+    assert [alarm.kind for alarm in desk.alarms] == ["fork"]
+    assert desk.send() == []
+    assert desk.pending() == 3
+
+
+def test_a_restored_parent_is_sent_again_what_is_still_here():
+    # Kills: reclaimable taken for gone.
+    desk, chains = answered(4, 4)
+    assert desk.pending() == 0
+    desk.up([StreamWelcome(desk.stream().key, 1, chains[1])])
+    assert [alarm.kind for alarm in desk.alarms] == ["parent_went_back"]
+    assert ks(desk.send()) == [2, 3, 4]
+    assert (desk.pending(), desk.total(Account.COMMITTED)) == (3, 1)
+    desk.answer(desk.stream().key, 4)
+    assert (desk.pending(), desk.total(Account.COMMITTED)) == (0, 4)
+
+
+def test_what_a_restored_parent_lost_and_is_not_here_is_booked_unknown_and_named():
+    desk, chains = answered(4, 4)
+    desk.outbox.forget(desk.stream().key, 3, desk.draft)
+    desk.commit()
+    desk.up([StreamWelcome(desk.stream().key, 1, chains[1])])
+    assert [alarm.kind for alarm in desk.alarms] == ["parent_went_back", "unknown_by_restore"]
+    gap, block = desk.send()
+    assert isinstance(gap, GapEntry)
+    assert (gap.p_from, gap.p_to, gap.chain) == (2, 3, chains[3])
+    (named,) = gap.ranges
+    assert (named.reason, named.k_from, named.k_to, named.readings) == (Reason.LOST_BY_RESTORE, 2, 3, 2)
+    assert block.p == 4
+    books = desk.total(Account.UNKNOWN_BY_RESTORE), desk.pending(), desk.total(Account.COMMITTED)
+    assert books == (2, 1, 1)
+
+
+def test_a_restored_parent_is_compared_inside_outbox_files_too():
+    desk, chains = answered(10, 10, OutboxSettings(page=3))
+    desk.spill()
+    desk.up([StreamWelcome(desk.stream().key, 4, chains[4])])
+    assert ks(desk.send()) == [5, 6, 7, 8, 9, 10]
+    assert desk.pending() == 6
+
+
+def test_a_restored_parent_after_a_restart_of_the_child_is_compared_by_reading_the_file():
+    desk, chains = answered(10, 10, OutboxSettings(page=3, history=1))
+    desk.spill()
+    key = desk.stream().key
+    desk.restart()
+    desk.up([StreamWelcome(key, 4, chains[4])])
+    assert ks(desk.send()) == [5, 6, 7, 8, 9, 10]
+    desk.answer(key, 10, Later(6))
+    assert (desk.pending(), desk.total(Account.COMMITTED)) == (1, 9)
+
+
+def test_the_same_with_a_forked_parent_freezes():
+    desk, chains = answered(10, 10, OutboxSettings(page=3, history=1))
+    desk.spill()
+    key = desk.stream().key
+    desk.restart()
+    desk.up([StreamWelcome(key, 4, chains[5])])
+    assert desk.send() == []
+    assert desk.alarms[-1].kind == "fork"
+
+
+def test_a_parent_without_history_gets_an_opening_balance_and_everything_not_committed():
+    desk, _ = answered(4, 2)
+    other = ParentName("other", b"O" * 16)
+    desk.up([StreamWelcome(desk.stream().key, -1)], other)
+    assert desk.outbox.opening(desk.stream().key)[0] == 2
+    assert ks(desk.send()) == [3, 4]
+
+
+def test_the_same_parent_with_an_empty_store_gets_everything_that_is_still_here():
+    desk, _ = answered(4, 3)
+    desk.outbox.forget(desk.stream().key, 1, desk.draft)
+    desk.commit()
+    desk.up([StreamWelcome(desk.stream().key, -1)], ParentName(PARENT.name, b"E" * 16))
+    assert desk.outbox.opening(desk.stream().key)[0] == 1
+    assert ks(desk.send()) == [2, 3, 4]
+    assert (desk.pending(), desk.total(Account.COMMITTED)) == (3, 1)
+
+
+def test_a_child_that_went_back_keeps_its_data_and_reports():
+    desk, chains = answered(4, 2)
+    desk.up([StreamWelcome(desk.stream().key, 9, chains[4])])
+    assert [alarm.kind for alarm in desk.alarms] == ["child_went_back"]
+    assert desk.send() == []
+    assert desk.pending() == 2
+
+
+def test_epochs_drain_oldest_first_within_a_lane():
+    desk = Desk()
+    for _ in range(2):
+        desk.keep()
+    desk.commit()
+    first = desk.epoch
+    desk.restart()
+    for _ in range(2):
+        desk.keep()
+    desk.commit()
+    desk.up()
+    assert [entry.stream.epoch for entry in desk.send()] == [first, first, desk.epoch, desk.epoch]
+
+
+def test_live_goes_before_backlog_and_high_before_low_but_backlog_keeps_its_share():
+    # Kills: backlog starves; backlog goes first.
+    desk = Desk(OutboxSettings(backlog_share=0.25))
+    for _ in range(100):
+        desk.keep(Priority.HIGH)
+    desk.commit()
+    desk.up()
+    for _ in range(100):
+        desk.keep(Priority.NORMAL)
+    desk.commit()
+    desk.wake()
+    assert desk.outbox.next_to_send((1 << 20,) * 4, desk.now).stream.lane == 0
+    desk.wake()
+    lanes = [entry.stream.lane for entry in desk.send(limit=80)]
+    assert 15 <= sum(lanes) <= 25
+    assert all(lane == 1 for lane in [e.stream.lane for e in desk.send()][-40:])
+
+
+def test_a_class_without_credit_is_passed_over_and_others_go_on():
+    desk = Desk()
+    desk.keep(Priority.HIGH)
+    desk.keep(Priority.LOW)
+    desk.commit()
+    desk.up()
+    assert [e.stream.priority for e in desk.send(credit=(1 << 20, 0, 1 << 20, 1 << 20))] == [Priority.LOW]
+    assert [e.stream.priority for e in desk.send()] == [Priority.HIGH]
+
+
+def test_a_class_whose_live_lane_is_behind_seals_into_backlog():
+    desk = Desk()
+    desk.up()
+    assert desk.keep().stream.lane == 0
+    desk.commit()
+    desk.advance(2.1)
+    assert desk.keep().stream.lane == 1
+    assert desk.keep(Priority.HIGH).stream.lane == 0
+    desk.commit()
+    desk.send()
+    desk.answer(desk.stream(lane=0).key, 1)
+    assert desk.keep().stream.lane == 0
+
+
+def test_replaying_the_commits_gives_the_same_outbox():
+    # Kills: state that only memory has.
+    desk, _ = answered(6, 3)
+    desk.spill()
+    for _ in range(3):
+        desk.keep(Priority.LOW)
+    desk.commit()
+    snapshot, at = desk.outbox.snapshot(), desk.draft.n - 1
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 5)
+    desk.down()
+    whole, partial = desk.replayed(), desk.replayed(snapshot, at)
+    for stream in desk.outbox.state.streams():
+        for other in (whole, partial):
+            found = other.state.find(stream.key)
+            assert (found.tail, found.tail_chain, found.acked, found.acked_chain, found.horizon) == (
+                stream.tail, stream.tail_chain, stream.acked, stream.acked_chain, stream.horizon,
+            )  # fmt: skip
+    assert whole.snapshot()[:1] == partial.snapshot()[:1]
+
+
+def test_two_hundred_thousand_blocks_in_files_are_a_few_objects_after_a_restart():
+    desk = Desk()
+    for _ in range(40):
+        for _ in range(50):
+            desk.keep()
+        desk.commit()
+        desk.spill()
+    other = desk.replayed()
+    (stream,) = list(other.state.streams())
+    assert stream.tail == 2000
+    assert len(stream.pieces) == 40
+    assert all(piece.rows is None for piece in stream.pieces)
+    assert len(other.snapshot()) < 40 * 400
