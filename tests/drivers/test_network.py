@@ -417,6 +417,23 @@ def test_a_client_whose_certificate_has_expired_is_refused(run: Run, pki: Pki) -
     run(body)
 
 
+def test_a_connection_does_not_outlive_its_certificate(run: Run, pki: Pki) -> None:
+    async def body(world: World) -> None:
+        port = await world.network.listen(linked(pki))
+        brief = pki.files("brief", DEVICE, pki.authority, days=remaining_days(2.0))
+        world.network.dial(out(port, tls=link_client(brief)))
+        for opened in await world.until(Opened, 2):
+            assert isinstance(opened, Opened)
+            world.network.established(opened.connection)
+        closed = await world.until(Closed, 2)
+        assert Cause.EXPIRED in {e.cause for e in closed if isinstance(e, Closed)}
+
+    def remaining_days(seconds: float) -> float:
+        return (dt.datetime.now(dt.UTC) - pki.now).total_seconds() / 86_400 + seconds / 86_400
+
+    run(body)
+
+
 def test_a_client_without_a_certificate_is_refused(run: Run, pki: Pki) -> None:
     async def body(world: World) -> None:
         port = await world.network.listen(linked(pki))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headland.trust import contexts
 from headland.trust.authority import Authority, judge, judge_signature, read_pem
 from headland.trust.contexts import CertificateFiles
-from headland.trust.identity import Identity, expect, is_name, node_name, parse_uri, read_certificate
+from headland.trust.identity import Identity, Members, expect, is_name, node_name, parse_uri, read_certificate
 from headland.vocabulary import TrustError
 
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
@@ -126,6 +126,15 @@ def test_the_expected_node_passes_and_every_other_is_named(authority: Authority)
     assert expect(NODE)(der) == "hall-2/press_7"
     with pytest.raises(TrustError, match="certificate names hall-2/press_7, expected hall-2/cloud"):
         expect(Identity("hall-2", "cloud"))(der)
+
+
+def test_only_members_may_connect(authority: Authority) -> None:
+    der = der_of(authority.issue(NODE, NOW).certificate_pem)
+    for patterns in (("*",), ("hall-2/*",), ("hall-1/*", "*/press_7")):
+        assert Members(patterns)(der) == "hall-2/press_7"
+    for patterns in ((), ("hall-1/*",), ("hall-2/press",), ("HALL-2/*",)):
+        with pytest.raises(TrustError, match="hall-2/press_7 is not among"):
+            Members(patterns)(der)
 
 
 def test_a_certificate_without_a_node_with_two_or_of_another_domain_is_refused() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
@@ -69,6 +70,36 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One connection: raw first, then (with TLS) encrypted, then open, then closing, then gone."""
 
+    __slots__ = (
+        "address",
+        "admitted",
+        "cause",
+        "closing_at",
+        "endpoint",
+        "established",
+        "expires_at",
+        "full",
+        "heard",
+        "heard_at",
+        "identify",
+        "idle_s",
+        "is_open",
+        "limits",
+        "lost",
+        "network",
+        "number",
+        "opened_at",
+        "outbound",
+        "paused",
+        "peer",
+        "principal",
+        "reading",
+        "server_name",
+        "swept",
+        "tls",
+        "transport",
+    )
+
     transport: asyncio.Transport
 
     def __init__(
@@ -103,6 +134,7 @@ class Connection(asyncio.Protocol):
         self.reading = True
         self.established = False
         self.idle_s = limits.idle_s
+        self.expires_at: float | None = None
         self.opened_at = 0.0
         self.heard_at = 0.0
         self.closing_at = 0.0
@@ -166,6 +198,7 @@ class Connection(asyncio.Protocol):
         if transport is None:
             raise ConnectionResetError("closed during the handshake")
         self.transport = transport
+        self.expires_at = self._expiry()
         if self.identify is not None:
             self.principal = self.identify(self.certificate())
 
@@ -173,6 +206,14 @@ class Connection(asyncio.Protocol):
         """The peer's certificate (DER), b"" without TLS or certificate."""
         tls = self.transport.get_extra_info("ssl_object")
         return (tls.getpeercert(binary_form=True) or b"") if tls is not None else b""
+
+    def _expiry(self) -> float | None:
+        """Loop time at which the peer's certificate ends, by the wall clock of now; None without one."""
+        tls = self.transport.get_extra_info("ssl_object")
+        shown = tls.getpeercert() if tls is not None else None
+        if not shown or "notAfter" not in shown:
+            return None
+        return self.network.loop.time() + ssl.cert_time_to_seconds(shown["notAfter"]) - time.time()
 
     def opened(self) -> None:
         """Ready for the protocol above."""
@@ -285,6 +326,8 @@ class Connection(asyncio.Protocol):
         if self.cause is not None:
             if now - self.closing_at > self.limits.linger_s:
                 self.transport.abort()
+        elif self.expires_at is not None and now > self.expires_at:
+            self.cut(Cause.EXPIRED)
         elif not self.established and 0 < self.limits.establish_s < now - self.opened_at:
             self.cut(Cause.ESTABLISH)
         elif self.idle_s and self.reading and now - self.heard_at > self.idle_s:

@@ -11,6 +11,7 @@ Laws:
 * No connection lives long for nothing: TLS must be done in `tls_s`, `established` must be called in
   `establish_s`, something must arrive every `idle_s`, a closing one is gone `linger_s` later. The last three
   are checked once a second.
+* No connection outlives the certificate that its peer has shown.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ class Cause(StrEnum):
     OVERFLOW = "peer does not read what is sent"
     TOO_MANY = "too many connections"
     TRUST = "certificate refused"
+    EXPIRED = "certificate has expired since"
     TLS = "TLS failed"
     REFUSED = "connection refused"
     UNREACHABLE = "unreachable"

@@ -7,8 +7,8 @@ A node is (site, name). Its certificate carries exactly one URI, `spiffe://headl
 
 from __future__ import annotations
 
-import datetime as dt
 import re
+from fnmatch import fnmatchcase
 
 import msgspec
 from cryptography import x509
@@ -135,6 +135,14 @@ class Expectation(msgspec.Struct, frozen=True):
         return name
 
 
-def day(seconds: float) -> str:
-    """A date for messages, UTC."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d")
+class Members(msgspec.Struct, frozen=True):
+    """Callable on a certificate (DER): its node's name if a pattern fits (`*`: any part), else TrustError."""
+
+    patterns: tuple[str, ...] = ("*",)
+
+    def __call__(self, der: bytes) -> str:
+        """The name, if it may connect here; else TrustError."""
+        name = node_name(der)
+        if any(fnmatchcase(name, pattern) for pattern in self.patterns):
+            return name
+        raise TrustError(f"{name} is not among {', '.join(self.patterns) or 'nobody'}")
