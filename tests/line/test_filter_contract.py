@@ -58,7 +58,7 @@ odd = st.sampled_from(
 readings = st.lists(
     st.tuples(
         st.integers(1, 2),
-        st.one_of(st.integers(-25, 25), st.none()),
+        st.one_of(st.integers(-25, 25), st.sampled_from([-60, 60]), st.none()),
         st.one_of(st.floats(-8, 8), st.integers(-8, 8), odd),
     ),
     max_size=30,

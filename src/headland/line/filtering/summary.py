@@ -241,10 +241,13 @@ class SummaryFilter(Filter):
         self._horizon[sid] = max(self._horizon[sid], window.start + self._size)
 
     def takes_all(self, rows: Rows) -> bool:
-        """Whether every row can be folded in time."""
+        """Whether every row can be folded in time, also after what the batch itself moves."""
         if not _FOLDED.issuperset(map(type, rows.value)) or not all(map(isfinite, rows.value)):  # type: ignore[arg-type]
             return False
-        return min(rows.when) >= max(map(self._horizon.__getitem__, set(rows.sid)))
+        oldest = min(rows.when)
+        if oldest < max(rows.when) - self._lateness - self._hold:
+            return False
+        return oldest >= max(map(self._horizon.__getitem__, set(rows.sid)))
 
     def offer(self, rows: Rows, desk: Desk) -> None:
         """Whole columns at once when every row can be folded."""
