@@ -24,7 +24,7 @@ from tests.journal.harness import (
 from headland.journal import JournalConfig, Mark, Section, recover, section_refs
 from headland.journal.frame import encode_frame, parse_frame
 from headland.journal.plan import Create, DiskOp, Rename, Sync, SyncDir, Unlink, Write
-from headland.journal.segment import encode_header, path_of
+from headland.journal.segment import encode_header, parse_header, path_of
 from headland.simulation.disk import SimulatedDisk, crash_states
 from headland.vocabulary import DefectError, StorageDamage
 
@@ -432,9 +432,33 @@ def test_the_journal_is_a_list_that_survives(steps: list[tuple[str, int]]) -> No
         durable = issued = found.recovered.last.n
 
 
-def test_a_segment_header_names_the_frame_before_it() -> None:
+def test_damage_at_the_end_of_an_epoch_is_reported() -> None:
+    """Kills: judging a hole by the numbers alone; a new epoch begins with any number."""
+    disk = SimulatedDisk()
+    journal = start(disk).journal
+    for epoch, n in ((EPOCH, 1), (EPOCH, 2), (EPOCH_2, 1), (EPOCH_2, 2)):
+        refs = journal.append(epoch, n, n, n, [Section(1, b"%d" % n)])
+        execute(disk, refs.plan)
+        if (epoch, n) == (EPOCH, 2):
+            offset = refs.refs[0].offset
+    disk.flip(path_of(1), offset)
+    found = start(disk)
+    assert [frame.n for frame in found.frames] == [1, 1, 2]
+    (damage,) = found.recovered.damage
+    assert (damage.after, damage.before, damage.missing) == (Mark(EPOCH, 1), Mark(EPOCH_2, 1), None)
+
+
+def test_golden_frame_and_segment_header() -> None:
+    """On disks: a change of these bytes needs a new format version."""
+    frame = encode_frame(3, EPOCH, 5, 6, 7, [Section(1, b"rows"), Section(200, b"", version=2)])
+    assert frame.hex() == (
+        "ab484c660300000010000000b3d760ce0100020000000000000102030405060708090a0b0c0d0e0f0500000000000000"
+        "06000000000000000700000000000000010104000000726f7773c80200000000"
+    )
     header = encode_header(9, Mark(EPOCH, 41))
     assert header.hex() == (
-        "484c7365676d310a0900000000000000000102030405060708090a0b0c0d0e0f2900000000000000"
-        "" + header[40:44].hex() + "00" * 20
+        "484c7365676d310a0900000000000000000102030405060708090a0b0c0d0e0f29000000000000002391ac4200000000"
+        "00000000000000000000000000000000"
     )
+    assert parse_header(9, header) == Mark(EPOCH, 41)
+    assert parse_header(10, header) is None

@@ -84,6 +84,7 @@ def test_an_interrupted_spill_leaves_what_was_noted_and_can_be_done_again() -> N
         again = files(noted)
         execute(state, again.reconcile(state))
         assert ks(state, again) == list(range(1, 10))
+        assert all(state.size(f"{DIRECTORY}/{info.number:016x}.blk") == info.bytes for info in noted)
         known = {f"{info.number:016x}.blk" for info in noted}
         assert set(state.names(DIRECTORY)) == known
         execute(state, again.append([block(k) for k in range(10, 21)]).plan)
