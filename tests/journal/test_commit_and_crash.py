@@ -362,6 +362,36 @@ def test_a_recycled_file_brings_no_stale_frame_back() -> None:
     assert_log(start(disk.power_cut()), n, n)
 
 
+def test_a_recycled_file_that_has_to_grow_may_be_refused_space_and_tried_again() -> None:
+    """Kills: a rename before the space is sure; the plan could not be executed a second time."""
+    disk = SimulatedDisk()
+    journal = start(disk).journal
+    n = 0
+    for _ in range(3):
+        for _ in range(2):
+            n += 1
+            execute(disk, journal.append(EPOCH, n, 1_000 + n, 10 * n, sections(n)).plan)
+        journal = start(disk).journal
+        info = journal.start_checkpoint(n)
+        ops, size = journal.checkpoint_ops(info, b"%d" % n)
+        execute(disk, ops)
+        journal.finish_checkpoint(info, size)
+    for segment in journal.recyclable():
+        execute(disk, journal.recycle(segment))
+    disk.capacity_bytes -= disk.free_bytes()
+    refused = 0
+    while not refused:
+        n += 1
+        plan = journal.append(EPOCH, n, 1_000 + n, 10 * n, sections(n)).plan
+        try:
+            execute(disk, plan)
+        except OSError:
+            refused += any(isinstance(op, Rename) for op in plan)
+            disk.capacity_bytes += 4_000
+            execute(disk, plan)
+    assert_log(start(disk.power_cut()), n, n)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(

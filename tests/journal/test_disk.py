@@ -6,6 +6,7 @@ import errno
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,26 @@ def test_a_path_that_is_no_directory_is_a_configuration_error(tmp_path: Path) ->
     (tmp_path / "data").write_text("a file")
     with pytest.raises(ConfigurationError, match="cannot be used"):
         RealDisk(tmp_path / "data")
+
+
+def test_threads_may_use_many_files_at_once(tmp_path: Path) -> None:
+    """Kills: a descriptor closed, or given to another file, while a thread writes through it."""
+    disk = RealDisk(tmp_path / "data")
+
+    def work(thread: int) -> None:
+        for number in range(60):
+            path = f"journal/{thread}-{number % 40}"
+            disk.apply(Create(path, 64))
+            disk.apply(Write(path, 0, b"%d-%02d" % (thread, number % 40)))
+            disk.apply(Sync(path))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    for thread in range(4):
+        for number in range(40):
+            expected = b"%d-%02d" % (thread, number)
+            assert disk.read(f"journal/{thread}-{number}", 0, len(expected)) == expected
+    disk.close()
 
 
 def test_after_a_failure_a_disk_does_nothing_more(tmp_path: Path) -> None:

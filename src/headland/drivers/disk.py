@@ -15,7 +15,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, assert_never
 
@@ -59,7 +62,7 @@ class DiskFailed(OSError):
 
 
 class RealDisk:
-    """A directory of this machine; usable by several threads as long as one at a time writes a file."""
+    """A directory of this machine; several threads may use it, one at a time any one file."""
 
     def __init__(self, root: Path) -> None:
         """Open the directory, making it if it is not there.
@@ -70,6 +73,8 @@ class RealDisk:
         self.root = root
         self._failed: OSError | None = None
         self._files: OrderedDict[str, int] = OrderedDict()
+        self._files_lock = threading.Lock()
+        self._busy: list[int] = []
         self._lock = -1
         try:
             _make(root)
@@ -144,9 +149,11 @@ class RealDisk:
     def _apply(self, op: DiskOp) -> None:
         match op:
             case Write():
-                _write(self._file(op.path), op.offset, op.data)
+                with self._file(op.path) as descriptor:
+                    _write(descriptor, op.offset, op.data)
             case Sync():
-                os.fdatasync(self._file(op.path))
+                with self._file(op.path) as descriptor:
+                    os.fdatasync(descriptor)
             case Create():
                 self._create(op)
             case SyncDir():
@@ -159,44 +166,53 @@ class RealDisk:
                 self._forget(op.path)
                 (self.root / op.path).unlink(missing_ok=True)
             case Truncate():
-                os.ftruncate(self._file(op.path), op.size)
+                with self._file(op.path) as descriptor:
+                    os.ftruncate(descriptor, op.size)
             case _:
                 assert_never(op)
 
     def _create(self, op: Create) -> None:
         path = self.root / op.path
         fresh = not path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._keep(op.path, descriptor)
-        if os.fstat(descriptor).st_size >= op.size:
-            return
+        self._forget(op.path)
         try:
-            os.posix_fallocate(descriptor, 0, op.size)
+            with self._file(op.path, os.O_CREAT) as descriptor:
+                if os.fstat(descriptor).st_size < op.size:
+                    os.posix_fallocate(descriptor, 0, op.size)
         except OSError:
             if fresh:
                 self._forget(op.path)
                 path.unlink(missing_ok=True)
             raise
 
-    def _file(self, path: str) -> int:
-        descriptor = self._files.get(path)
-        if descriptor is None:
-            descriptor = os.open(self.root / path, os.O_RDWR | os.O_CLOEXEC)
-            self._keep(path, descriptor)
-        else:
+    @contextmanager
+    def _file(self, path: str, flags: int = 0) -> Iterator[int]:
+        """A descriptor of the file, kept open for the next operation unless 64 others are younger."""
+        with self._files_lock:
+            descriptor = self._files.get(path)
+            if descriptor is None:
+                descriptor = os.open(self.root / path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+                self._files[path] = descriptor
             self._files.move_to_end(path)
-        return descriptor
+            self._busy.append(descriptor)
+        try:
+            yield descriptor
+        finally:
+            with self._files_lock:
+                self._busy.remove(descriptor)
+                self._evict()
 
-    def _keep(self, path: str, descriptor: int) -> None:
-        self._forget(path)
-        self._files[path] = descriptor
-        while len(self._files) > _OPEN_FILES:
-            os.close(self._files.popitem(last=False)[1])
+    def _evict(self) -> None:
+        """Close the files used least recently; never one that another thread is using."""
+        for path in list(self._files)[: max(len(self._files) - _OPEN_FILES, 0)]:
+            if self._files[path] not in self._busy:
+                os.close(self._files.pop(path))
 
     def _forget(self, path: str) -> None:
-        descriptor = self._files.pop(path, None)
-        if descriptor is not None:
-            os.close(descriptor)
+        with self._files_lock:
+            descriptor = self._files.pop(path, None)
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def _write(descriptor: int, offset: int, data: bytes) -> None:

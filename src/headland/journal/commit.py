@@ -240,9 +240,12 @@ def begin_ops(
     """Operations that begin a segment with `frame`, in a new file or in that of the segment `spare`."""
     path = path_of(segment)
     size = max(config.segment_bytes, HEADER_BYTES + len(frame))
-    plan: list[DiskOp] = [] if spare is None else [Rename(path_of(spare), path)]
+    plan: list[DiskOp]
+    if spare is None:
+        plan = [Create(path, size)]
+    else:
+        plan = [Create(path_of(spare), size), Rename(path_of(spare), path)]
     plan += [
-        Create(path, size),
         SyncDir(JOURNAL),
         Write(path, 0, encode_header(segment, after) + frame),
         Sync(path),
