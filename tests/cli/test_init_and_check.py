@@ -6,6 +6,8 @@ import datetime as dt
 import json
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,15 @@ def test_an_authority_that_does_not_exist_yet_is_made_where_it_was_asked_for(tmp
     assert (tmp_path / "shared" / "ca.key").exists()
 
 
+def test_nodes_made_at_the_same_time_still_share_one_authority(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "headland", "init", "--ca", str(tmp_path / "shared")]
+    made = [subprocess.Popen([*command, str(tmp_path / f"n{i}")], stdout=subprocess.PIPE) for i in range(4)]
+    said = [process.communicate(timeout=60)[0].decode() for process in made]
+    assert sum("made the authority" in one for one in said) == 1
+    authorities = {(tmp_path / f"n{i}" / "certificates" / "ca.pem").read_bytes() for i in range(4)}
+    assert authorities == {(tmp_path / "shared" / "ca.pem").read_bytes()}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -107,6 +118,17 @@ def test_init_refuses_what_cannot_be_and_makes_nothing(
     assert result.exit_code == 2
     assert said in result.stderr
     assert not (tmp_path / "n").exists()
+
+
+def test_an_authority_that_cannot_be_used_is_named_and_nothing_is_made(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "ca.pem").write_text("nonsense")
+    result = init(tmp_path / "n", "--ca", shared)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"headland: no authority in {shared}: ")
+    assert not (tmp_path / "n").exists()
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755, "somebody else's directory is left as it is"
 
 
 def test_init_never_overwrites_a_node(tmp_path: Path) -> None:

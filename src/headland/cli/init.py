@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from headland.config.starting_file import Start, starting_file
-from headland.drivers.keys import PUBLIC_FILE, make_private_directory, write_file
+from headland.drivers.keys import PUBLIC_FILE, alone, make_private_directory, write_file
 from headland.trust.authority import Authority
 from headland.trust.identity import Identity, is_name
 from headland.vocabulary import ConfigurationError, Tier
@@ -113,16 +113,13 @@ def make_node(
     if file.exists():
         raise ConfigurationError("there is a node already", file=str(file), hint="choose another directory")
     authority_dir = ca if ca is not None else directory / "ca"
-    new = ca is None or not (ca / "ca.pem").exists()
-    authority = Authority.create(now) if new else Authority.load(authority_dir)
-    issued = authority.issue(identity, now, hosts=(*LOOPBACK, *hosts))
+    certificates = directory / "certificates"
     try:
+        if ca is None:
+            make_private_directory(directory)
+        authority, new = _authority(authority_dir, now)
         make_private_directory(directory)
-        if new:
-            make_private_directory(authority_dir)
-            write_file(authority_dir / "ca.key", authority.key_pem())
-            write_file(authority_dir / "ca.pem", authority.certificate_pem, PUBLIC_FILE)
-        certificates = directory / "certificates"
+        issued = authority.issue(identity, now, hosts=(*LOOPBACK, *hosts))
         make_private_directory(certificates)
         write_file(certificates / "ca.pem", authority.certificate_pem, PUBLIC_FILE)
         write_file(certificates / "node.pem", issued.certificate_pem, PUBLIC_FILE)
@@ -132,6 +129,19 @@ def make_node(
     except OSError as error:
         raise ConfigurationError(f"{error.strerror}", file=str(error.filename or directory)) from None
     return Made(str(file), str(identity), start.tier.value, str(authority_dir), new)
+
+
+def _authority(directory: Path, now: dt.datetime) -> tuple[Authority, bool]:
+    """The authority of a directory, and whether it was made now: once, however many ask at a time."""
+    if not directory.exists():
+        make_private_directory(directory)
+    with alone(directory):
+        if (directory / "ca.pem").exists():
+            return Authority.load(directory), False
+        authority = Authority.create(now)
+        write_file(directory / "ca.key", authority.key_pem())
+        write_file(directory / "ca.pem", authority.certificate_pem, PUBLIC_FILE)
+        return authority, True
 
 
 def _name_of(directory: Path) -> str:
