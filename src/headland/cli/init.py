@@ -45,7 +45,7 @@ class Made(msgspec.Struct, frozen=True):
 )
 @click.option("--mqtt-port", type=click.IntRange(0, 65535), default=1883, show_default=True)
 @click.option("--http-port", type=click.IntRange(0, 65535), default=8480, show_default=True)
-@click.option("--link-port", type=click.IntRange(0, 65535), default=8883, show_default=True)
+@click.option("--link-port", type=click.IntRange(0, 65535), default=8470, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     directory: Path,
@@ -151,10 +151,10 @@ def _name_of(directory: Path) -> str:
 
 def _parent(text: str, name: str, site: str) -> tuple[str, int, str]:
     if not text:
-        return "", 8883, ""
+        return "", 8470, ""
     host, colon, port = text.rpartition(":")
     if not colon:
-        host, port = text, "8883"
+        host, port = text, "8470"
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigurationError(f"{text!r} is not HOST:PORT", path="--parent")
     if not name:

@@ -171,7 +171,7 @@ class LinkListenSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     name: Annotated[str, Meta(description="Name in logs and metrics.", min_length=1)] = "link"
     address: Annotated[str, Meta(description="Address to bind.")] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="TCP port; 0 takes a free one.")] = 8883
+    port: Annotated[Port, Meta(description="TCP port; 0 takes a free one.")] = 8470
     children: Annotated[
         tuple[str, ...],
         Meta(description="Who may call: patterns of `site/name`, `*` standing for any part of it."),
@@ -185,7 +185,7 @@ class ParentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     host: Annotated[
         str, Meta(description="Host name or address.", min_length=1, examples=["cloud.example.com"])
     ]
-    port: Annotated[Port, Meta(description="TCP port.")] = 8883
+    port: Annotated[Port, Meta(description="TCP port.")] = 8470
     name: Annotated[
         str,
         Meta(

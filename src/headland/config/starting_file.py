@@ -21,9 +21,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     tier: Tier = Tier.LOCAL
     mqtt_port: int = 1883
     http_port: int = 8480
-    link_port: int = 8883
+    link_port: int = 8470
     parent_host: str = ""
-    parent_port: int = 8883
+    parent_port: int = 8470
     parent_name: str = ""
 
 
