@@ -23,6 +23,7 @@ import msgspec
 from headland.journal import Draft, Journal, SectionType
 from headland.line.deciding import Actuation
 from headland.line.ledger import Ledger
+from headland.line.stages import Stages
 from headland.link.actions import Intent
 from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, Send
 from headland.mqtt import Action as BrokerAction
@@ -109,6 +110,7 @@ class Node:
         self.failed = ""
         self.stopping = False
         self.started_ns = now.monotonic_ns
+        self.stages: Stages | None = None
         self.alarms: list[tuple[int, str, str]] = []
         self._now = now
         self._kinds: dict[int, str] = {}
@@ -240,7 +242,15 @@ class Node:
 
     def actuate(self, actuations: Sequence[Actuation]) -> None:
         """Put actuations in front of everything that this event has caused so far."""
-        self._out[:0] = [ev.Actuate(one) for one in actuations]
+        if not actuations:
+            return
+        before, self._out = self._out, []
+        for one in actuations:
+            if one.kind == "mqtt":
+                self._mqtt(self.parts.broker.publish(one.target, one.payload, self._now, self.draft))
+            else:
+                self._out.append(ev.Actuate(one))
+        self._out += before
 
     # ── south: MQTT and local sources ──────────────────────────────────────────────────────────────
     def _opened(self, event: ev.Opened, now: Instant) -> None:

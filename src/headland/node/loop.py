@@ -18,7 +18,9 @@ from headland.drivers.clock import Clock
 from headland.drivers.committer import DiskWorker, Done, Failed, Outcome
 from headland.drivers.committer import NoSpace as PlanNoSpace
 from headland.drivers.disk import RealDisk
+from headland.drivers.http_server import HttpServer
 from headland.journal import DiskOp
+from headland.line.stages import Cause, StageName, Stages
 from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.reads import read_blocks, read_headers
@@ -56,13 +58,19 @@ class Runner:
     ) -> None:
         self.node = node
         self._loop = asyncio.get_running_loop()
-        self._disk = disk
-        self._clock = clock
+        self.disk = disk
+        self.clock = clock
         self._hands = hands
         self._parent = parent
         self.network = net.Network(self._network_event, on_received=self._received)
         self.committer: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "committer")
         self.beside: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "beside")
+        self.queries: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "queries")
+        self.stages = Stages(node.settings.tier, {"decide": node.settings.decide_budget_ms})
+        node.stages = self.stages
+        self.http: HttpServer | None = None
+        self.ready = False
+        self._http_connections: set[int] = set()
         self._queue: deque[ev.Event] = deque()
         self._feeding = False
         self._timer: asyncio.TimerHandle | None = None
@@ -73,7 +81,8 @@ class Runner:
         """Start the disk threads and let the core begin."""
         self.committer.start()
         self.beside.start()
-        self._execute(self.node.start(self._clock.now()))
+        self.queries.start()
+        self._execute(self.node.start(self.clock.now()))
         self._drain()
 
     def feed(self, event: ev.Event) -> None:
@@ -83,13 +92,23 @@ class Runner:
             self._drain()
 
     def _received(self, connection: int, data: bytes) -> None:
-        self.feed(ev.Received(connection, data))
+        if connection in self._http_connections and self.http is not None:
+            self.http.received(connection, data, self.clock.now())
+        else:
+            self.feed(ev.Received(connection, data))
 
     def _drain(self) -> None:
         self._feeding = True
         try:
             while self._queue:
-                self._execute(self.node.handle(self._queue.popleft(), self._clock.now()))
+                event = self._queue.popleft()
+                now = self.clock.now()
+                actions = self.node.handle(event, now)
+                if isinstance(event, ev.Received):
+                    self.stages[StageName.DECIDE].observe(
+                        self.clock.now().monotonic_ns - now.monotonic_ns, Cause.FILTERS
+                    )
+                self._execute(actions)
         finally:
             self._feeding = False
         self._arm()
@@ -106,7 +125,7 @@ class Runner:
                 return
             self._timer.cancel()
         self._timer_ns = due
-        wait_s = max(0.0, (due - self._clock.now().monotonic_ns) / 1e9)
+        wait_s = max(0.0, (due - self.clock.now().monotonic_ns) / 1e9)
         self._timer = self._loop.call_later(wait_s, self._tick)
 
     def _tick(self) -> None:
@@ -120,7 +139,7 @@ class Runner:
                     self.network.send(connection, data)
                     self._tell_backlog(connection)
                 case ev.Commit(n, ops):
-                    self.committer.execute(ops, self._commit_outcome(n))
+                    self.committer.execute(ops, self._commit_outcome(n, self.clock.now().monotonic_ns))
                 case ev.Actuate():
                     self._hands.actuate(action)
                 case ev.Confirm():
@@ -128,9 +147,9 @@ class Runner:
                 case ev.Reply():
                     self._hands.reply(action)
                 case ev.ReadBlocks():
-                    self.beside.call(partial(read_blocks, self._disk, action), self._fed)
+                    self.beside.call(partial(read_blocks, self.disk, action), self._fed)
                 case ev.ReadPage():
-                    self.beside.call(partial(read_headers, self._disk, action), self._fed)
+                    self.beside.call(partial(read_headers, self.disk, action), self._fed)
                 case ev.Beside(token, ops):
                     self.beside.execute(ops, self._side_outcome(token))
                 case ev.Close(connection):
@@ -146,7 +165,7 @@ class Runner:
                     assert self._parent is not None
                     self._dialled = self.network.dial(self._parent)
                 case ev.Believe(wall_ns):
-                    self._clock.believe(wall_ns)
+                    self.clock.believe(wall_ns)
                 case ev.Say():
                     self._hands.say(action)
                 case ev.Exit():
@@ -159,19 +178,25 @@ class Runner:
 
     def _network_event(self, event: net.NetworkEvent) -> None:
         match event:
+            case net.Opened() if event.endpoint == "http" and self.http is not None:
+                self._http_connections.add(event.connection)
+                self.http.opened(event.connection, event.peer, event.principal, self.clock.now())
             case net.Opened():
                 self.feed(
                     ev.Opened(
                         event.connection,
-                        "parent" if event.outbound else event.endpoint.split(":", 1)[0],
+                        "parent" if event.outbound else event.endpoint.partition(":")[0],
                         event.peer,
-                        bool(event.certificate) or event.endpoint.endswith("tls"),
+                        event.tls,
                         event.principal or None,
-                        event.endpoint,
+                        event.endpoint.partition(":")[2],
                     )
                 )
             case net.Received(connection, data):
                 self.feed(ev.Received(connection, data))
+            case net.Closed(connection) if connection in self._http_connections and self.http is not None:
+                self._http_connections.discard(connection)
+                self.http.closed(connection)
             case net.Closed(connection, cause, detail):
                 self.feed(ev.Closed(connection, f"{cause}: {detail}" if detail else str(cause)))
             case net.DialFailed(_, _, cause, detail):
@@ -183,8 +208,9 @@ class Runner:
             case net.Refused(endpoint, peer, cause, detail):
                 self.feed(ev.Refused(endpoint, peer, str(cause), detail))
 
-    def _commit_outcome(self, n: int) -> Callable[[Outcome], None]:
+    def _commit_outcome(self, n: int, begun_ns: int) -> Callable[[Outcome], None]:
         def tell(outcome: Outcome) -> None:
+            self.stages[StageName.COMMIT].observe(self.clock.now().monotonic_ns - begun_ns)
             match outcome:
                 case Done():
                     self.feed(ev.Committed(n))

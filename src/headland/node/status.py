@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -64,6 +64,7 @@ class Status(msgspec.Struct, frozen=True):
     journal_bytes: int
     file_bytes: int
     unsealed_rows: int
+    stages: dict[str, Any]
 
 
 def status_of(node: Node, now: Instant) -> Status:
@@ -89,6 +90,7 @@ def status_of(node: Node, now: Instant) -> Status:
         wire_bytes_north=north.uplink.bytes_sent if north.uplink is not None else 0,
         journal_bytes=parts.journal.used_bytes,
         file_bytes=parts.shelving.file_bytes,
+        stages=node.stages.report() if node.stages is not None else {},
         unsealed_rows=sum(len(parts.sealing.open[priority]) for priority in Priority),
     )
 

@@ -1,0 +1,130 @@
+"""The node's local HTTP: health, metrics, status, books, query, and the push of readings.
+
+GET  /healthz            200 while the process turns and the books balance, else 503
+GET  /readyz             200 once listeners are open
+GET  /metrics            Prometheus text format 0.0.4
+GET  /v1/status          one look at the node (`headland.node.status.Status`)
+GET  /v1/ledger          the books
+GET  /v1/queue, /v1/queue/dead, /v1/quarantine          what waits, what was given up, what did not fit
+POST /v1/queue/resend?number=N                          send a dead letter again
+GET  /v1/query?series=&origin=&since_ns=&until_ns=&limit=   rows of a node that stores
+POST /v1/readings, /v1/influx, /api/v2/write, /write, /v1/cloudevents, /v1/topics/...   readings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from headland.drivers.http_messages import Request, Response
+from headland.node import events as ev
+from headland.node import query
+from headland.node.metrics import exposition
+from headland.trust.access import Tokens
+from headland.vocabulary import HeadlandError
+
+if TYPE_CHECKING:
+    from headland.node.loop import Runner
+
+ASKS = {
+    ("GET", "/v1/status"): ("status", "read"),
+    ("GET", "/v1/ledger"): ("ledger", "read"),
+    ("GET", "/v1/queue"): ("queue", "read"),
+    ("GET", "/v1/queue/dead"): ("dead", "read"),
+    ("GET", "/v1/quarantine"): ("quarantine", "read"),
+    ("POST", "/v1/queue/resend"): ("resend", "operate"),
+    ("POST", "/v1/queue/demand"): ("demand", "operate"),
+}
+PUSHES = ("/v1/readings", "/v1/influx", "/api/v2/write", "/write", "/v1/cloudevents", "/v1/topics/", "/ping")
+
+
+class Api:
+    """Routes requests to the core, to the metrics, or to a query on a thread of its own."""
+
+    def __init__(self, tokens: Tokens, *, anonymous: bool) -> None:
+        self._tokens = tokens
+        self._anonymous = anonymous
+        self._runner: Runner | None = None
+        self._answer: Callable[[int, Response], bool] = lambda _number, _response: False
+
+    def attach(self, runner: Runner, answer: Callable[[int, Response], bool]) -> None:
+        """Tell whom to ask, and how to answer later."""
+        self._runner = runner
+        self._answer = answer
+
+    def __call__(self, request: Request) -> Response | None:
+        """Serve one request, now or later."""
+        runner = self._runner
+        if runner is None:
+            return problem(503, "not_ready", "the node is starting")
+        if request.path == "/healthz":
+            return self._health(runner)
+        if request.path == "/readyz":
+            return Response(200, b"ready\n", "text/plain") if runner.ready else problem(503, "not_ready", "starting")
+        who = self._who(request)
+        if who is None:
+            return problem(401, "unauthorised", "send a bearer token")
+        name, may = who
+        if request.path == "/metrics" and "read" in may:
+            return Response(200, exposition(runner), "text/plain; version=0.0.4; charset=utf-8")
+        if request.path == "/v1/query" and "read" in may:
+            return self._query(runner, request)
+        ask = ASKS.get((request.method, request.path))
+        if ask is not None and ask[1] in may:
+            runner.feed(ev.Asked(request.number, ask[0], dict(parse_qsl(request.query))))
+            return None
+        if request.path.startswith(PUSHES) and "push" in may:
+            path = request.raw_path + (f"?{request.query}" if request.query else "")
+            runner.feed(ev.Pushed(request.number, name, request.method, path, request.headers, request.body))
+            return None
+        if ask is not None or request.path in ("/metrics", "/v1/query") or request.path.startswith(PUSHES):
+            return problem(403, "forbidden", f"{name} may only {', '.join(sorted(may))}")
+        return problem(404, "no_such_route", request.path)
+
+    def _who(self, request: Request) -> tuple[str, frozenset[str]] | None:
+        if request.bearer:
+            return self._tokens.who(request.bearer)
+        if request.principal:
+            return request.principal, frozenset(("push", "read"))
+        return ("anonymous", frozenset(("push", "read", "operate"))) if self._anonymous else None
+
+    def _health(self, runner: Runner) -> Response:
+        node = runner.node
+        if node.healthy and not node.failed:
+            return Response(200, b"ok\n", "text/plain")
+        return problem(503, "unhealthy", node.failed or "the books do not balance")
+
+    def _query(self, runner: Runner, request: Request) -> Response | None:
+        where = query.plan(runner.node)
+        if where is None:
+            return problem(404, "no_store", "this node sends north and stores nothing; ask its parent")
+        try:
+            question = msgspec.convert(dict(parse_qsl(request.query)), query.Question, strict=False)
+        except msgspec.ValidationError as error:
+            return problem(400, "bad_question", str(error))
+        names = runner.node.parts.names
+
+        def work() -> bytes:
+            encoder = msgspec.json.Encoder()
+            rows = [encoder.encode(row) for row in query.run(runner.disk, where, names, question)]
+            return b'{"rows":[' + b",".join(rows) + b"]}"
+
+        def tell(outcome: bytes | Exception) -> None:
+            if isinstance(outcome, bytes):
+                self._answer(request.number, Response(200, outcome))
+            elif isinstance(outcome, HeadlandError | OSError):
+                self._answer(request.number, problem(500, "storage", str(outcome)))
+            else:
+                self._answer(request.number, problem(500, "defect", type(outcome).__name__))
+                raise outcome
+
+        runner.queries.call(work, tell)
+        return None
+
+
+def problem(status: int, code: str, message: str) -> Response:
+    """An error as JSON."""
+    return Response(status, msgspec.json.encode({"code": code, "message": message}))

@@ -1,0 +1,66 @@
+"""The node's figures in Prometheus' text format 0.0.4: own counters on the hot path, written out when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from headland.node.status import ledger_of, status_of
+
+if TYPE_CHECKING:
+    from headland.node.loop import Runner
+
+
+def exposition(runner: Runner) -> bytes:
+    """All metrics of a node."""
+    now = runner.clock.now()
+    node = runner.node
+    status, books = status_of(node, now), ledger_of(node, now)
+    lines: list[str] = []
+    _gauge(lines, "headland_healthy", "1 while the books balance and the disk takes writes.", [({}, int(status.healthy))])
+    _gauge(lines, "headland_running_seconds", "Running time over all starts.", [({}, status.running_s)])
+    _gauge(lines, "headland_link_up", "1 while the parent is connected.", [({}, int(status.link == "up"))])
+    _gauge(lines, "headland_durable_commit", "Newest commit on disk.", [({}, status.durable_n)])
+    _gauge(lines, "headland_pending_readings", "Readings that wait for the parent.", [({}, status.pending_readings)])
+    _gauge(lines, "headland_disk_bytes", "Bytes on disk.", [({"of": "journal"}, status.journal_bytes), ({"of": "files"}, status.file_bytes)])
+    _gauge(
+        lines,
+        "headland_ledger_readings",
+        "The books in readings.",
+        [({"account": a, "group": g, "class": str(c), "rule": r}, n) for a, g, c, r, n, _ in books.flows],
+    )
+    _gauge(
+        lines,
+        "headland_ledger_bytes",
+        "The books in payload bytes.",
+        [({"account": a, "group": g, "class": str(c), "rule": r}, b) for a, g, c, r, _, b in books.flows],
+    )
+    _gauge(lines, "headland_wire_bytes_north", "Bytes sent to the parent, before TLS.", [({}, status.wire_bytes_north)])
+    _gauge(lines, "headland_mqtt", "Counters of the MQTT listener.", [({"what": k}, v) for k, v in status.mqtt.items()])
+    stages = runner.stages.report()
+    _gauge(
+        lines,
+        "headland_stage_seconds",
+        "Latency of a stage.",
+        [
+            ({"stage": name, "quantile": quantile}, stage[field] / 1000)
+            for name, stage in stages.items()
+            for quantile, field in (("0.5", "p50"), ("0.99", "p99"), ("0.999", "p99_9"), ("1", "max"))
+        ],
+    )
+    _gauge(lines, "headland_stage_observations", "Observations of a stage.", [({"stage": n}, s["count"]) for n, s in stages.items()])
+    _gauge(lines, "headland_stage_misses", "Deadline misses of a stage.", [({"stage": n}, s["misses"]) for n, s in stages.items()])
+    return "".join(lines).encode()
+
+
+def _gauge(
+    lines: list[str], name: str, text: str, samples: Iterable[tuple[dict[str, str], int | float]]
+) -> None:
+    lines.append(f"# HELP {name} {text}\n# TYPE {name} gauge\n")
+    for labels, value in samples:
+        inside = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+        lines.append(f"{name}{{{inside}}} {value}\n" if inside else f"{name} {value}\n")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

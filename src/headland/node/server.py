@@ -1,0 +1,301 @@
+"""A node as a process: configuration, disk, loop, listeners, sources, signals, around the pure core."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from headland.config import Loaded, load
+from headland.drivers import network as net
+from headland.drivers import scheduling
+from headland.drivers.clock import Clock
+from headland.drivers.disk import RealDisk
+from headland.drivers.http_messages import HttpLimits
+from headland.drivers.http_server import HttpServer, Response
+from headland.drivers.randomness import generator
+from headland.node import events as ev
+from headland.node.http_api import Api
+from headland.node.loop import Runner
+from headland.node.notify import Supervisor, keep_alive, on_signals
+from headland.node.opening import open_node
+from headland.node.settings import NodeSettings
+from headland.sinks.actuators import Actuators
+from headland.sources.contract import Source, SourceContext
+from headland.sources.registry import kinds, make_source
+from headland.trust import identity
+from headland.trust.access import Door, Tokens, User, Users
+from headland.trust.contexts import device_server, link_client, link_server
+
+DRAIN_S = 10.0
+LINK_LIMITS = net.Limits(read_while_full=True, write_max_bytes=64 << 20)
+
+
+def run(path: Path) -> int:
+    """Run the node of a configuration file until it is told to stop; the exit code.
+
+    Raises:
+        ConfigurationError: The file, the data directory or a certificate is not usable.
+    """
+    loaded = load(path, os.environ, {kind: one.config for kind, one in kinds().items()})
+    refused = scheduling.real_time() if loaded.config.decide.real_time else ""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Server(loaded, refused).serve())
+
+
+def settings_of(loaded: Loaded) -> NodeSettings:
+    """The configuration as the core takes it."""
+    config = loaded.config
+    return NodeSettings(
+        name=str(config.identity),
+        tier=config.node.tier,
+        has_parent=config.link.parent is not None,
+        mqtt=config.mqtt,
+        mappings=config.mapping,
+        limits=config.formats,
+        line=config.rules,
+        outbox=config.outbox,
+        journal=config.journal_sizes,
+        labels=tuple(sorted(config.node.labels.items())),
+        journal_bytes=config.journal.segment_bytes * 4,
+        commit_gap_ms=config.journal.commit_gap_ms,
+        budget_bytes=config.disk.budget_bytes,
+        reserve_bytes=config.disk.reserve_bytes,
+        unstored_bytes_max=config.journal.unstored_bytes_max,
+        decide_budget_ms=config.decide.budget_ms,
+        price_per_gb=config.ledger.price_per_gb,
+        currency=config.ledger.currency,
+        metered=config.link.parent is not None and config.link.parent.profile == "metered",
+    )
+
+
+class Server:
+    """Owns what a process owns; executes what the runner hands over (`headland.node.loop.Hands`)."""
+
+    def __init__(self, loaded: Loaded, refused_real_time: str) -> None:
+        self._loaded = loaded
+        self._config = loaded.config
+        self._refused_real_time = refused_real_time
+        self._levels = ("debug", "info", "warning", "error").index(loaded.config.log.level)
+        self._exit: asyncio.Future[int] | None = None
+        self._http: HttpServer | None = None
+        self._sources: dict[str, Source] = {}
+        self._actuators = Actuators(self._log)
+
+    async def serve(self) -> int:
+        """Open, listen, turn, drain."""
+        loop = asyncio.get_running_loop()
+        self._exit = loop.create_future()
+        supervisor = Supervisor(os.environ)
+        clock = Clock()
+        disk = RealDisk(self._loaded.data_dir)
+        settings = settings_of(self._loaded)
+        entropy = generator()
+        opening = open_node(disk, settings, self._users(), entropy, clock.now())
+        for op in opening.ops:
+            disk.apply(op)
+        for damage in opening.damage:
+            self._log("error", "damage", {"what": damage.what, "detail": damage.detail})
+        runner = Runner(opening.node, disk, clock, self, self._parent())
+        self._runner = runner
+        self._start_http(runner)
+        runner.start()
+        await self._listen(runner)
+        self._make_sources(runner)
+        on_signals(loop, stop=lambda: self._stop(runner, supervisor), reload=lambda: self._reload(runner))
+        runner.ready = True
+        keep_alive(supervisor, loop, lambda: not runner.node.failed)
+        supervisor.ready(f"{settings.name}: listening")
+        self._log(
+            "info",
+            "started",
+            {"node": settings.name, "frames": opening.frames, "real_time": self._refused_real_time or "granted"},
+        )
+        code = await self._exit
+        supervisor.stopping()
+        await runner.network.shutdown(2.0)
+        runner.committer.stop()
+        runner.beside.stop()
+        runner.queries.stop()
+        for source in self._sources.values():
+            source.close()
+        self._actuators.close()
+        disk.close()
+        supervisor.close()
+        return code
+
+    # ── making ─────────────────────────────────────────────────────────────────────────────────────
+    def _users(self) -> Users:
+        reveal = self._loaded.reveal
+        users = [
+            User(
+                one.name,
+                reveal(one.password, os.environ) if one.password is not None else "",
+                one.publish,
+                one.subscribe,
+            )
+            for one in self._config.user
+        ]
+        doors = {
+            one.name: Door(one.anonymous, one.client_certificates != "none") for one in self._config.listen
+        }
+        return Users(users, doors, time.monotonic)
+
+    def _parent(self) -> net.Dial | None:
+        parent = self._config.link.parent
+        if parent is None:
+            return None
+        site, _, name = parent.name.partition("/")
+        return net.Dial(
+            name="parent",
+            host=parent.host,
+            port=parent.port,
+            tls=link_client(self._loaded.certificates),
+            identify=identity.expect(identity.Identity(site, name)),
+            limits=LINK_LIMITS,
+        )
+
+    async def _listen(self, runner: Runner) -> None:
+        for one in self._config.listen:
+            tls = one.transport in ("tls", "wss")
+            listener = net.Listener(
+                name=f"mqtt:{one.name}" if one.transport in ("tcp", "tls") else f"ws:{one.name}",
+                address=one.address,
+                port=one.port,
+                tls=device_server(self._loaded.certificates, client_certificates=one.client_certificates)
+                if tls
+                else None,
+                identify=identity.node_name if tls else None,
+                limits=net.Limits(
+                    max_connections=one.connections_max,
+                    max_per_address=one.connections_per_address_max,
+                    tls_s=one.tls_handshake_s,
+                ),
+            )
+            port = await runner.network.listen(listener)
+            self._log("info", "listening", {"listener": listener.name, "port": port})
+        link = self._config.link.listen
+        if link is not None:
+            listener = net.Listener(
+                name="link",
+                address=link.address,
+                port=link.port,
+                tls=link_server(self._loaded.certificates),
+                identify=identity.node_name,
+                limits=LINK_LIMITS,
+            )
+            port = await runner.network.listen(listener)
+            self._log("info", "listening", {"listener": "link", "port": port})
+        http = self._config.http
+        if http.enabled:
+            listener = net.Listener(
+                name="http",
+                address=http.address,
+                port=http.port,
+                tls=device_server(self._loaded.certificates, client_certificates=http.client_certificates)
+                if http.transport == "tls"
+                else None,
+                identify=identity.node_name if http.transport == "tls" else None,
+                limits=net.Limits(max_connections=http.connections_max),
+            )
+            port = await runner.network.listen(listener)
+            self._log("info", "listening", {"listener": "http", "port": port})
+
+    def _start_http(self, runner: Runner) -> None:
+        http = self._config.http
+        tokens = Tokens(
+            {self._loaded.reveal(one.token, os.environ): (one.name, frozenset(one.may)) for one in http.token}
+        )
+        api = Api(tokens, anonymous=http.anonymous)
+        limits = HttpLimits(
+            body_bytes_max=http.body_bytes_max, request_s=http.request_s, keep_alive_s=http.keep_alive_s
+        )
+        self._http = HttpServer(runner.network, api, limits)
+        api.attach(runner, self._http.answer)
+        runner.http = self._http
+
+    def _make_sources(self, runner: Runner) -> None:
+        loop = asyncio.get_running_loop()
+        known = kinds()
+        for index, table in enumerate(self._config.source):
+            name = str(table.get("name") or f"{table.get('kind')}-{index}")
+            context = SourceContext(
+                name,
+                generator(),
+                runner.clock.now(),
+                runner.node.parts.positions.get(name, b""),
+                str(self._loaded.file.parent),
+            )
+            source = make_source(table, context, known)
+            self._sources[name] = source
+            loop.call_soon(self._poll, runner, loop, name, source)
+
+    def _poll(self, runner: Runner, loop: asyncio.AbstractEventLoop, name: str, source: Source) -> None:
+        now = runner.clock.now()
+        brought = source.poll(now)
+        if len(brought) or brought.position is not None:
+            runner.feed(ev.Offered(name, brought))
+        due = source.next_poll(now)
+        if due is not None and not runner.node.stopping:
+            wait_s = max(0.001, (due - runner.clock.now().monotonic_ns) / 1e9)
+            loop.call_later(wait_s, self._poll, runner, loop, name, source)
+
+    # ── signals ────────────────────────────────────────────────────────────────────────────────────
+    def _stop(self, runner: Runner, supervisor: Supervisor) -> None:
+        supervisor.stopping("draining")
+        for name in [f"mqtt:{one.name}" for one in self._config.listen] + ["link", "http"]:
+            runner.network.unlisten(name)
+        runner.feed(ev.Stop())
+        asyncio.get_running_loop().call_later(DRAIN_S, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._exit is not None and not self._exit.done():
+            self._log("warning", "drain_timed_out", {"after_s": DRAIN_S})
+            self._exit.set_result(0)
+
+    def _reload(self, runner: Runner) -> None:
+        self._log("warning", "reload", {"state": "not applied yet"})
+
+    # ── hands of the runner ────────────────────────────────────────────────────────────────────────
+    def actuate(self, action: ev.Actuate) -> None:
+        """An HTTP call or a command; MQTT is the broker's own."""
+        self._actuators.start(action.actuation)
+
+    def confirm(self, action: ev.Confirm) -> None:
+        """A source's readings are durable."""
+        source = self._sources.get(action.source)
+        if source is not None:
+            source.confirmed(action.position)
+
+    def reply(self, action: ev.Reply) -> None:
+        """Answer an HTTP request."""
+        assert self._http is not None
+        kinds_of = dict(action.headers)
+        content = kinds_of.pop("content-type", "application/json")
+        self._http.answer(action.token, Response(action.status, action.body, content, tuple(kinds_of.items())))
+
+    def say(self, action: ev.Say) -> None:
+        """One line of the log."""
+        self._log(action.level, action.event, dict(action.fields))
+
+    def exit(self, action: ev.Exit) -> None:
+        """End the process."""
+        if self._exit is not None and not self._exit.done():
+            self._exit.set_result(action.code)
+
+    def _log(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        rank = {"debug": 0, "info": 1, "warning": 2, "alarm": 3, "error": 3}.get(level, 1)
+        if rank < self._levels:
+            return
+        line = {"time": round(time.time(), 3), "level": level, "event": event, **fields}
+        sys.stderr.write(json.dumps(line, default=str) + "\n")
+
+
+Log = Callable[[str, str, dict[str, Any]], None]
