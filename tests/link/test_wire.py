@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -32,22 +33,23 @@ GOLDEN = {
         protocol.Hello(
             "headland-link", 1, 1, "n", E, b"", (protocol.EpochHello(E),), 5, True, False, (("c", 2),)
         ),
-        "48109bad686561646c616e642d6c696e6b0101a16ec410000102030405060708090a0b0c0d0e0fc4009194c410000102030405"
-        "060708090a0b0c0d0e0fc400009005c3c29192a16302",
+        "48109bad686561646c616e642d6c696e6b0101a16ec410"
+        + E.hex()
+        + "c4009194c410"
+        + E.hex()
+        + "c400009005c3c29192a16302",
     ),
     "welcome": (
         protocol.Welcome(1, "p", E, (StreamWelcome(StreamKey(E, 2, 1), 3, E),), (1, 2, 3, 4), 5, True),
-        "4911970 1a170".replace(" ", "")
-        + "c410000102030405060708090a0b0c0d0e0f919493c410000102030405060708090a0b0c0d0e0f020103c41000010203040506"
-        "0708090a0b0c0d0e0f90940102030405c3",
+        f"49119701a170c410{E.hex()}919493c410{E.hex()}020103c410{E.hex()}90940102030405c3",
     ),
-    "open": (protocol.Open(5, 1, 7, E), "1713940501 07c410000102030405060708090a0b0c0d0e0f".replace(" ", "")),
+    "open": (protocol.Open(5, 1, 7, E), f"171394050107c410{E.hex()}"),
     "exceptions": (
         protocol.ExceptionsUpTo(4, 0, 9, b"chainval", (Later(8, 2, True, 50), Rejected(9, 3))),
-        "1a15950400 09c408636861696e76616c92950108 02c33293020903".replace(" ", ""),
+        "1a1595040009c408636861696e76616c9295010802c33293020903",
     ),
-    "heard": (protocol.Heard(4, 0, 9), "0597 93040009".replace(" ", "")),
-    "closing": (protocol.Closing(3, "x"), "051692 03a178".replace(" ", "")),
+    "heard": (protocol.Heard(4, 0, 9), "059793040009"),
+    "closing": (protocol.Closing(3, "x"), "05169203a178"),
     "status": (protocol.IntentStatus("c", 1, "applied"), "0e9994a16301a76170706c696564a0"),
 }
 
@@ -128,10 +130,8 @@ def test_received_tombstones_are_read_back():
 
 @given(st.binary(max_size=120))
 def test_a_damaged_received_section_is_storage_damage_and_nothing_else(data):
-    try:
+    with contextlib.suppress(StorageDamage):
         received.decode(data)
-    except StorageDamage:
-        pass
 
 
 def live_bytes(readings_per_s: int, seconds: int, coalesce_s: float) -> float:

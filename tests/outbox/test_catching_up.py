@@ -212,3 +212,14 @@ def test_two_hundred_thousand_blocks_in_files_are_a_few_objects_after_a_restart(
     assert len(stream.pieces) == 40
     assert all(piece.rows is None for piece in stream.pieces)
     assert len(other.snapshot()) < 40 * 400
+
+
+def test_an_ancestor_settles_what_was_unknown_and_the_books_follow():
+    desk, chains = answered(4, 4)
+    desk.outbox.forget(desk.stream().key, 3, desk.draft)
+    desk.commit()
+    desk.up([StreamWelcome(desk.stream().key, 1, chains[1])])
+    gap, _ = desk.send()
+    desk.outbox.settle_unknown(gap.ranges, True, desk.draft)
+    desk.commit()
+    assert (desk.total(Account.UNKNOWN_BY_RESTORE), desk.total(Account.HELD_ABOVE)) == (0, 2)

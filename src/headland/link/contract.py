@@ -326,8 +326,10 @@ class Outgoing(Protocol):
     def link_down(self, now: Instant) -> None:
         """The connection is gone."""
 
-    def next_to_send(self, credit: Sequence[int], now: Instant) -> SendEntry | PageIn | None:
-        """The next block, tombstone or page request; claims it."""
+    def next_to_send(
+        self, credit: Sequence[int], now: Instant, backlog: bool = True
+    ) -> SendEntry | PageIn | None:
+        """The next block, tombstone or page request; claims it. `backlog`: whether that lane may be asked."""
 
     def sent(self, stream: StreamKey, p: int) -> None:
         """Its first byte is about to leave."""

@@ -15,6 +15,8 @@ from headland.vocabulary import Instant, Lane, PeerError, Priority, SeriesKey
 
 DIGEST_FROM_ROWS = 32
 """Blocks of fewer rows travel without their digest; the chain value in the ack still proves it."""
+BURST = 32 * 1024
+"""Bytes of backlog put on a connection at once: what a live block may have to wait behind, beside buffers."""
 DEFINE_MAX = 256
 """Series in one DEFINE."""
 
@@ -41,6 +43,7 @@ class Sending:
         out: Bytes to be written.
         granted: Bytes of BLOCK frames that the parent allows, per class, since the connection began.
         blocks: Blocks put into `out` so far.
+        more: Backlog is ready and waits for the next burst.
         exhausted: No (origin, epoch) number is left: the connection has to be made anew.
     """
 
@@ -50,6 +53,7 @@ class Sending:
         self.out = bytearray()
         self.granted = [0, 0, 0, 0]
         self.blocks = 0
+        self.more = False
         self.exhausted = False
         self._outgoing = outgoing
         self._series_of = series_of
@@ -60,6 +64,7 @@ class Sending:
         self._names: list[bytes] = []
         self._turns: dict[int, tuple[bytes, int]] = {}
         self._queues: dict[StreamKey, deque[_Slot]] = {}
+        self._unread: dict[tuple[StreamKey, int], _Slot] = {}
         self._under_way = [0, 0]
         self._spent = [0, 0, 0, 0]
         self._reserved = [0, 0, 0, 0]
@@ -99,9 +104,10 @@ class Sending:
     def pull(self, now: Instant) -> list[UplinkAction]:
         """Take what may be sent from the outbox, as far as credit and read-ahead allow."""
         actions: list[UplinkAction] = []
-        while max(self._under_way) < self._read_ahead and not self.exhausted:
+        while self._under_way[Lane.LIVE] < self._read_ahead and not self.exhausted:
+            backlog = self._under_way[Lane.BACKLOG] < self._read_ahead
             credit = [g - s - r for g, s, r in zip(self.granted, self._spent, self._reserved, strict=True)]
-            entry = self._outgoing.next_to_send(credit, now)
+            entry = self._outgoing.next_to_send(credit, now, backlog)
             match entry:
                 case None:
                     break
@@ -117,20 +123,24 @@ class Sending:
         return actions
 
     def _queue(self, entry: SendEntry) -> None:
-        self._queues.setdefault(entry.stream, deque()).append(_Slot(entry))
+        slot = _Slot(entry)
+        self._queues.setdefault(entry.stream, deque()).append(slot)
+        if isinstance(entry, BlockEntry):
+            self._unread[(entry.stream, entry.p)] = slot
 
     def read(self, entry: BlockEntry, header: BlockHeader, body: bytes, sids: Collection[int]) -> None:
         """A body is here; it waits for those before it in its stream."""
-        for slot in self._queues.get(entry.stream, ()):
-            if isinstance(slot.entry, BlockEntry) and slot.entry.p == entry.p:
-                slot.header, slot.body, slot.sids, slot.ready = header, body, sids, True
-                return
+        slot = self._unread.pop((entry.stream, entry.p), None)
+        if slot is not None:
+            slot.header, slot.body, slot.sids, slot.ready = header, body, sids, True
 
     def drop_from(self, entry: BlockEntry) -> None:
         """A body cannot be read: this block and those behind it in its stream go back to the outbox."""
         queue = self._queues.get(entry.stream)
         while queue and _first(queue[-1].entry) >= entry.p:
-            self._release(queue.pop())
+            slot = queue.pop()
+            self._unread.pop((entry.stream, _first(slot.entry)), None)
+            self._release(slot)
 
     def _release(self, slot: _Slot) -> None:
         if isinstance(slot.entry, BlockEntry):
@@ -138,10 +148,20 @@ class Sending:
             self._reserved[slot.entry.stream.priority] -= slot.entry.size
 
     def emit(self, now: Instant) -> tuple[bool, bool]:
-        """Put what is ready into `out`; whether anything was, and whether any of it is urgent."""
+        """Put what is ready into `out`, live first, backlog while less than a burst is in it.
+
+        Returns:
+            Whether anything was put there, and whether any of it is urgent.
+        """
         any_sent = urgent = False
-        for key, queue in self._queues.items():
+        self.more = False
+        for key in sorted(self._queues, key=_precedence):
+            queue = self._queues[key]
+            backlog = key.lane == Lane.BACKLOG
             while queue and queue[0].ready and not self.exhausted:
+                if backlog and len(self.out) >= BURST:
+                    self.more = True
+                    break
                 slot = queue.popleft()
                 self._release(slot)
                 if isinstance(slot.entry, GapEntry):
@@ -149,9 +169,9 @@ class Sending:
                 elif slot.header is not None and not self._put_block(slot.entry, slot.header, slot, now):
                     break
                 any_sent = True
-                urgent |= key.priority <= Priority.HIGH or key.lane == Lane.BACKLOG
-        for key in [key for key, queue in self._queues.items() if not queue]:
-            del self._queues[key]
+                urgent |= key.priority <= Priority.HIGH or backlog
+            if not queue:
+                del self._queues[key]
         return any_sent, urgent
 
     def _put_gap(self, entry: GapEntry) -> None:
@@ -198,6 +218,10 @@ class Sending:
     def idle(self) -> bool:
         """Whether nothing is being read or waits for its turn."""
         return not self._queues
+
+
+def _precedence(key: StreamKey) -> tuple[int, int]:
+    return key.lane, key.priority
 
 
 def _first(entry: SendEntry) -> int:

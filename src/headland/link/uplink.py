@@ -12,7 +12,7 @@ Laws
     4. A broken link, silence or withheld credit spends no attempt: the outbox only hears `link_down`.
     5. A series is defined on a connection before the first block that uses it.
 
-Bounds: 256 KiB of bodies read ahead for each lane, one unfinished frame, 64 KiB a `Send`.
+Bounds: 128 KiB of bodies read ahead for each lane, one unfinished frame, 64 KiB a `Send`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     greeting_s: float = 10.0
     coalesce_s: float = 0.25
     coalesce_bytes: int = 1200
-    read_ahead_bytes: int = 256 * 1024
+    read_ahead_bytes: int = 128 * 1024
     send_bytes: int = 64 * 1024
 
 
@@ -91,6 +91,7 @@ class Uplink:
         blocks_sent: Blocks that left, ever.
         bytes_sent: Bytes that left (before TLS), ever.
         bytes_received: Bytes that came, ever.
+        paused: The connection's buffer is full: nothing is added to it (set by `pause`).
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Uplink:
         self.settings = settings
         self.phase = Phase.IDLE
         self.parent: ParentName | None = None
+        self.paused = False
         self.blocks_sent = self.bytes_sent = self.bytes_received = 0
         self._outgoing = outgoing
         self._series_of = series_of
@@ -126,6 +128,7 @@ class Uplink:
         self._heard: list[tuple[StreamKey, int]] = []
         self._heard_at = 0
         self._sent_at = 0
+        self.paused = False
 
     # ── connection ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -329,6 +332,11 @@ class Uplink:
         actions = self._sending.pull(now)
         return actions + self._flush_if_due(now)
 
+    def pause(self, paused: bool, now: Instant) -> list[UplinkAction]:
+        """The connection's buffer went above (or below) its mark."""
+        self.paused = paused
+        return [] if paused else self.pump(now)
+
     def committed(self, n: int, now: Instant) -> list[UplinkAction]:
         """Commits up to n are durable; call it after `Outbox.committed`."""
         if self.phase is not Phase.UP:
@@ -376,6 +384,8 @@ class Uplink:
         self._applied[kind] = version
 
     def _emit(self, now: Instant) -> None:
+        if self.paused:
+            return
         before = self._sending.blocks
         any_sent, urgent = self._sending.emit(now)
         self.blocks_sent += self._sending.blocks - before
@@ -418,10 +428,12 @@ class Uplink:
             case Phase.GREETING:
                 return self._since + int(self.settings.greeting_s * _NS)
             case Phase.UP:
-                times = [
-                    self._sent_at + int(self.settings.heartbeat_s * _NS),
-                    self._heard_at + int(self.settings.silent_s * _NS),
-                ]
+                silent = self._heard_at + int(self.settings.silent_s * _NS)
+                if self.paused:
+                    return silent
+                if self._sending.more:
+                    return 0
+                times = [silent, self._sent_at + int(self.settings.heartbeat_s * _NS)]
                 if self._flush_by is not None:
                     times.append(self._flush_by)
                 return min(times)
@@ -444,8 +456,8 @@ class Uplink:
             case Phase.UP:
                 if now.monotonic_ns - self._heard_at >= self.settings.silent_s * _NS:
                     return self._end(CloseReason.SILENT, "the parent is silent", now)
-                actions = self._flush_if_due(now)
-                if now.monotonic_ns - self._sent_at >= self.settings.heartbeat_s * _NS:
+                actions = self.pump(now)
+                if now.monotonic_ns - self._sent_at >= self.settings.heartbeat_s * _NS and not self.paused:
                     put_frame(self._sending.out, Kind.HEARTBEAT)
                     actions += self._flush(now)
                 return actions

@@ -253,16 +253,19 @@ class Outbox:
         """Epochs and streams that the handshake asks about."""
         return self.state.hello()
 
-    def next_to_send(self, credit: Sequence[int], now: Instant) -> SendEntry | PageIn | None:
+    def next_to_send(
+        self, credit: Sequence[int], now: Instant, backlog: bool = True
+    ) -> SendEntry | PageIn | None:
         """The next block or tombstone, or headers that have to be read first; None when there is nothing.
 
         Args:
             credit: Bytes that may be sent, per class; a class with none is passed over.
             now: The moment.
+            backlog: Whether the backlog lane may be asked.
         """
         if not self._connected:
             return None
-        return self._scheduler.next(credit, self.age_clock(now))
+        return self._scheduler.next(credit, self.age_clock(now), backlog)
 
     def sent(self, stream: StreamKey, p: int) -> None:
         """The first byte of the block at p is about to leave."""
@@ -506,6 +509,14 @@ class Outbox:
         found.claimed = min(found.claimed, p - 1)
         settling.give_up(self.state, found, p, p, Reason.CORRUPT, draft)
         self._hold(found, p, draft)
+
+    def settle_unknown(self, ranges: Sequence[GapRange], held_above: bool, draft: DraftLike) -> None:
+        """An ancestor's catalogue tells of blocks that a restored parent had lost: it holds them, or not."""
+        account = Account.HELD_ABOVE if held_above else Account.LOST_BY_RESTORE
+        for item in ranges:
+            readings, size = item.readings, item.payload_bytes
+            draft.book(Account.UNKNOWN_BY_RESTORE, "", item.priority, "", -readings, -size)
+            draft.book(account, "", item.priority, "", readings, size)
 
     # ── dead letters ────────────────────────────────────────────────────────────────────────────────────────
 

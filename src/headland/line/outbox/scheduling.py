@@ -21,6 +21,8 @@ RUN = 1000
 """Blocks given up or parked in one commit."""
 EARNED_MAX = 64 * 1024
 """Bytes that backlog may have earned."""
+LIVE_RESERVE = 64 * 1024
+"""Credit of a class that backlog leaves for its live lane."""
 GAP_BYTES = 64
 
 Hold = Callable[[Stream, int, DraftLike], None]
@@ -52,10 +54,13 @@ class Scheduler:
         self._blocked.clear()
         self._earned = 0.0
 
-    def next(self, credit: Sequence[int], age_ms: int) -> SendEntry | PageIn | None:
+    def next(
+        self, credit: Sequence[int], age_ms: int, with_backlog: bool = True
+    ) -> SendEntry | PageIn | None:
         """The next entry, claimed; None when nothing may be sent."""
         live = self._head(Lane.LIVE, credit, age_ms)
-        backlog = self._head(Lane.BACKLOG, credit, age_ms)
+        left = [bytes_left - LIVE_RESERVE for bytes_left in credit]
+        backlog = self._head(Lane.BACKLOG, left, age_ms) if with_backlog else None
         if live is None or backlog is None:
             chosen = live or backlog
             if live is None:

@@ -1,0 +1,139 @@
+"""A node in the middle: identity is unchanged, tombstones travel, and what it holds survives it."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+from tests.link.world import Clock, Frame, Pair, ParentNode
+
+from headland.line.outbox import Outbox, OutboxSettings
+from headland.link import actions as act
+from headland.link import received
+from headland.link.contract import Answer, GapEntry, ParentName, Ref, StreamWelcome
+from headland.vocabulary import Account, Lane, Priority
+
+PLENTY = (1 << 30,) * 4
+
+
+class RelayNode(ParentNode):
+    """A parent with a parent of its own, which the test plays."""
+
+    def __init__(
+        self, clock: Clock, random: Random, frames: list[Frame] | None = None, **more: object
+    ) -> None:
+        self.outbox = Outbox("relay", OutboxSettings(), random)
+        super().__init__(clock, random, frames, **more)  # type: ignore[arg-type]
+        predecessor, n = b"", 0
+        for frame in self.frames:
+            predecessor, n = frame.epoch, frame.n
+            for index, section in enumerate(frame.sections):
+                self.outbox.replay_section(section.type, section.data, frame.n, index, frame.running_ms)
+        self.outbox.recovered()
+        self.outbox.boot(clock.ns // 1_000_000, self.now)
+        self.outbox.open_epoch(self.epoch, predecessor, n, self.draft)
+
+    def deliver(self, action: act.Deliver, draft) -> None:
+        lane = self.outbox.lane_of_seal(
+            Priority(action.item.stream.priority), self.now, Lane(action.item.stream.lane)
+        )
+        item = msgspec.structs.replace(action.item, lane=lane)
+        index = draft.section(received.SECTION, received.encode(item))
+        if isinstance(item, received.ReceivedGap):
+            self.outbox.relay_gap(item.ranges, lane, draft)
+        else:
+            self.outbox.relay(item.header, Ref(draft.n, index, len(item.body)), lane, self.now, draft)
+
+    def on_committed(self, n: int) -> None:
+        self.outbox.committed(n, self.now)
+        super().on_committed(n)
+
+    def north_up(self) -> None:
+        positions = [
+            StreamWelcome(stream.key, stream.acked, stream.acked_chain)
+            for stream in self.outbox.state.streams()
+        ]
+        self.outbox.link_up(ParentName("cloud", b"C" * 16), positions, self.now, self.draft)
+        self.commit()
+
+    def send(self) -> list:
+        out, idle = [], 0
+        while idle < 3:
+            entry = self.outbox.next_to_send(PLENTY, self.now)
+            if entry is None:
+                idle += 1
+                self.outbox.wake(self.now, self.draft)
+                self.commit()
+            else:
+                self.outbox.sent(entry.stream, entry.p_to if isinstance(entry, GapEntry) else entry.p)
+                out.append(entry)
+        return out
+
+
+def middle() -> Pair:
+    pair = Pair()
+    pair.parent = RelayNode(pair.clock, pair.random)
+    pair.run(0.5)
+    return pair
+
+
+def test_a_relayed_block_keeps_its_identity_and_digest_and_gets_the_relays_own_position():
+    pair = middle()
+    sealed = [pair.child.keep() for _ in range(3)]
+    pair.run(0.5)
+    pair.parent.north_up()
+    entries = pair.parent.send()
+    assert [entry.origin for entry in entries] == ["child"] * 3
+    assert [entry.digest for entry in entries] == [block.header.digest for block in sealed]
+    assert {entry.stream.epoch for entry in entries} == {pair.parent.epoch}
+    assert pair.parent.ledger.total(Account.PENDING) == pair.parent.ledger.total(Account.RECEIVED) == (3, 24)
+
+
+def test_a_block_that_arrived_as_backlog_goes_on_as_backlog_and_a_live_one_live():
+    # Kills: a lane chosen anew at every hop.
+    pair = middle()
+    pair.parent.north_up()
+    pair.child.keep()
+    pair.cut()
+    pair.child.keep(Priority.HIGH)
+    pair.run(2)
+    lanes = {entry.stream.priority: entry.stream.lane for entry in pair.parent.send()}
+    assert lanes == {Priority.NORMAL: Lane.LIVE, Priority.HIGH: Lane.BACKLOG}
+
+
+def test_what_a_relay_acknowledged_is_still_there_after_a_crash_with_the_same_position():
+    pair = middle()
+    for _ in range(3):
+        pair.child.keep()
+        pair.step()
+    pair.run(0.5)
+    before = pair.parent
+    pair.parent = RelayNode(pair.clock, pair.random, before.frames)
+    streams = [(s.key, s.tail, s.tail_chain) for s in before.outbox.state.streams()]
+    after = [(s.key, s.tail, s.tail_chain) for s in pair.parent.outbox.state.streams() if s.tail]
+    assert after == streams
+    pair.parent.commit()
+    pair.parent.north_up()
+    assert [entry.p for entry in pair.parent.send()] == [1, 2, 3]
+
+
+def test_a_childs_tombstone_travels_on_at_a_position_of_its_own():
+    # Kills: a tombstone that ends at the first hop.
+    pair = middle()
+    pair.reachable = False
+    pair.cut()
+    for _ in range(3):
+        pair.child.keep(Priority.HIGH)
+    pair.child.commit()
+    pair.clock.advance(90_000)
+    pair.reachable = True
+    pair.run(3)
+    pair.parent.north_up()
+    (gap,) = pair.parent.send()
+    (named,) = gap.ranges
+    assert (named.origin, named.k_from, named.k_to, named.readings) == ("child", 1, 3, 3)
+    assert pair.parent.ledger.total(Account.PENDING) == (0, 0)
+    answer = Answer(gap.stream, gap.p_to, gap.chain[:8])
+    assert pair.parent.outbox.answered([answer], pair.clock.now, pair.parent.draft) == []
+    crashed = RelayNode(pair.clock, pair.random, pair.parent.frames)
+    assert any(s.tail_chain == gap.chain for s in crashed.outbox.state.streams())
