@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from headland.cli import main
 from headland.config import load
 from headland.drivers.disk import FORMAT_VERSION, RealDisk
+from headland.journal import Section, SectionType, recover
 from headland.trust.authority import Authority
 from headland.trust.identity import Identity
 from headland.trust.passwords import verify
@@ -177,6 +178,29 @@ def test_check_finds_data_of_a_newer_version(tmp_path: Path) -> None:
     outcome, text = findings(tmp_path / "n" / "node.toml", 1)["data directory"]
     assert outcome == "broken"
     assert "format 2" in text
+
+
+def test_check_reads_the_log_changes_nothing_in_it_and_finds_damage(tmp_path: Path) -> None:
+    init(tmp_path / "n")
+    file = tmp_path / "n" / "node.toml"
+    disk = RealDisk(tmp_path / "n" / "data")
+    journal = recover(disk).journal
+    for n in range(1, 6):
+        for op in journal.append(bytes(16), n, n, n, [Section(SectionType.STATE, bytes(4096))]).plan:
+            disk.apply(op)
+    disk.close()
+    segment = next((tmp_path / "n" / "data" / "journal").iterdir())
+    before = segment.read_bytes()
+    outcome, text = findings(file)["log"]
+    assert outcome == "ok"
+    assert text.startswith("5 commits after a checkpoint of 0.0 MB")
+    assert segment.read_bytes() == before
+    with segment.open("r+b") as raw:
+        raw.seek(3 * 4096)
+        raw.write(b"\xff" * 16)
+    outcome, text = findings(file, 1)["log"]
+    assert outcome == "broken"
+    assert "damaged log" in text
 
 
 def test_check_finds_a_port_that_is_taken(tmp_path: Path) -> None:

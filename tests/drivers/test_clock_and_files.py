@@ -14,6 +14,7 @@ from headland.drivers import scheduling
 from headland.drivers.clock import Clock, disciplined
 from headland.drivers.keys import is_private, make_private_directory, write_file
 from headland.drivers.randomness import generator, unpredictable
+from headland.drivers.watch import FileWatch
 
 
 def test_both_clocks_move_forward_together() -> None:
@@ -93,3 +94,25 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     with pytest.raises(OSError):
         write_file(target, b"new")
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_watch_sees_a_write_a_rename_and_a_swapped_link_once_and_forgives_a_moment_without(
+    tmp_path: Path,
+) -> None:
+    plain, link = tmp_path / "node.toml", tmp_path / "linked.toml"
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    plain.write_text("a")
+    link.symlink_to(tmp_path / "one")
+    watch = FileWatch([plain, link, tmp_path / "absent"])
+    assert watch.changed() == []
+    plain.write_text("ab")
+    assert watch.changed() == [plain]
+    assert watch.changed() == []
+    (tmp_path / "beside").write_text("cd")
+    (tmp_path / "beside").replace(plain)
+    assert watch.changed() == [plain]
+    link.unlink()
+    assert watch.changed() == []
+    link.symlink_to(tmp_path / "two")
+    assert watch.changed() == [link]

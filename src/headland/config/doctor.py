@@ -20,6 +20,7 @@ from headland.config.secrets import Secret
 from headland.drivers.clock import disciplined
 from headland.drivers.disk import RealDisk
 from headland.drivers.keys import is_private
+from headland.journal import JournalConfig, recover
 from headland.trust import authority, contexts
 from headland.trust.access import Tokens
 from headland.trust.identity import expect, parse_uri
@@ -69,7 +70,7 @@ def _data_directory(loaded: Loaded, findings: list[Finding]) -> bool:
         findings.append(Finding("data directory", "ok", f"{path}, nothing in it yet"))
         return False
     try:
-        RealDisk(path).close()
+        disk = RealDisk(path)
     except ConfigurationError as error:
         if "in use" in str(error.args[0]):
             findings.append(Finding("data directory", "advice", f"{path}: a process is using it", error.hint))
@@ -77,7 +78,37 @@ def _data_directory(loaded: Loaded, findings: list[Finding]) -> bool:
         findings.append(Finding("data directory", "broken", str(error), error.hint))
         return False
     findings.append(Finding("data directory", "ok", str(path)))
+    try:
+        _log(disk, loaded.config.journal_sizes, findings)
+    finally:
+        disk.close()
     return False
+
+
+def _log(disk: RealDisk, sizes: JournalConfig, findings: list[Finding]) -> None:
+    """Reads the log as a start would, and executes nothing of what the start would do."""
+    try:
+        found = recover(disk, sizes)
+        commits = sum(1 for _ in found.frames())
+    except OSError as error:
+        findings.append(Finding("log", "broken", f"cannot be read: {error}"))
+        return
+    snapshot = len(found.checkpoint or b"")
+    worst_bytes = snapshot + max(sizes.checkpoint_log_bytes, sizes.checkpoint_ratio * snapshot)
+    findings.append(
+        Finding(
+            "log",
+            "ok",
+            f"{commits} commits after a checkpoint of {snapshot / 1e6:.1f} MB; "
+            f"a restart reads at most {worst_bytes / 1e6:.0f} MB",
+        )
+    )
+    findings += [
+        Finding(
+            "log", "broken", f"damaged {one.what}: {one.detail}", "what is missing has a tombstone `corrupt`"
+        )
+        for one in found.damage
+    ]
 
 
 def _certificates(loaded: Loaded, findings: list[Finding], now: float) -> None:
