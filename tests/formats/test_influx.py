@@ -136,6 +136,43 @@ def test_any_text_is_read_or_unfit(payload: str) -> None:
         return
 
 
+LINES = st.lists(
+    st.sampled_from(
+        [
+            "m x=1",
+            "m x=2 5",
+            "m,k=v x=1,y=2 7",
+            "m,k=v y=2i,x=1e999",
+            "m x=1  5",
+            "m x=",
+            "# c",
+            "",
+            " m x=3",
+            "m x=3\r",
+            "m x=1 -5",
+            "m x=1 99999999999999999999",
+            "m,k=w x=t",
+            "m y=.5,x=-1.5e3 1",
+            "m x=1,",
+            "m x=1 5 6",
+        ]
+    ),
+    max_size=8,
+).map("\n".join)
+
+
+@given(lines=LINES)
+@settings(max_examples=500)
+def test_the_short_way_for_simple_lines_gives_what_the_long_way_gives(lines: str) -> None:
+    def outcome(text: str) -> object:
+        try:
+            return read(text)
+        except Unfit as unfit:
+            return unfit.reason, unfit.path
+
+    assert outcome(lines) == outcome(lines + '\n# a quote takes the long way: "')
+
+
 NAMES = st.text(
     st.characters(exclude_characters="\\", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8
 ).filter(lambda name: not name.startswith("#"))

@@ -327,6 +327,77 @@ def test_the_shortcut_gives_what_reading_in_full_gives(payloads: list[bytes]) ->
         assert repr(fresh.value) == repr(learnt.value[start:end])
 
 
+TIMES = [
+    1_700_000_000,
+    1_700_000_000.5,
+    1_700_000_000_123,
+    1_700_000_000_123_456_789,
+    5,
+    -3,
+    1e300,
+    True,
+    None,
+]
+POOL = st.fixed_dictionaries(
+    {},
+    optional={
+        **{key: st.sampled_from([1, 2.5, True, "x", None, 2**63]) for key in ("value", "v", "a", "b")},
+        **{
+            key: st.sampled_from(
+                [*TIMES, "2023-11-14T22:13:20Z", "2023-11-14T22:13:20.5Z", "2023-13-14T22:13:20Z"]
+            )
+            for key in ("ts", "time", "t")
+        },
+    },
+)
+CONFIGS = [
+    MappingConfig(topic="x"),
+    MappingConfig(topic="x", format=Format.JSON, value="$.value", time="$.ts", time_unit="ms"),
+    MappingConfig(topic="x", format=Format.JSON, value="$.a"),
+    MappingConfig(topic="x", format=Format.JSON, time="$.t", time_unit="s"),
+    MappingConfig(topic="x", format=Format.JSON, time="$.time", leaves="all", booleans={"x": True}),
+    MappingConfig(topic="x", format=Format.PLAIN),
+]
+
+
+@given(
+    config=st.sampled_from(CONFIGS),
+    shapes=st.lists(POOL, min_size=1, max_size=4),
+    picks=st.lists(st.integers(0, 3), min_size=4, max_size=40),
+)
+@settings(max_examples=600)
+def test_a_shortcut_never_changes_what_a_payload_means(
+    config: MappingConfig, shapes: list[dict[str, object]], picks: list[int]
+) -> None:
+    payloads = [json.dumps(shapes[pick % len(shapes)]).encode() for pick in picks]
+    table, learnt = SeriesTable(), Batch()
+    rejected = Mapping([config], table).decode_run(["x"] * len(payloads), payloads, 0, learnt)
+    assert (learnt.message_ends or [0])[-1] == len(learnt.sid) == len(learnt.size)
+    for index, (start, end) in enumerate(zip([0, *learnt.message_ends], learnt.message_ends, strict=False)):
+        fresh = Batch()
+        alone = Mapping([config], table).decode_run(["x"], [payloads[index]], 0, fresh)
+        assert fresh.sid == learnt.sid[start:end]
+        assert fresh.ts == learnt.ts[start:end]
+        assert repr(fresh.value) == repr(learnt.value[start:end])
+        assert fresh.size == learnt.size[start:end]
+        assert [r.reason for r in alone] == [r.reason for r in rejected if r.index == index]
+
+
+@given(
+    words=st.lists(
+        st.sampled_from([b"on", b"off", b"1", b"2.5", b"nan", b"true", b'"q"', b"\xff", b""]), max_size=60
+    )
+)
+def test_words_and_numbers_may_alternate(words: list[bytes]) -> None:
+    table, learnt = SeriesTable(), Batch()
+    mapping = Mapping([], table)
+    mapping.decode_run(["x"] * len(words), words, 0, learnt)
+    for word, start, end in zip(words, [0, *learnt.message_ends], learnt.message_ends, strict=False):
+        fresh = Batch()
+        Mapping([], table).decode_run(["x"], [word], 0, fresh)
+        assert repr(fresh.value) == repr(learnt.value[start:end])
+
+
 def test_plans_are_bounded() -> None:
     mapping = Mapping([], SeriesTable(), FormatLimits(max_topics=3))
     for number in range(10):

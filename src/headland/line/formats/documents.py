@@ -18,16 +18,17 @@ from typing import Any, Final
 
 import msgspec
 
-from headland.line.formats.config import FormatLimits, Leaves, MappingConfig, TimeUnit
-from headland.line.formats.found import Found, checked, sequence_number
+from headland.line.formats.config import FormatLimits, Leaves, MappingConfig
+from headland.line.formats.found import INT_HIGH, INT_LOW, Found, checked, sequence_number
 from headland.line.formats.moments import any_ns, is_time_text
-from headland.line.formats.paths import ABSENT, PayloadPath, Step, Template, compile_path, find
+from headland.line.formats.paths import ABSENT, PayloadPath, Template, compile_path, find
 from headland.line.formats.rejection import RejectReason, Unfit
 from headland.vocabulary import NO_SEQUENCE, NO_TIME
 
 TIME_KEYS: Final = ("ts", "timestamp", "time", "t")
 VALUE_KEYS: Final = ("value", "v")
 SHORT_ARRAY: Final = 16
+SHAPE_KEYS: Final = 32
 _EARLIEST: Final = 1e8
 
 _decode: Final = msgspec.json.Decoder().decode
@@ -58,11 +59,25 @@ class Shape(msgspec.Struct, frozen=True):
         value: Key of the value, or None for a bare scalar.
         time: Key of the time, or None.
         others: All other keys; when None, any may be there.
+        text_time: Whether the time is text.
     """
 
     value: str | None
     time: str | None
     others: frozenset[str] | None
+    text_time: bool = False
+
+
+class LeafShape(msgspec.Struct, frozen=True):
+    """An object of numbers and booleans, none of them nested: each is a reading, but one may be the time.
+
+    Attributes:
+        keys: All keys in order.
+        time: Index of the time, or -1.
+    """
+
+    keys: tuple[str, ...]
+    time: int
 
 
 class DocumentReader:
@@ -117,7 +132,7 @@ class DocumentReader:
             raise Unfit(RejectReason.NO_VALUE, "nothing in it is a reading")
         return found
 
-    def shape(self, root: Any) -> Shape | None:
+    def shape(self, root: Any) -> Shape | LeafShape | None:
         """The shape of a document just read, if the next one like it can be read by type alone."""
         if self._array is not None or self._values or self._sequence is not None or self.payload_fields:
             return None
@@ -125,22 +140,35 @@ class DocumentReader:
             return None
         if type(root) in (int, float):
             return Shape(None, None, None) if self._value is None and self._time is None else None
-        if not isinstance(root, dict) or len(root) > 16:
+        if not isinstance(root, dict) or len(root) > SHAPE_KEYS:
             return None
         value = (
             self._value[0] if self._value is not None else next((k for k in VALUE_KEYS if k in root), None)
         )
         time = self._time_key(root)
+        if value is None:
+            return self._leaf_shape(root, time)
         if not isinstance(value, str) or type(root.get(value)) not in (int, float, bool):
             return None
-        if time is not None and type(root.get(time)) not in (int, float):
+        if time is not None and type(root.get(time)) not in (int, float, str):
             return None
         if time == value or (self._time is not None and time is None):
             return None
         if self._time is None and any(key in root for key in TIME_KEYS if key != time):
             return None  # a number there may be a moment in the next payload
         exact = self._value is None or self._time is None
-        return Shape(value, time, frozenset(root) - {value, time} if exact else None)
+        others = frozenset(root) - {value, time} if exact else None
+        return Shape(value, time, others, time is not None and isinstance(root[time], str))
+
+    def _leaf_shape(self, root: dict[str, Any], time: str | None) -> LeafShape | None:
+        if not all(type(value) in (int, float, bool) for value in root.values()):
+            return None
+        if self._time is None and any(key in root for key in TIME_KEYS if key != time):
+            return None
+        if time is not None and type(root[time]) is bool:
+            return None
+        keys = tuple(root)
+        return LeafShape(keys, -1 if time is None else keys.index(time))
 
     def _time_key(self, root: dict[str, Any]) -> str | None:
         if self._time is not None:
@@ -261,9 +289,19 @@ class DocumentReader:
                 RejectReason.WRONG_TYPE, f"an array of {len(raw)}: declare `array` to read it", path=path[:80]
             )
         items = raw.items() if isinstance(raw, dict) else ((str(i), element) for i, element in enumerate(raw))
+        direct = fields is None and seq == NO_SEQUENCE and found.seq is None
+        names, times, values = found.name, found.ts, found.value
         for key, inner in items:
             below = f"{leaf}/{key}" if leaf else key
-            self._value_at(inner, below, f"{path}.{key}", ts, seq, fields, found, depth)
+            kind = type(inner)
+            if direct and (kind is float or kind is bool or (kind is int and INT_LOW <= inner <= INT_HIGH)):
+                names.append(below)
+                times.append(ts)
+                values.append(inner)
+            elif kind is not str or self._all_leaves or self._booleans:
+                self._value_at(inner, below, f"{path}.{key}", ts, seq, fields, found, depth)
+        if len(names) > self._limits.max_readings:
+            raise _too_many(self._limits)
 
 
 def _is_time(key: str, raw: Any) -> bool:
@@ -280,15 +318,3 @@ def _holds_objects(elements: list[Any]) -> bool:
 
 def _too_many(limits: FormatLimits) -> Unfit:
     return Unfit(RejectReason.TOO_MANY_READINGS, f"more than {limits.max_readings} readings")
-
-
-__all__ = [
-    "SHORT_ARRAY",
-    "TIME_KEYS",
-    "VALUE_KEYS",
-    "DocumentReader",
-    "Shape",
-    "Step",
-    "TimeUnit",
-    "document",
-]

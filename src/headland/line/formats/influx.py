@@ -87,6 +87,15 @@ def line_protocol(
     lines = utf8(payload)
     found = Found()
     keys: dict[str, dict[str, SeriesKey]] = {}
+    if b"\\" not in payload and b'"' not in payload:
+        for number, line in enumerate(lines.split("\n"), start=1):
+            if not _simple_line(line, precision, limits, keys, found):
+                try:
+                    _whole_line(line, precision, limits, labels or {}, keys, found)
+                except Unfit as unfit:
+                    unfit.path = f"line {number}"
+                    raise
+        return found
     at, number = 0, 1
     while at < len(lines):
         head = lines[at]
@@ -106,6 +115,56 @@ def line_protocol(
             raise
         number += lines.count("\n", start, at)
     return found
+
+
+def _simple_line(
+    line: str, precision: Precision, limits: FormatLimits, keys: dict[str, dict[str, SeriesKey]], found: Found
+) -> bool:
+    """Read a line whose series are known and whose fields are numbers; False leaves it to be read in full."""
+    parts = line.split(" ")
+    series = keys.get(parts[0])
+    if series is None or not 2 <= len(parts) <= 3:
+        return False
+    names: list[SeriesKey] = []
+    values: list[Value] = []
+    for item in parts[1].split(","):
+        field, _, raw = item.partition("=")
+        key = series.get(field)
+        if key is None or _FLOAT.fullmatch(raw) is None:
+            return False
+        value = float(raw)
+        if value - value != 0.0:
+            return False
+        names.append(key)
+        values.append(value)
+    ts = NO_TIME
+    if len(parts) == 3:
+        if len(parts[2]) > 19 or not parts[2].isdecimal() or not parts[2].isascii():
+            return False
+        ts = int(parts[2]) * precision
+        if ts > INT_HIGH:
+            return False
+    if len(found.name) + len(names) > limits.max_readings:
+        return False
+    found.name += names
+    found.ts += [ts] * len(names)
+    found.value += values
+    return True
+
+
+def _whole_line(
+    line: str,
+    precision: Precision,
+    limits: FormatLimits,
+    labels: dict[str, str],
+    keys: dict[str, dict[str, SeriesKey]],
+    found: Found,
+) -> None:
+    at = len(line) - len(line.lstrip(" \t\r"))
+    if at == len(line) or line[at] == "#":
+        return
+    if _line(line, at, precision, limits, labels, keys, found) < len(line):
+        raise _bad("more than a line")
 
 
 def _line(

@@ -25,12 +25,12 @@ from headland.line.formats.config import Format, FormatLimits, MappingConfig, Ti
 from headland.line.formats.documents import document
 from headland.line.formats.found import Found
 from headland.line.formats.influx import Precision, line_protocol
-from headland.line.formats.moments import number_ns
+from headland.line.formats.moments import number_ns, text_ns
 from headland.line.formats.plain import plain_value
 from headland.line.formats.plans import MISSES_BEFORE_RELEARNING, Compiled, Plan, Shapes
 from headland.line.formats.rejection import Rejected, RejectReason, Unfit
 from headland.line.formats.sparkplug import RebirthRequest, SparkplugDecoder, is_sparkplug_topic
-from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, SeriesTable
+from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, SeriesTable, Value
 
 Headers = HeaderMap[str, str]
 
@@ -106,12 +106,22 @@ class Mapping:
                         ts, value = NO_TIME, read
                     elif plan.timed == 1:
                         ts, value = NO_TIME, read.value
-                    elif plan.low <= (moment := read.time) < plan.high:
+                    elif plan.timed == 2:
                         value = read.value
-                        ts = moment * plan.scale if type(moment) is int else _fraction(moment, plan.scale)
+                        moment = read.time
+                        if type(moment) is int and plan.low <= moment < plan.high:
+                            ts = moment * plan.scale
+                        else:
+                            ts = _moment(moment, plan)
+                    elif plan.timed == 3:
+                        value = read.value
+                        ts = text_ns(read.time)
                     else:
-                        raise _OutOfShape
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _OutOfShape):
+                        count += _leaves(read, plan, size, batch)
+                        ends.append(count)
+                        plan.missed = 0
+                        continue
+                except _NOT_SO:
                     plan.missed += 1
                     if plan.missed >= MISSES_BEFORE_RELEARNING:
                         plan.decode = None
@@ -202,17 +212,19 @@ class Mapping:
         booleans = plan.compiled.config.booleans
         value = plain_value(payload, self._limits, booleans)
         self._append(plan, Found([""], [NO_TIME], [value]), len(payload), batch)
-        if type(value) in (int, float) and (shape := plan.compiled.reader.shape(value)) is not None:
-            plan.learn(shape, value, batch.sid[-1], self._shapes)
+        if type(value) not in (int, float):
+            plan.learn_word(payload, value, batch.sid[-1])
+        elif (shape := plan.compiled.reader.shape(value)) is not None:
+            plan.learn(shape, value, batch.sid[-1:], self._shapes)
 
     def _document(self, plan: Plan, root: object, size: int, batch: Batch) -> None:
         reader = plan.compiled.reader
         found = reader.read(root)
         self._append(plan, found, size, batch)
-        if len(found.name) == 1 and (plan.decode is None or plan.missed > 1):
+        if plan.worth_a_look():
             shape = reader.shape(root)
             if shape is not None:
-                plan.learn(shape, root, batch.sid[-1], self._shapes)
+                plan.learn(shape, root, batch.sid[-len(found.name) :], self._shapes)
 
     def _append(self, plan: Plan, found: Found, size: int, batch: Batch) -> None:
         sids = plan.numbers(found.name, self._table)
@@ -247,8 +259,36 @@ class _OutOfShape(Exception):
     """Control flow of one loop, never seen outside."""
 
 
-def _fraction(moment: float, scale: int) -> int:
-    return number_ns(moment, _UNIT_OF_SCALE[scale])
+_NOT_SO = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, Unfit, _OutOfShape)
+"""What a shortcut says of a payload that must be read in full."""
+
+
+def _moment(moment: float, plan: Plan) -> int:
+    if not plan.low <= moment < plan.high:
+        raise _OutOfShape
+    if type(moment) is int:
+        return moment * plan.scale
+    return number_ns(moment, _UNIT_OF_SCALE[plan.scale])
+
+
+def _leaves(read: dict[str, float], plan: Plan, size: int, batch: Batch) -> int:
+    if tuple(read) != plan.keys:
+        raise _OutOfShape
+    row: list[Value] = list(read.values())
+    ts = NO_TIME
+    if plan.time_at >= 0:
+        moment = row.pop(plan.time_at)
+        if type(moment) is not int and type(moment) is not float:
+            raise _OutOfShape
+        ts = _moment(moment, plan)
+    rows = len(row)
+    batch.sid += plan.sids
+    batch.ts += [ts] * rows
+    batch.value += row
+    share, rest = divmod(size, rows)
+    batch.size.append(share + rest)
+    batch.size += [share] * (rows - 1)
+    return rows
 
 
 _UNIT_OF_SCALE = {1_000_000_000: TimeUnit.S, 1_000_000: TimeUnit.MS, 1_000: TimeUnit.US, 1: TimeUnit.NS}

@@ -76,6 +76,18 @@ def text_ns(text: str, unit: TimeUnit = TimeUnit.AUTO) -> int:
     Raises:
         Unfit: It is neither.
     """
+    if (
+        20 <= len(text) <= 27
+        and text[-1] == "Z"
+        and text[4] == text[7] == "-"
+        and text[13] == text[16] == ":"
+    ):
+        try:
+            since = datetime.fromisoformat(text) - _EPOCH
+        except ValueError:
+            pass
+        else:
+            return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
     match = _RFC3339.fullmatch(text.strip())
     if match is None:
         return _written_number_ns(text, unit)

@@ -14,16 +14,18 @@ import msgspec
 from msgspec import Meta
 
 from headland.line.formats.config import Format, FormatLimits, MappingConfig, TimeUnit
-from headland.line.formats.documents import DocumentReader, Shape
+from headland.line.formats.documents import DocumentReader, LeafShape, Shape
 from headland.line.formats.found import series_key
 from headland.line.formats.moments import scale_ns, unit_of
 from headland.line.formats.paths import Template, compile_template
 from headland.line.formats.rejection import RejectReason, Unfit
 from headland.line.formats.topics import TopicTemplate, compile_topic
-from headland.vocabulary import SERIES_CAP, ConfigurationError, SeriesKey, SeriesTable
+from headland.vocabulary import SERIES_CAP, ConfigurationError, SeriesKey, SeriesTable, Value
 
 _SHAPES_KEPT: Final = 512
 _MISSES: Final = 32
+_WORD_BYTES: Final = 32
+_WORDS_KEPT: Final = 64
 _NAMES_KEPT: Final = 20_000
 """Names of one topic whose ids are remembered; all go at once."""
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -80,9 +82,14 @@ class Plan:
     """How payloads of one topic are read.
 
     Attributes:
-        decode: The shortcut, or None: bytes to a number, or to a struct with `value` and `time`.
-        timed: 0: `decode` gives the bare value. 1: a struct without time. 2: a struct with time.
+        decode: The shortcut, or None: bytes to a value, to a struct with `value` and `time`, or to a dict.
+        timed: What `decode` gives. 0: the bare value. 1: a struct without time. 2: a struct with time. 3: a
+            struct with time in text. 4: a dict of leaves.
         sid: Series of the shortcut's value.
+        keys: Keys that the dict must have, in order.
+        sids: Series of its values, without the time.
+        time_at: Index of the time in it, or -1.
+        words: Short payloads whose value is known.
         low: Smallest time that the shortcut may read (inclusive), in its unit.
         high: First time that it may not.
         scale: Nanoseconds of its unit.
@@ -93,16 +100,21 @@ class Plan:
         "_ids",
         "_labels",
         "_limits",
+        "_looks",
         "_name",
         "compiled",
         "decode",
         "high",
+        "keys",
         "low",
         "missed",
         "scale",
         "sid",
+        "sids",
+        "time_at",
         "timed",
         "topic",
+        "words",
     )
 
     def __init__(
@@ -121,6 +133,11 @@ class Plan:
         self.low = self.high = 0.0
         self.scale = 1
         self.missed = 0
+        self.keys: tuple[str, ...] = ()
+        self.sids: list[int] = []
+        self.time_at = -1
+        self.words: dict[bytes, Value] = {}
+        self._looks = 0
         self._name = name
         self._labels = labels
         self._limits = limits
@@ -153,25 +170,56 @@ class Plan:
             label: template.literal for label, template in self._labels.items() if not template.needs_payload
         }
 
-    def learn(self, shape: Shape, root: Any, sid: int, shapes: Shapes) -> None:
-        """Take a shortcut for payloads shaped like `root`."""
+    def learn(self, shape: Shape | LeafShape, root: Any, sids: list[int], shapes: Shapes) -> None:
+        """Take a shortcut for payloads shaped like `root`, which gave `sids`."""
         self.missed = 0
-        self.sid = sid
+        if isinstance(shape, LeafShape):
+            self.keys, self.sids, self.time_at = shape.keys, sids, shape.time
+            if shape.time >= 0:
+                self._learn_time(shape.keys[shape.time], root)
+            self.decode, self.timed = shapes.leaves, 4
+            return
+        self.sid = sids[0]
         if shape.value is None:
             self.decode, self.timed = shapes.scalar, 0
             return
-        if shape.time is not None:
-            unit = self.compiled.config.time_unit
-            if unit is TimeUnit.AUTO or unit is TimeUnit.RFC3339:
-                unit = unit_of(root[shape.time])
-                self.low, self.high = _RANGE[unit]
-                if self.compiled.config.time == "" and shape.time in ("time", "t"):
-                    self.low = max(self.low, 1e8)
-            else:
-                self.low, self.high = 0.0, 9.2e18 / scale_ns(unit)
-            self.scale = scale_ns(unit)
-        self.timed = 1 if shape.time is None else 2
+        if shape.time is None:
+            self.timed = 1
+        elif shape.text_time:
+            self.timed = 3
+        else:
+            self.timed = 2
+            self._learn_time(shape.time, root)
         self.decode = shapes.of(shape)
+
+    def worth_a_look(self) -> bool:
+        """Whether to look for a shape: while there is none, the first eight times and then every 64th."""
+        if self.decode is not None and self.missed <= 1:
+            return False
+        self._looks += 1
+        return self._looks <= 8 or self._looks % 64 == 0
+
+    def learn_word(self, payload: bytes, value: Value, sid: int) -> None:
+        """Remember what a short payload means (64 of them)."""
+        if len(payload) > _WORD_BYTES:
+            return
+        if len(self.words) < _WORDS_KEPT:
+            self.words[payload] = value
+        if self.decode is None:
+            self.missed = 0
+            self.sid = sid
+            self.decode, self.timed = self.words.__getitem__, 0
+
+    def _learn_time(self, key: str, root: Any) -> None:
+        unit = self.compiled.config.time_unit
+        if unit is TimeUnit.AUTO or unit is TimeUnit.RFC3339:
+            unit = unit_of(root[key])
+            self.low, self.high = _RANGE[unit]
+            if self.compiled.config.time == "" and key in ("time", "t"):
+                self.low = max(self.low, 1e8)
+        else:
+            self.low, self.high = 0.0, 9.2e18 / scale_ns(unit)
+        self.scale = scale_ns(unit)
 
     def _key(self, name: Hashable) -> SeriesKey:
         if isinstance(name, SeriesKey):
@@ -195,6 +243,7 @@ class Shapes:
 
     def __init__(self) -> None:
         self.scalar: Callable[[bytes], Any] = msgspec.json.Decoder(_Number).decode
+        self.leaves: Callable[[bytes], Any] = msgspec.json.Decoder(dict[str, _Number | bool]).decode
         self._known: dict[Shape, Callable[[bytes], Any]] = {}
 
     def of(self, shape: Shape) -> Callable[[bytes], Any]:
@@ -219,7 +268,7 @@ def _decoder(shape: Shape) -> Callable[[bytes], Any]:
     fields: list[tuple[str, Any]] = [("value", _Number | bool)]
     rename = {"value": str(shape.value)}
     if shape.time is not None:
-        fields.append(("time", _Number))
+        fields.append(("time", str if shape.text_time else _Number))
         rename["time"] = shape.time
     for position, key in enumerate(sorted(shape.others or ())):
         fields.append((f"other{position}", Any))
