@@ -1,8 +1,9 @@
 """The sender's state of store-and-forward: streams, answers, retries, tombstones, dead letters."""
 
-from headland.line.outbox.outbox import Outbox, PagedHeader, SealedBlock, SpillRun
+from headland.line.outbox.outbox import Outbox
 from headland.line.outbox.sealer import Sealer
 from headland.line.outbox.settings import DEFAULTS, ClassSettings, OutboxSettings, Sync
+from headland.line.outbox.values import PagedHeader, SealedBlock, SpillRun
 
 __all__ = [
     "DEFAULTS",

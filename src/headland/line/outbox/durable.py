@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,12 +14,10 @@ from headland.line.outbox.applying import append_row, append_tombstone, apply, c
 from headland.line.outbox.rows import Rows
 from headland.line.outbox.state import Epoch, History, State, Waiting
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Piece, Stream
+from headland.line.outbox.values import PagedHeader
 from headland.link import received
 from headland.link.contract import ParentName, StreamKey
 from headland.vocabulary import Lane, StorageDamage
-
-if TYPE_CHECKING:
-    from headland.line.outbox.outbox import Outbox, PagedHeader
 
 VERSION = 1
 _Dumped = tuple[int, list[bytes], bytes, bytes]
@@ -164,13 +161,12 @@ def _load(dumped: _Stream) -> Stream:
     return stream
 
 
-def replay(outbox: Outbox, kind: int, data: bytes, n: int, index: int, running_ms: int) -> None:
+def replay(state: State, kind: int, data: bytes, n: int, index: int, running_ms: int) -> None:
     """One section of a frame, at recovery.
 
     Raises:
         StorageDamage: It does not decode.
     """
-    state = outbox.state
     match kind:
         case records.SEALS:
             header = decode_alone(Reader(data))

@@ -22,29 +22,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop
-from typing import Protocol
-
-import msgspec
 
 from headland.blocks.block import seal as seal_block
 from headland.blocks.header import BlockHeader, Run, encode_alone
-from headland.line.outbox import catching_up, durable, records, settling
+from headland.line.outbox import catching_up, durable, records, settling, space
 from headland.line.outbox.applying import (
     append_row,
     append_tombstone,
     apply,
     current_stream,
     must_find,
-    spill,
 )
-from headland.line.outbox.rows import Rows
 from headland.line.outbox.scheduling import Scheduler
 from headland.line.outbox.settings import OutboxSettings, Sync, wait_s
 from headland.line.outbox.state import State, Waiting, book_out
-from headland.line.outbox.stream import Extent, Stream, extent_of
+from headland.line.outbox.stream import Extent, Stream
+from headland.line.outbox.values import PagedHeader, Random, SealedBlock, SpillRun
 from headland.link.contract import (
     REASONS,
-    START,
     Alarm,
     Answer,
     DraftLike,
@@ -62,47 +57,6 @@ from headland.vocabulary import Account, Columns, DefectError, Instant, Lane, Pr
 
 REENTRIES = 1000
 """Waiting blocks that re-enter in one commit."""
-
-
-class Random(Protocol):
-    """Where jitter comes from."""
-
-    def random(self) -> float:
-        """A number in [0, 1)."""
-
-
-class SealedBlock(msgspec.Struct, frozen=True):
-    """A block that this commit sealed.
-
-    Attributes:
-        header: As it will travel.
-        body: Encoded and compressed rows.
-        stream: Its stream.
-        p: Its position.
-        index: Its SEALS section in the draft.
-    """
-
-    header: BlockHeader
-    body: bytes
-    stream: StreamKey
-    p: int
-    index: int
-
-
-class PagedHeader(msgspec.Struct, frozen=True):
-    """A header of an outbox file that `PageIn` asked for, and where its block is."""
-
-    header: BlockHeader
-    ref: Ref
-
-
-class SpillRun(msgspec.Struct, frozen=True):
-    """Consecutive blocks of one stream whose bodies are in a journal segment that is to be recycled."""
-
-    stream: StreamKey
-    p_from: int
-    refs: tuple[Ref, ...]
-    ages_ms: tuple[int, ...]
 
 
 class Outbox:
@@ -420,39 +374,11 @@ class Outbox:
 
     def to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> list[SpillRun]:
         """Runs of blocks at the front of each stream whose `Ref` is `inside` (a segment to be recycled)."""
-        age = self.age_clock(now)
-        out = []
-        for stream in self.state.streams():
-            for rows in stream.rows_pieces():
-                refs, ages = [], []
-                for p in range(rows.first, min(rows.last, stream.durable) + 1):
-                    row = rows.row(p)
-                    if not inside(row.ref):
-                        break
-                    refs.append(row.ref)
-                    ages.append(max(0, age - row.born_ms))
-                if refs:
-                    out.append(SpillRun(stream.key, rows.first, tuple(refs), tuple(ages)))
-        return out
+        return space.to_spill(self.state, inside, self.age_clock(now))
 
     def spilled(self, run: SpillRun, refs: Sequence[Ref], now_ms: int, draft: DraftLike) -> None:
         """A run is in an outbox file, synced; `refs` say where, `now_ms` is the age clock of its ages."""
-        stream = must_find(self.state, run.stream)
-        rows = stream.piece_at(run.p_from)
-        p_to = run.p_from + len(refs) - 1
-        if not isinstance(rows, Rows) or p_to > rows.last:
-            return
-        before = stream.chain_at(run.p_from - 1) or START
-        ranges = self.state.ranges(rows.rows_between(run.p_from, p_to), stream.key.priority, 0)
-        info = extent_of(rows, run.p_from, p_to, before, list(refs), now_ms, ranges)
-        record = records.Spilled(stream.key, info)
-        draft.section(records.SPILL, records.encode(record))
-        self.state.files_known.add(info.file)
-        spill(self.state, record)
-        extent = stream.piece_at(run.p_from)
-        if isinstance(extent, Extent) and extent.rows is not None:
-            for p, ref in zip(range(run.p_from, p_to + 1), refs, strict=True):
-                extent.rows.move(p, ref)
+        space.spilled(self.state, run, refs, now_ms, draft)
 
     def moved(self, stream: StreamKey, p: int, ref: Ref) -> None:
         """The block at p is somewhere else now (its commit has been written to a segment)."""
@@ -484,21 +410,8 @@ class Outbox:
         Returns:
             Files in which nothing is left; they may be deleted when this commit is durable.
         """
-        freed = 0
-        for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
-            if not self.settings.classes[priority].sheds:
-                continue
-            for stream in list(self.state.streams()):
-                if stream.key.priority != priority:
-                    continue
-                for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
-                    if freed >= bytes_needed:
-                        return durable.unused(self.state)
-                    if not extent.whole or extent.first < stream.touchable or stream.frozen:
-                        continue
-                    settling.give_up_extent(self.state, stream, extent, Reason.SHED, draft)
-                    self._hold(stream, extent.first, draft)
-                    freed += extent.info.length
+        for stream, p in space.shed(self.state, bytes_needed, draft):
+            self._hold(stream, p, draft)
         return durable.unused(self.state)
 
     def unreadable(self, stream: StreamKey, p: int, draft: DraftLike) -> None:
@@ -559,7 +472,7 @@ class Outbox:
             index: The section's index in it.
             running_ms: The frame's running time.
         """
-        durable.replay(self, kind, data, n, index, running_ms)
+        durable.replay(self.state, kind, data, n, index, running_ms)
 
     def recovered(self) -> None:
         """Replay is over: everything found is durable, and may have been sent."""

@@ -1,0 +1,70 @@
+"""Room: blocks move from the journal to files, and whole files are given up, lowest class first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from headland.line.outbox import records, settling
+from headland.line.outbox.applying import must_find, spill
+from headland.line.outbox.rows import Rows
+from headland.line.outbox.state import State
+from headland.line.outbox.stream import Extent, Stream, extent_of
+from headland.line.outbox.values import SpillRun
+from headland.link.contract import START, DraftLike, Ref
+from headland.vocabulary import Priority, Reason
+
+
+def to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[SpillRun]:
+    """Runs of durable blocks at the front of each stream whose `Ref` is `inside`."""
+    out = []
+    for stream in state.streams():
+        for rows in stream.rows_pieces():
+            refs, ages = [], []
+            for p in range(rows.first, min(rows.last, stream.durable) + 1):
+                row = rows.row(p)
+                if not inside(row.ref):
+                    break
+                refs.append(row.ref)
+                ages.append(max(0, age_ms - row.born_ms))
+            if refs:
+                out.append(SpillRun(stream.key, rows.first, tuple(refs), tuple(ages)))
+    return out
+
+
+def spilled(state: State, run: SpillRun, refs: Sequence[Ref], now_ms: int, draft: DraftLike) -> None:
+    """Note that a run is in a file; one that was given up or forgotten meanwhile is left alone."""
+    stream = must_find(state, run.stream)
+    rows = stream.piece_at(run.p_from)
+    p_to = run.p_from + len(refs) - 1
+    if not isinstance(rows, Rows) or p_to > rows.last:
+        return
+    before = stream.chain_at(run.p_from - 1) or START
+    ranges = state.ranges(rows.rows_between(run.p_from, p_to), stream.key.priority, 0)
+    info = extent_of(rows, run.p_from, p_to, before, list(refs), now_ms, ranges)
+    record = records.Spilled(stream.key, info)
+    draft.section(records.SPILL, records.encode(record))
+    state.files_known.add(info.file)
+    spill(state, record)
+    extent = stream.piece_at(run.p_from)
+    if isinstance(extent, Extent) and extent.rows is not None:
+        for p, ref in zip(range(run.p_from, p_to + 1), refs, strict=True):
+            extent.rows.move(p, ref)
+
+
+def shed(state: State, bytes_needed: int, draft: DraftLike) -> list[tuple[Stream, int]]:
+    """Give up the oldest whole runs in files, lowest class first, critical never: (stream, first p)."""
+    out: list[tuple[Stream, int]] = []
+    freed = 0
+    for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
+        if not state.settings.classes[priority].sheds:
+            continue
+        for stream in [item for item in state.streams() if item.key.priority == priority]:
+            for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
+                if freed >= bytes_needed:
+                    return out
+                if not extent.whole or extent.first < stream.touchable or stream.frozen:
+                    continue
+                settling.give_up_extent(state, stream, extent, Reason.SHED, draft)
+                out.append((stream, extent.first))
+                freed += extent.info.length
+    return out
