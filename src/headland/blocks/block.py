@@ -6,7 +6,7 @@ from headland.blocks import codec
 from headland.blocks.digest import digest as digest_of
 from headland.blocks.digest import digest_packed
 from headland.blocks.header import MAX_GROUPS, BlockHeader, Run
-from headland.blocks.packed import pack
+from headland.blocks.packed import pack, solidify
 from headland.vocabulary import NO_TIME, Columns, Lane, PeerError, Priority
 
 
@@ -39,6 +39,8 @@ def seal(
         DefectError: rows or runs break a bound.
     """
     packed = pack(columns)
+    if packed.rows > codec.PLAIN_UP_TO:
+        solidify(packed)
     times = [ts for ts in columns.ts if ts != NO_TIME] if NO_TIME in columns.ts else columns.ts
     header = BlockHeader(
         origin=origin,

@@ -78,7 +78,7 @@ def encode(packed: Packed) -> bytes:
     out = bytearray((CODE,))
     put_varint(out, packed.rows)
     ts = _ints(packed.ts)
-    timeless = ts == NO_TIME if min(packed.ts) == NO_TIME else None
+    timeless = ts == NO_TIME if int(ts.min()) == NO_TIME else None
     present = sum(1 << bit for bit, column in enumerate(packed.extras) if column is not None)
     out.append(present | _TIMELESS * (timeless is not None) | _MIXED * (packed.kind < 0))
     if packed.kind < 0:
@@ -133,10 +133,8 @@ def _floats(values: Sequence[float]) -> F64:
 
 def _keys(sids: Sequence[int]) -> npt.NDArray[np.integer]:
     """Series ids, two bytes wide where they allow it: those sort fastest."""
-    try:
-        return np.frombuffer(array("H", sids), np.uint16)
-    except OverflowError:
-        return _ints(sids)
+    wide = _ints(sids)
+    return wide.astype(np.uint16) if int(wide.min()) >= 0 and int(wide.max()) < 1 << 16 else wide
 
 
 def _groups(series: npt.NDArray[np.integer]) -> Groups:

@@ -1,0 +1,94 @@
+"""The open commit: everything that was put into it comes back from its frame."""
+
+from __future__ import annotations
+
+import pytest
+
+from headland.blocks import codec
+from headland.journal import (
+    Draft,
+    LedgerEntry,
+    Section,
+    SectionType,
+    decode_ledger,
+    decode_rows,
+    decode_state,
+    recover,
+)
+from headland.simulation.disk import SimulatedDisk
+from headland.vocabulary import Account, PeerError, RowClass, StorageDamage
+from tests.journal.harness import EPOCH, execute
+
+
+def full() -> Draft:
+    draft = Draft(7)
+    draft.state("line", b"first")
+    draft.rows(RowClass.HIGH).append(1, 5, 1.5, size=40)
+    draft.book(Account.OFFERED, "hall", RowClass.HIGH, "band", 1, 40)
+    draft.state("mqtt", b"second")
+    draft.rows(RowClass.HELD).append(2, 6, True)
+    draft.book(Account.HELD, "hall", RowClass.HIGH, "band", 1, 30)
+    draft.state("line", b"third")
+    draft.book(Account.HELD, "hall", RowClass.HIGH, "band", -1, -30)
+    draft.book(Account.OFFERED, "hall", RowClass.HIGH, "band", 2, 60)
+    draft.section(SectionType.CONFIG, b"rules", version=3)
+    return draft
+
+
+def test_a_commit_comes_back_as_it_was_drafted() -> None:
+    """Kills: rows of two classes mixed; states replayed in another order than they were written."""
+    disk = SimulatedDisk()
+    recovered = recover(disk)
+    assert list(recovered.frames()) == []
+    execute(disk, recovered.journal.append(EPOCH, 7, 1, 1, full().sections()).plan)
+    (frame,) = recover(disk.power_cut()).frames()
+    by_type: dict[int, list[Section]] = {}
+    for section in frame.sections:
+        by_type.setdefault(section.type, []).append(section)
+    assert [decode_state(part.data) for part in by_type[SectionType.STATE]] == [
+        ("line", b"first"),
+        ("mqtt", b"second"),
+        ("line", b"third"),
+    ]
+    rows = dict(decode_rows(part.data) for part in by_type[SectionType.ROWS])
+    assert {cls: (columns.sid, columns.value) for cls, columns in rows.items()} == {
+        RowClass.HIGH: ([1], [1.5]),
+        RowClass.HELD: ([2], [True]),
+    }
+    assert by_type[SectionType.CONFIG] == [Section(SectionType.CONFIG, b"rules", 3)]
+    (ledger,) = by_type[SectionType.LEDGER]
+    assert decode_ledger(ledger.data) == [LedgerEntry(Account.OFFERED, "hall", RowClass.HIGH, "band", 3, 100)]
+
+
+def test_a_draft_knows_whether_a_commit_is_worth_while() -> None:
+    """Kills: an fsync for nothing; a drop count that waits for ever."""
+    draft = Draft(1)
+    assert draft.empty
+    assert not draft.only_books
+    draft.rows(RowClass.HIGH)
+    assert draft.empty
+    assert draft.sections() == []
+    draft.book(Account.DROPPED, "hall", RowClass.HIGH, "band", 1, 40)
+    assert draft.only_books
+    draft.rows(RowClass.HIGH).append(1, 5, 1.5)
+    assert not draft.only_books
+    assert (draft.row_count(RowClass.HIGH), draft.row_count(RowClass.LOW)) == (1, 0)
+    assert draft.classes() == [RowClass.HIGH]
+    other = Draft(2)
+    other.state("line", b"")
+    assert not other.empty
+    assert not other.only_books
+
+
+@pytest.mark.parametrize("data", [b"", b"\xf0", bytes((99,)) + codec.encode(full().rows(RowClass.HIGH))])
+def test_rows_of_no_class_are_damage(data: bytes) -> None:
+    with pytest.raises((StorageDamage, PeerError)):
+        decode_rows(data)
+
+
+def test_damaged_bodies_are_damage() -> None:
+    with pytest.raises(StorageDamage):
+        decode_ledger(b"\xc1")
+    for data in (b"", b"\x05ab", b"\x01\xff"):
+        with pytest.raises(StorageDamage):
+            decode_state(data)
