@@ -164,6 +164,7 @@ def _block(
             "_k": header.k,
             "_arrival": arrival_n,
             "_arrived_ns": arrival_ns,
+            "_rule_version": "",
             "_late": bool(flags & RowFlag.LATE),
             "_boost": bool(flags & RowFlag.BOOST),
             "_flags": flags & 0xFF,
