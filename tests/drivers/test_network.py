@@ -33,6 +33,7 @@ from headland.drivers.network import (
 from headland.trust.authority import Authority
 from headland.trust.contexts import CertificateFiles, device_server, link_client, link_server
 from headland.trust.identity import Identity, expect, node_name
+from headland.vocabulary import ConfigurationError
 
 CLOUD = Identity("site", "cloud")
 DEVICE = Identity("site", "device")
@@ -181,6 +182,16 @@ def test_a_close_lets_what_was_sent_arrive_and_both_sides_hear_of_it(run: Run) -
         assert len(world.received(far)) == 200_000
         causes = {e.connection: e.cause for e in world.events if isinstance(e, Closed)}
         assert causes == {near: Cause.LOCAL, far: Cause.PEER}
+
+    run(body)
+
+
+def test_a_port_that_is_taken_is_named(run: Run) -> None:
+    async def body(world: World) -> None:
+        port = await world.network.listen(plain())
+        for address, taken in (("127.0.0.1", port), ("192.0.2.1", port), ("no.such.name.invalid", port)):
+            with pytest.raises(ConfigurationError, match=f"cannot listen on {address}:{taken}: "):
+                await world.network.listen(Listener(name="second", address=address, port=taken))
 
     run(body)
 

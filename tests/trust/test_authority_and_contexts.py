@@ -10,13 +10,23 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headland.trust import contexts
 from headland.trust.authority import Authority, judge, judge_signature, read_pem
 from headland.trust.contexts import CertificateFiles
-from headland.trust.identity import Identity, Members, expect, is_name, node_name, parse_uri, read_certificate
+from headland.trust.identity import (
+    Identity,
+    Members,
+    client_name,
+    expect,
+    is_name,
+    node_name,
+    parse_uri,
+    read_certificate,
+)
 from headland.vocabulary import TrustError
 
 NOW = dt.datetime(2026, 5, 4, 12, 0, tzinfo=dt.UTC)
@@ -128,6 +138,15 @@ def test_the_expected_node_passes_and_every_other_is_named(authority: Authority)
         expect(Identity("hall-2", "cloud"))(der)
 
 
+def test_a_client_is_known_by_its_node_or_else_by_its_common_name_or_not_at_all(authority: Authority) -> None:
+    assert client_name(der_of(authority.issue(NODE, NOW).certificate_pem)) == "hall-2/press_7"
+    assert client_name(with_uris(common_names=("meter 5",))) == "meter 5"
+    assert client_name(b"") == ""
+    for nobody in (with_uris(), with_uris(common_names=("a", "b"))):
+        with pytest.raises(TrustError, match="names nobody"):
+            client_name(nobody)
+
+
 def test_only_members_may_connect(authority: Authority) -> None:
     der = der_of(authority.issue(NODE, NOW).certificate_pem)
     for patterns in (("*",), ("hall-2/*",), ("hall-1/*", "*/press_7")):
@@ -151,10 +170,10 @@ def test_a_certificate_without_a_node_with_two_or_of_another_domain_is_refused()
         node_name(b"")
 
 
-def with_uris(*uris: str) -> bytes:
+def with_uris(*uris: str, common_names: tuple[str, ...] = ()) -> bytes:
     """A self-signed certificate with these URIs."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in common_names])
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)

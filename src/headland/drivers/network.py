@@ -17,6 +17,8 @@ Laws:
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -38,7 +40,7 @@ from headland.drivers.network_events import (
     Refused,
     classify,
 )
-from headland.vocabulary import HeadlandError
+from headland.vocabulary import ConfigurationError, HeadlandError
 
 __all__ = [
     "Cause",
@@ -100,17 +102,25 @@ class Network:
         """Open a listener; returns the port it got (the asked one, or a free one for 0).
 
         Raises:
-            OSError: the address cannot be had.
+            ConfigurationError: the address cannot be had.
         """
-        server = await self.loop.create_server(
-            lambda: Connection(
-                self, listener.name, listener.limits, tls=listener.tls, identify=listener.identify
-            ),
-            listener.address,
-            listener.port,
-            backlog=_BACKLOG,
-            reuse_address=True,
-        )
+        try:
+            server = await self.loop.create_server(
+                lambda: Connection(
+                    self, listener.name, listener.limits, tls=listener.tls, identify=listener.identify
+                ),
+                listener.address,
+                listener.port,
+                backlog=_BACKLOG,
+                reuse_address=True,
+            )
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise ConfigurationError(
+                f"cannot listen on {listener.address}:{listener.port}: {reason}",
+                path=listener.name,
+                hint="another process may have the port" if error.errno == errno.EADDRINUSE else "",
+            ) from None
         self._servers[listener.name] = server
         self._counts.setdefault(listener.name, 0)
         port: int = server.sockets[0].getsockname()[1]

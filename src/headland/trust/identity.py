@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from headland.vocabulary import TrustError
 
@@ -66,12 +67,14 @@ class Certificate(msgspec.Struct, frozen=True):
         identity: Whom it names, None when it names no node.
         not_before, not_after: UTC, seconds since 1970.
         subject: For messages.
+        common_name: The subject's, when there is exactly one.
     """
 
     identity: Identity | None
     not_before: float
     not_after: float
     subject: str
+    common_name: str = ""
 
 
 def read_certificate(der: bytes) -> Certificate:
@@ -93,6 +96,7 @@ def describe(certificate: x509.Certificate) -> Certificate:
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     except x509.ExtensionNotFound:
         uris = []
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(uris) > 1:
         raise TrustError("certificate carries more than one URI")
     return Certificate(
@@ -100,6 +104,7 @@ def describe(certificate: x509.Certificate) -> Certificate:
         certificate.not_valid_before_utc.timestamp(),
         certificate.not_valid_after_utc.timestamp(),
         certificate.subject.rfc4514_string(),
+        str(common[0].value) if len(common) == 1 else "",
     )
 
 
@@ -115,6 +120,23 @@ def node_name(der: bytes) -> str:
     if identity is None:
         raise TrustError("certificate names no node (it has no spiffe:// URI)")
     return str(identity)
+
+
+def client_name(der: bytes) -> str:
+    """The name by which a device or a person is known that may show a certificate (DER), "" without one.
+
+    A node's `site/name`; else the subject's common name: certificates of devices were often made elsewhere.
+
+    Raises:
+        TrustError: the certificate names neither.
+    """
+    if not der:
+        return ""
+    certificate = read_certificate(der)
+    name = str(certificate.identity) if certificate.identity is not None else certificate.common_name
+    if not name:
+        raise TrustError("certificate names nobody (neither a spiffe:// URI nor a common name)")
+    return name
 
 
 def expect(identity: Identity) -> Expectation:
