@@ -176,3 +176,16 @@ def test_a_checkpoint_with_nothing_after_it_is_enough() -> None:
     disk.flip(checkpoint_path(3), 30)
     again = start(disk)
     assert (again.recovered.checkpoint, again.ns) == (snapshot(9), list(range(10, 15)))
+
+
+def test_a_log_that_ends_where_its_checkpoint_says_it_goes_on_is_reported() -> None:
+    """Kills: silence when the segment behind a checkpoint has vanished with its commits."""
+    disk = with_two_checkpoints()
+    for name in disk.names("journal"):
+        disk.apply(Unlink(f"journal/{name}"))
+    found = start(disk)
+    assert (found.recovered.checkpoint, found.ns) == (snapshot(9), [])
+    (damage,) = found.recovered.damage
+    assert (damage.what, damage.after.n) == ("log", 9)
+    commit(disk, found.journal, range(10, 12))
+    assert start(disk.power_cut()).ns == [10, 11]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.journal.harness import EPOCH, execute
 
 from headland.blocks import codec
 from headland.journal import (
@@ -17,7 +18,6 @@ from headland.journal import (
 )
 from headland.simulation.disk import SimulatedDisk
 from headland.vocabulary import Account, PeerError, RowClass, StorageDamage
-from tests.journal.harness import EPOCH, execute
 
 
 def full() -> Draft:

@@ -215,6 +215,9 @@ class _Chain:
             self.used[place.segment] = SegmentInfo(place.segment, last, last, place.offset)
             if segment is None:
                 segment, offset = place.segment, place.offset
+        elif place is not None:
+            missing = f"{path_of(place.segment)}, where the log goes on after the checkpoint, is not there"
+            self._damage.append(Damage("log", start, Mark(), missing))
         if segment is None:
             segment = self._anything(last, place.segment if place is not None else -1)
         while segment is not None:
