@@ -10,9 +10,8 @@ Laws, checked when everything has been let run to its end:
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from tests.mqtt.client import Client, World
 
 from headland.mqtt.packets import (
@@ -98,9 +97,8 @@ class Receiver:
         return [Ack(PacketType.PUBCOMP, packet.packet_id)]
 
 
-class Delivery(RuleBasedStateMachine):
+class Delivery:
     def __init__(self) -> None:
-        super().__init__()
         self.world = World(automatic=False)
         self.sender, self.receiver = Sender(), Receiver()
         self.lines: list[tuple[int, int, int]] = []
@@ -117,6 +115,7 @@ class Delivery(RuleBasedStateMachine):
         self.subscriber.got.clear()
         self.connect_publisher()
         self.commit()
+        self.publisher_reads(1)
 
     def _connect(self, name: str, version: int) -> Client:
         client = self.world.client(name, version)
@@ -135,24 +134,21 @@ class Delivery(RuleBasedStateMachine):
             world.perform(world.broker.rest_on(connection, run, world.draft.n, world.now))
         world.runs.clear()
 
-    @rule(qos=st.integers(1, 2), count=st.integers(1, 4))
-    @precondition(lambda self: self.publisher is not None and self.ready)
     def publish(self, qos: int, count: int) -> None:
+        if self.publisher is None or not self.ready:
+            return
         packets = [packet for _ in range(count) if (packet := self.sender.next_packet(qos)) is not None]
-        assert self.publisher is not None
         self.publisher.send(*packets)
 
-    @rule()
     def commit(self) -> None:
         self.judge()
         self.world.commit()
         self.world.settle()
 
-    @rule(at_most=st.integers(1, 5))
-    @precondition(lambda self: self.publisher is not None)
     def publisher_reads(self, at_most: int) -> None:
         client = self.publisher
-        assert client is not None
+        if client is None:
+            return
         for _ in range(min(at_most, len(client.got))):
             packet = client.got.pop(0)
             if isinstance(packet, Connack):
@@ -161,11 +157,10 @@ class Delivery(RuleBasedStateMachine):
             else:
                 client.send(*self.sender.take(packet))
 
-    @rule(at_most=st.integers(1, 5))
-    @precondition(lambda self: self.subscriber is not None)
     def subscriber_reads(self, at_most: int) -> None:
         client = self.subscriber
-        assert client is not None
+        if client is None:
+            return
         for _ in range(min(at_most, len(client.got))):
             packet = client.got.pop(0)
             if isinstance(packet, Connack):
@@ -173,46 +168,51 @@ class Delivery(RuleBasedStateMachine):
             else:
                 client.send(*self.receiver.take(packet))
 
-    @rule()
     def connect_subscriber(self) -> None:
         self.subscriber = self._connect("s", V5)
 
-    @rule()
-    @precondition(lambda self: self.publisher is None)
     def connect_publisher(self) -> None:
-        self.ready = False
-        self.publisher = self._connect("p", V311)
+        if self.publisher is None or self.publisher.closed:
+            self.ready = False
+            self.publisher = self._connect("p", V311)
 
-    @rule()
-    @precondition(lambda self: self.publisher is not None)
     def drop_publisher(self) -> None:
-        assert self.publisher is not None
-        self.publisher.drop()
-        self.publisher = None
+        if self.publisher is not None:
+            self.publisher.drop()
+            self.publisher = None
 
-    @rule()
-    @precondition(lambda self: self.subscriber is not None)
     def drop_subscriber(self) -> None:
-        assert self.subscriber is not None
-        self.subscriber.drop()
-        self.subscriber = None
+        if self.subscriber is not None:
+            self.subscriber.drop()
+            self.subscriber = None
 
-    @rule()
+    def connect_read_and_commit(self, rounds: int) -> None:
+        self.connect_publisher()
+        if self.subscriber is None:
+            self.connect_subscriber()
+        for _ in range(rounds):
+            self.publisher_reads(9)
+            self.subscriber_reads(9)
+            self.commit()
+
+    def both_read_before_the_commit(self) -> None:
+        self.judge()
+        self.publisher_reads(9)
+        self.subscriber_reads(9)
+
     def checkpoint(self) -> None:
         if not self.world.draft.sections and not self.world.draft.dirty and not self.world.runs:
             self.world.take_checkpoint()
 
-    @rule()
     def crash(self) -> None:
         n = self.world.draft.n
         self.lines = [line for line in self.lines if line[0] < n]
         self.world.crash(off_s=1.0)
         self.publisher = self.subscriber = None
 
-    def teardown(self) -> None:
+    def check(self) -> None:
         for _ in range(60):
-            if self.publisher is None or self.publisher.closed:
-                self.connect_publisher()
+            self.connect_publisher()
             if self.subscriber is None or self.subscriber.closed:
                 self.connect_subscriber()
             self.commit()
@@ -232,5 +232,23 @@ class Delivery(RuleBasedStateMachine):
         assert self.world.broker.sizes()["queued_messages"] == 0
 
 
-Delivery.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-test_what_is_acknowledged_is_delivered_whatever_happens = Delivery.TestCase
+STEPS = st.one_of(
+    st.tuples(st.just("publish"), st.integers(1, 2), st.integers(1, 4)),
+    st.tuples(st.just("connect_read_and_commit"), st.integers(1, 4)),
+    st.tuples(st.sampled_from(["publisher_reads", "subscriber_reads"]), st.integers(1, 5)),
+    st.tuples(st.sampled_from(["both_read_before_the_commit", "crash"])),
+    st.tuples(st.sampled_from(["judge", "commit", "checkpoint"])),
+    st.tuples(st.sampled_from(["connect_publisher", "connect_subscriber"])),
+    st.tuples(st.sampled_from(["drop_publisher", "drop_subscriber"])),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEPS, min_size=25, max_size=60))
+def test_what_is_acknowledged_is_delivered_whatever_happens(
+    steps: list[tuple[str, *tuple[int, ...]]],
+) -> None:
+    delivery = Delivery()
+    for name, *arguments in steps:
+        getattr(delivery, name)(*arguments)
+    delivery.check()
