@@ -235,6 +235,21 @@ def test_one_connection_too_many_is_closed_and_the_others_stay(run: Run) -> None
     run(body)
 
 
+def test_a_flood_of_refusals_is_counted_in_full_and_told_in_part(run: Run) -> None:
+    async def body(world: World) -> None:
+        port = await world.network.listen(plain(Limits(max_connections=1)))
+        first = await raw(port)
+        await world.until(Opened)
+        for _ in range(60):
+            (await raw(port)).close()
+        await wait_for(lambda: world.network.refused[Cause.TOO_MANY] == 60)
+        told = [e for e in world.events if isinstance(e, Refused)]
+        assert 20 <= len(told) < 40
+        first.close()
+
+    run(body)
+
+
 def test_connections_of_one_address_are_bounded(run: Run) -> None:
     async def body(world: World) -> None:
         port = await world.network.listen(plain(Limits(max_per_address=1)))

@@ -4,7 +4,7 @@ Laws:
 
 * One read makes one `Received`, as large as the kernel gave it (at most 256 KiB). No task per message.
 * `Opened` comes first and `Closed` last, each once, for every connection that opened; nothing follows it.
-* An inbound connection whose TLS handshake fails makes one `Refused` and no other event.
+* An inbound connection whose TLS handshake fails makes at most one `Refused` and no other event.
 * A dial ends in exactly one of `Opened` and `DialFailed`, unless it is given up with `close` before.
 * What waits to be written is bounded: above `write_high_bytes` the connection is `Full` (and not read until
   it is `Drained`, unless its limits say otherwise); above `write_max_bytes` it is cut.
@@ -62,6 +62,9 @@ __all__ = [
 _SWEEP_S = 1.0
 _BACKLOG = 1024
 _POLL_S = 0.01
+_TOLD_PER_S = 2.0
+_TOLD_BURST = 20.0
+"""Refusals told: a hostile client must not be able to fill the log."""
 
 
 class Network:
@@ -95,6 +98,9 @@ class Network:
         self._addresses: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last = 0
+        self._may_tell = _TOLD_BURST
+        self._told_at = self.loop.time()
+        self._untold = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -253,7 +259,15 @@ class Network:
     def refuse(self, endpoint: str, peer: str, cause: Cause, detail: str = "") -> None:
         """Count and tell that somebody was not let in."""
         self.refused[cause] += 1
-        self.on_event(Refused(endpoint, peer, cause, detail))
+        now = self.loop.time()
+        self._may_tell = min(_TOLD_BURST, self._may_tell + (now - self._told_at) * _TOLD_PER_S)
+        self._told_at = now
+        if self._may_tell < 1:
+            self._untold += 1
+            return
+        self._may_tell -= 1
+        untold, self._untold = self._untold, 0
+        self.on_event(Refused(endpoint, peer, cause, detail, untold))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a handshake."""

@@ -81,12 +81,21 @@ class Drained(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """Somebody knocked at a listener and was not let in."""
+    """Somebody knocked at a listener and was not let in.
+
+    Attributes:
+        endpoint: Name of the listener.
+        peer: Who it was, `host:port`.
+        cause: Why.
+        detail: More about it, "" for nothing.
+        untold: Refusals since the last event that made none: only so many a second are told, all are counted.
+    """
 
     endpoint: str
     peer: str
     cause: Cause
     detail: str = ""
+    untold: int = 0
 
 
 class DialFailed(msgspec.Struct, frozen=True, gc=False):
