@@ -136,8 +136,26 @@ def test_any_text_is_read_or_unfit(payload: str) -> None:
         return
 
 
-SIMPLE = ["m x=1", "m x=2 5", "m,k=v x=1,y=2 7", "m,k=v y=2i,x=1e999", "m x=1  5", "m x=", "# c", "", " m x=3"]
-ODD = ["m x=3\r", "m x=1 -5", "m x=1 99999999999999999999", "m,k=w x=t", "m y=.5,x=-1.5e3 1", "m x=1,", "m x=1 5 6"]
+SIMPLE = [
+    "m x=1",
+    "m x=2 5",
+    "m,k=v x=1,y=2 7",
+    "m,k=v y=2i,x=1e999",
+    "m x=1  5",
+    "m x=",
+    "# c",
+    "",
+    " m x=3",
+]
+ODD = [
+    "m x=3\r",
+    "m x=1 -5",
+    "m x=1 99999999999999999999",
+    "m,k=w x=t",
+    "m y=.5,x=-1.5e3 1",
+    "m x=1,",
+    "m x=1 5 6",
+]
 LINES = st.lists(st.sampled_from(SIMPLE + ODD), max_size=8).map("\n".join)
 
 

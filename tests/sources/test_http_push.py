@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from headland.line.formats import Mapping
 from headland.sources.http_push import Accepted, PushConfig, PushHandler, Response, Waiting
 from headland.sources.idempotency import Keys
-from headland.vocabulary import NO_TIME, Instant, SeriesKey, SeriesTable
+from headland.vocabulary import NO_TIME, Instant, SeriesKey, SeriesTable, StorageDamage
 
 NOW = Instant(10**9, 1_700_000_000 * 10**9)
 ONE = b'{"series":"temp","value":21.5,"ts":1700000000}'
@@ -251,6 +251,30 @@ def test_keys_are_forgotten_after_a_day_and_beyond_their_number() -> None:
     assert isinstance(post(push, ONE, idempotency_key="a"), Accepted)
     assert isinstance(post(push, ONE, idempotency_key="c"), Response)
     assert isinstance(post(push, ONE, now=NOW.later(24 * 3600 + 1), idempotency_key="c"), Accepted)
+
+
+def test_an_untrusted_or_newly_set_clock_forgets_no_key() -> None:
+    push = handler()
+    early = Instant(1, 0, trusted=False)
+    push.committed(accepted(post(push, ONE, now=early, idempotency_key="a")).token)
+    push.committed(accepted(post(push, ONE, idempotency_key="b")).token)
+    tomorrow = NOW.later(30 * 3600)
+    untrusted = Instant(tomorrow.monotonic_ns, tomorrow.wall_ns, trusted=False)
+    assert isinstance(post(push, ONE, now=untrusted, idempotency_key="b"), Response)
+    assert isinstance(post(push, ONE, now=tomorrow, idempotency_key="a"), Response)
+    assert isinstance(post(push, ONE, now=tomorrow, idempotency_key="b"), Accepted)
+
+
+def test_a_damaged_snapshot_or_delta_is_storage_damage() -> None:
+    for act in (handler().restore, handler().replay):
+        with pytest.raises(StorageDamage):
+            act(b"\xc1")
+
+
+def test_requests_under_way_are_bounded() -> None:
+    push = handler(max_pending=1)
+    accepted(post(push, ONE))
+    assert refused(post(push, ONE))[0] == 503
 
 
 def test_what_its_content_refused_is_not_remembered() -> None:

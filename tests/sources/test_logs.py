@@ -111,12 +111,35 @@ def test_a_rotated_file_that_is_gone_is_counted(log: Path) -> None:
     append(log, "1\n")
     watch = Watch(log)
     watch.texts()
-    log.rename(log.with_name("elsewhere"))
+    with log.open("rb"):  # its inode number is not given to another file meanwhile
+        log.unlink()
+        append(log, "2\n")
+        reborn = Watch(log, position=watch.position)
+        assert reborn.texts() == ["2"]
+    assert reborn.source.counters == {"lost_rotation": 1}
+
+
+def test_a_file_that_is_away_for_a_while_keeps_its_position(log: Path) -> None:
+    append(log, "1\n")
+    other = log.with_name("other.log")
+    append(other, "a\n")
+    watch = Watch(log, other)
+    assert watch.texts() == ["1", "a"]
+    away = log.rename(log.with_name("away"))
+    append(other, "b\n")
+    second = Watch(log, other, position=watch.position)
+    assert second.texts() == ["b"]
+    away.rename(log)
     append(log, "2\n")
-    log.with_name("elsewhere").unlink()
-    reborn = Watch(log, position=watch.position)
-    assert reborn.texts() == ["2"]
-    assert reborn.source.counters in ({"lost_rotation": 1}, {})
+    assert Watch(log, other, position=second.position).texts() == ["2"]
+
+
+def test_more_files_than_the_bound_are_counted_and_not_followed(tmp_path: Path) -> None:
+    for number in range(4):
+        append(tmp_path / f"{number}.log", f"{number}\n")
+    watch = Watch(tmp_path / "*.log", max_files=2)
+    assert watch.texts() == ["0", "1"]
+    assert watch.source.counters == {"too_many_files": 2}
 
 
 @pytest.mark.parametrize("fresh", ["x\n", "longer than what was there before it was truncated\n"])

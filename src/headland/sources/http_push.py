@@ -271,7 +271,7 @@ class PushHandler:
         return None
 
     def _known(self, owner: tuple[str, str], digest: bytes, now: Instant) -> Response | Waiting | None:
-        record = self.keys.find(owner, now.wall_ns)
+        record = self.keys.find(owner, now)
         if record is None:
             return None
         if record.digest != digest:

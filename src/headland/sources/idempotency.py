@@ -4,7 +4,8 @@ Laws:
     1. A key means (principal, key); its record holds a digest of the request. The same key with another
        digest is a conflict, for as long as the record lives.
     2. A record is durable in the commit of its readings: its delta rides in the same frame.
-    3. At most 65,536 records, each at most 24 h; a record evicted before that is counted.
+    3. At most 65,536 records, each at most 24 h; a record evicted before that is counted. Age is judged only
+       while the clock is trusted.
     4. A record whose commit is not yet durable is pending: repeats wait for it, it is never evicted, and if
        it is refused it never was.
 
@@ -24,10 +25,12 @@ from typing import Final
 
 import msgspec
 
-from headland.vocabulary import StorageDamage
+from headland.vocabulary import Instant, StorageDamage
 
 KEYS_KEPT: Final = 65_536
 KEEP_NS: Final = 24 * 3600 * 1_000_000_000
+_CLOCK_STEP_NS: Final = 10 * 365 * KEEP_NS
+"""A record that seems older was made before the clock was set; it leaves by number only."""
 
 Owner = tuple[str, str]
 
@@ -78,10 +81,11 @@ class Keys:
     def __len__(self) -> int:
         return len(self._done) + len(self._pending)
 
-    def find(self, owner: Owner, wall_ns: int) -> KeyRecord | None:
+    def find(self, owner: Owner, now: Instant) -> KeyRecord | None:
         """The record of a key, after forgetting those that are too old."""
-        for old in list(self._too_old(wall_ns)):
-            del self._done[old]
+        if now.trusted:
+            for old in list(self._too_old(now.wall_ns)):
+                del self._done[old]
         return self._pending.get(owner) or self._done.get(owner)
 
     def begin(self, record: KeyRecord) -> bytes:
@@ -141,6 +145,8 @@ class Keys:
 
     def _too_old(self, wall_ns: int) -> Iterator[Owner]:
         for owner, record in self._done.items():
-            if wall_ns - record.wall_ns <= KEEP_NS:
+            age = wall_ns - record.wall_ns
+            if age <= KEEP_NS:
                 return
-            yield owner
+            if age < _CLOCK_STEP_NS:
+                yield owner

@@ -141,7 +141,9 @@ class LogSource:
                 self._followed.remove(followed)
         full = len(batch) >= self._context.max_readings
         self._due = now.monotonic_ns + (0 if full else round(self._config.every_s * 1e9))
-        position = msgspec.msgpack.encode([f.tail.place(f.offset) for f in self._followed])
+        places = [followed.tail.place(followed.offset) for followed in self._followed]
+        unseen = [place for known in self._places.values() for place in known]
+        position = msgspec.msgpack.encode((unseen + places)[-2 * self._config.max_files :])
         if len(batch) or position != self._given:
             batch.position = self._given = position
         return batch
@@ -198,13 +200,16 @@ class LogSource:
                     return
                 tail.replace()
                 place = Place(path, device, inode)
-        for known in self._places.pop(path, ()):
+        kept = self._places.pop(path, [])
+        for known in kept:
             if (known.device, known.inode) == (device, inode):
                 place = known
             else:
                 self._renamed(known)
                 place = place or Place(path, device, inode)
-        self._open(path, path, place, at_end=place is None and self._first and self._config.begin == "end")
+        at_end = place is None and self._first and self._config.begin == "end"
+        if not self._open(path, path, place, at_end=at_end) and kept:
+            self._places[path] = [known for known in kept if known.inode == inode] or kept
 
     def _renamed(self, place: Place) -> None:
         for sibling in Path(place.path).parent.iterdir():
@@ -219,20 +224,21 @@ class LogSource:
 
     def _open(
         self, path: str, open_at: str, place: Place | None, *, at_end: bool, replaced: bool = False
-    ) -> None:
+    ) -> bool:
         if len(self._followed) >= self._config.max_files:
             self._count("too_many_files")
-            return
+            return False
         try:
             tail = Tail(path, open_at, place, self._config.max_line_bytes, at_end=at_end)
         except OSError:
             self._count("unreadable_file")
-            return
+            return False
         if replaced:
             tail.replace()
         row = self._series.row(SeriesKey(self._config.series, (("file", path),)))
         shift = _local_offset_ns if self._config.zone == "local" else None
         self._followed.append(_Followed(tail, row, LineClock(self._year, shift)))
+        return True
 
     def _read(self, followed: _Followed, now: Instant, batch: SourceBatch) -> None:
         while len(batch) < self._context.max_readings:

@@ -87,7 +87,9 @@ def text_ns(text: str, unit: TimeUnit = TimeUnit.AUTO) -> int:
         except ValueError:
             pass
         else:
-            return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+            ns = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+            if _LOW <= ns <= _HIGH:
+                return ns
     match = _RFC3339.fullmatch(text.strip())
     if match is None:
         return _written_number_ns(text, unit)
