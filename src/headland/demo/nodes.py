@@ -20,6 +20,16 @@ LEDGER_PATH = "/v1/ledger"
 READY_PATH = "/readyz"
 
 
+class NodeCommand(msgspec.Struct, frozen=True):
+    """How a node is started: `python -m ARGUMENTS node.toml`, with these environment variables.
+
+    The demo is tried against nodes that lie, too.
+    """
+
+    arguments: tuple[str, ...] = ("headland", "run")
+    environment: dict[str, str] = {}
+
+
 class Amount(msgspec.Struct, frozen=True):
     """Readings and payload bytes of one account."""
 
@@ -68,7 +78,8 @@ class DemoNode:
         starts: How often it was started.
     """
 
-    def __init__(self, plan: NodePlan, site: Site, processes: ProcessGroup) -> None:
+    def __init__(self, plan: NodePlan, site: Site, processes: ProcessGroup, command: NodeCommand) -> None:
+        self._command = command
         self.plan = plan
         self.state = "starting"
         self.status: Status | None = None
@@ -84,9 +95,11 @@ class DemoNode:
             HeadlandError: It ended or was not ready in time; the message holds its last words.
         """
         directory = self._site.directory(self.plan.name)
-        arguments = ["headland", "run", str(directory / "node.toml")]
+        arguments = [*self._command.arguments, str(directory / "node.toml")]
         self.state = "starting"
-        self._child = await self._processes.start(self.plan.name, arguments, directory / "node.log", {})
+        self._child = await self._processes.start(
+            self.plan.name, arguments, directory / "node.log", self._command.environment
+        )
         self.starts += 1
         until = time.monotonic() + READY_S
         while time.monotonic() < until and self._child.running:

@@ -21,7 +21,7 @@ from headland.demo.checker import check
 from headland.demo.device import DevicesPlan
 from headland.demo.expectation import rules_of
 from headland.demo.faults import cut_link, kill_nodes
-from headland.demo.nodes import DemoNode
+from headland.demo.nodes import DemoNode, NodeCommand
 from headland.demo.outcome import Judged, Measured, concluded, tell
 from headland.demo.processes import Child, ProcessGroup, group
 from headland.demo.proxies import ClientProxy, LinkProxy
@@ -62,11 +62,13 @@ class Options(msgspec.Struct, frozen=True):
 class Demo:
     """Everything that runs, and what is measured while it does."""
 
-    def __init__(self, options: Options, site: Site, processes: ProcessGroup, view: View) -> None:
+    def __init__(
+        self, options: Options, site: Site, processes: ProcessGroup, view: View, command: NodeCommand
+    ) -> None:
         self.options = options
         self.site = site
         self.view = view
-        self.nodes = {plan.name: DemoNode(plan, site, processes) for plan in NODES}
+        self.nodes = {plan.name: DemoNode(plan, site, processes, command) for plan in NODES}
         self.picture = Picture()
         self.first_arrival_s: float | None = None
         self.drain_s: float | None = None
@@ -206,8 +208,13 @@ class Demo:
             await proxy.close()
 
 
-async def play(options: Options, view: View) -> Judged:
+async def play(options: Options, view: View, command: NodeCommand | None = None) -> Judged:
     """Run the demo; every process it started has ended when this returns or raises.
+
+    Args:
+        options: What the command line says.
+        view: Who watches.
+        command: How nodes are started; None for `headland run`.
 
     Raises:
         HeadlandError: A node or the devices did not do what they had to, with their last words.
@@ -215,7 +222,7 @@ async def play(options: Options, view: View) -> Judged:
     root = Path(tempfile.mkdtemp(prefix="headland-demo-"))
     try:
         async with group() as processes:
-            demo = Demo(options, plan_ports(root), processes, view)
+            demo = Demo(options, plan_ports(root), processes, view, command or NodeCommand())
             try:
                 return await _play(demo)
             finally:
