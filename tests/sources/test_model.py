@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from headland.sources.recordings.arrays import load
 from headland.vocabulary import Instant
 
 START = Instant(10**9, 1_700_000_000 * 10**9)
-MFPT = Path(__file__).parents[3] / "shared" / "data" / "mfpt_bearing_NC" / "inner_1.npz"
+DATA = Path(os.environ.get("HEADLAND_DATA", Path(__file__).parents[3] / "shared" / "data"))
+MFPT = DATA / "mfpt_bearing_NC" / "inner_1.npz"
 
 
 def run(config: MachineConfig, seconds: int, seed: int = 3) -> list[MachineState]:

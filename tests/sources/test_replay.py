@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from headland.sources.recordings.log_times import LineClock
 from headland.sources.replay import ReplayConfig, ReplaySource
 from headland.vocabulary import ConfigurationError, Instant, SeriesKey
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("HEADLAND_DATA", Path(__file__).parents[3] / "shared" / "data"))
 START = Instant(10**9, 1_700_000_000 * 10**9)
 S = 10**9
 

@@ -24,26 +24,20 @@ Laws:
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
-from headland.line.formats import FormatLimits, RejectReason, TimeUnit, Unfit
+from headland.line.formats import FormatLimits, RejectReason, Unfit
 from headland.line.formats import Mapping as PayloadMapping
-from headland.line.formats.cloudevents import cloudevent_binary, cloudevents
-from headland.line.formats.documents import document
-from headland.line.formats.found import Found, checked, series_key
+from headland.line.formats.found import Found
 from headland.line.formats.influx import PRECISION_WORDS, line_protocol
-from headland.line.formats.moments import any_ns
+from headland.sources.http_bodies import Headers, events, readings, unpacked
 from headland.sources.idempotency import KeyRecord, Keys
-from headland.vocabulary import NO_SEQUENCE, NO_TIME, SERIES_CAP, Batch, Instant, SeriesKey, SeriesTable
-
-Headers = Mapping[str, str]
+from headland.vocabulary import SERIES_CAP, Batch, Instant, SeriesKey, SeriesTable
 
 
 class PushConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -109,30 +103,6 @@ class _Pending(msgspec.Struct):
     waiting: list[int]
 
 
-class ReadingBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One reading of ``/v1/readings``."""
-
-    series: str
-    value: float | int | bool | str
-    ts: float | int | str | None = None
-    labels: dict[str, str] = {}
-    seq: int | None = None
-
-
-class _ReadingsBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """``{"readings": [...]}``, or the fields of a single reading."""
-
-    readings: list[ReadingBody] | UnsetType = UNSET
-    series: str | UnsetType = UNSET
-    value: float | int | bool | str | UnsetType = UNSET
-    ts: float | int | str | None = None
-    labels: dict[str, str] = {}
-    seq: int | None = None
-
-
-_list: Final = msgspec.json.Decoder(list[ReadingBody])
-_object: Final = msgspec.json.Decoder(_ReadingsBody)
-_line: Final = msgspec.json.Decoder(ReadingBody)
 _encode: Final = msgspec.json.Encoder().encode
 _JSON: Final = ("content-type", "application/json")
 _INFLUX: Final = {"/v1/influx": 200, "/api/v2/write": 204, "/write": 204}
@@ -295,9 +265,9 @@ class PushHandler:
                 raise Unfit(rejected.reason, rejected.detail)
             return batch
         if route == "/v1/readings":
-            found = _readings(raw, headers, query, self._limits)
+            found = readings(raw, headers, query, self._limits)
         elif route == "/v1/cloudevents":
-            found = _events(raw, headers, self._limits)
+            found = events(raw, headers, self._limits)
         else:
             word = query.get("precision", "")
             precision = PRECISION_WORDS.get(word)
@@ -346,36 +316,6 @@ class PushHandler:
         return msgspec.structs.replace(response, headers=(_JSON, retry))
 
 
-def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    """A body without its Content-Encoding (gzip or none).
-
-    Raises:
-        Unfit: Too large once unpacked, another encoding, or no valid gzip.
-    """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        if len(body) > limit:
-            raise Unfit(RejectReason.TOO_LARGE, f"a body of {len(body)} bytes, at most {limit}")
-        return body
-    if encoding not in ("gzip", "x-gzip"):
-        raise Unfit(
-            RejectReason.UNSUPPORTED, "unknown encoding", path="content-encoding", hint="gzip or none"
-        )
-    out = bytearray()
-    while body:
-        member = zlib.decompressobj(31)
-        try:
-            out += member.decompress(body, limit + 1 - len(out))
-        except zlib.error as error:
-            raise Unfit(RejectReason.NOT_JSON, f"not gzip: {error}", path="body") from error
-        if len(out) > limit:
-            raise Unfit(RejectReason.TOO_LARGE, f"the body unpacks to more than {limit} bytes")
-        if not member.eof:
-            raise Unfit(RejectReason.NOT_JSON, "gzip ends too early", path="body")
-        body = member.unused_data
-    return bytes(out)
-
-
 def problem(status: int, code: str, path: str, hint: str, message: str = "") -> Response:
     """An error as JSON."""
     body = {"code": code, "path": path, "hint": hint, "message": message or code.replace("_", " ")}
@@ -388,68 +328,3 @@ def success(status: int, accepted: int, *, replayed: bool = False) -> Response:
     if status == 204:
         return Response(204, b"", headers)
     return Response(status, _encode({"accepted": accepted}), (_JSON, *headers))
-
-
-def _readings(raw: bytes, headers: Headers, query: dict[str, str], limits: FormatLimits) -> Found:
-    word = query.get("precision", "auto")
-    try:
-        unit = TimeUnit(word)
-    except ValueError as error:
-        raise Unfit(
-            RejectReason.BAD_TIME,
-            f"unknown precision {word[:20]!r}",
-            path="precision",
-            hint="s, ms, us, ns or auto",
-        ) from error
-    media = headers.get("content-type", "application/json").split(";")[0].strip().lower()
-    bodies = _bodies(raw, media)
-    if len(bodies) > limits.max_readings:
-        raise Unfit(RejectReason.TOO_MANY_READINGS, f"{len(bodies)} readings, at most {limits.max_readings}")
-    found = Found()
-    for index, body in enumerate(bodies):
-        path = f"$[{index}]"
-        try:
-            key = series_key(body.series, body.labels, limits)
-        except Unfit as unfit:
-            unfit.path = f"{path}.series"
-            raise
-        ts = NO_TIME if body.ts is None else any_ns(body.ts, unit, f"{path}.ts")
-        seq = NO_SEQUENCE if body.seq is None else body.seq
-        if not NO_SEQUENCE <= seq < 1 << 63:
-            raise Unfit(RejectReason.BAD_SEQUENCE, "a sequence is from 0 to 2^63 - 1", path=f"{path}.seq")
-        found.add(key, ts, checked(body.value, limits, f"{path}.value"), seq)
-    return found
-
-
-def _bodies(raw: bytes, media: str) -> list[ReadingBody]:
-    try:
-        if media in ("application/x-ndjson", "application/jsonl"):
-            return _line.decode_lines(raw)
-        if raw.lstrip()[:1] == b"[":
-            return _list.decode(raw)
-        body = _object.decode(raw)
-    except UnicodeDecodeError as error:
-        raise Unfit(RejectReason.INVALID_UTF8, error.reason) from error
-    except RecursionError as error:
-        raise Unfit(RejectReason.TOO_DEEP, "nested too deeply") from error
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `")
-        raise Unfit(RejectReason.WRONG_TYPE, message, path=path.rstrip("`") or "$") from error
-    except msgspec.DecodeError as error:
-        raise Unfit(RejectReason.NOT_JSON, str(error), path="$") from error
-    if not isinstance(body.readings, UnsetType):
-        return body.readings
-    if isinstance(body.series, UnsetType) or isinstance(body.value, UnsetType):
-        raise Unfit(
-            RejectReason.NO_VALUE, "neither `readings` nor `series` and `value`", path="$",
-            hint='send {"series": ..., "value": ...}, an array of those, or {"readings": [...]}',
-        )  # fmt: skip
-    return [ReadingBody(body.series, body.value, body.ts, body.labels, body.seq)]
-
-
-def _events(raw: bytes, headers: Headers, limits: FormatLimits) -> Found:
-    media = headers.get("content-type", "").split(";")[0].strip().lower()
-    if media.startswith("application/cloudevents") or "ce-specversion" not in headers:
-        root: Any = document(raw)
-        return cloudevents(root, limits)
-    return cloudevent_binary(headers, raw, limits)
