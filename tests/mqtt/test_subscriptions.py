@@ -627,3 +627,50 @@ def test_a_broken_peer_does_not_touch_the_others() -> None:
         client.publish("t", b"1", qos=1)
         assert client.one() == Ack(PacketType.PUBACK, 1)
     assert world.broker.sizes()["connections"] == 3
+
+
+def test_a_checkpoint_that_already_holds_what_the_next_commit_repeats_is_replayed_once() -> None:
+    """A call without a draft (a commit's end, a free transport) leaves changes for the next commit."""
+    world = World(MqttConfig(send_budget_bytes=1_024))
+    client = connected(world, "c", **TEN_MINUTES)
+    client.subscribe(Subscription("t", 2))
+    publisher = connected(world, "p")
+    world.perform(world.broker.buffered(client.number, 2_000, world.now))
+    for number in range(4):
+        expiring = Properties(message_expiry_s=1) if number < 2 else None
+        publisher.publish("t", b"%d" % number, qos=2 - number % 2, packet_id=number + 1, properties=expiring)
+    world.pass_time(2)
+    world.perform(world.broker.buffered(client.number, 0, world.now))
+    world.take_checkpoint()
+    world.settle()
+    world.crash()
+    got = [publish_of(packet) for packet in connected(world, "c", **TEN_MINUTES).read()]
+    assert sorted(packet.payload for packet in got) == [b"2", b"3"]
+    assert world.broker.sizes()["queued_messages"] == 2
+
+
+def test_the_beginnings_of_packets_are_bounded_for_all_connections_together() -> None:
+    world = World(MqttConfig(partial_bytes_max=3_000))
+    clients = [connected(world, name) for name in "abcd"]
+    beginning = encode(Publish("t", b"x" * 5_000, 1, packet_id=1), V5)[:1_000]
+    for client in clients:
+        client.send_bytes(beginning)
+    assert [client.closed for client in clients] == ["", "", "", "partial_bytes_max"]
+    clients[0].drop()
+    connected(world, "e").send_bytes(beginning)
+    rest = encode(Publish("t", b"x" * 5_000, 1, packet_id=1), V5)[1_000:]
+    clients[1].send_bytes(rest)
+    assert clients[1].one() == Ack(PacketType.PUBACK, 1)
+    assert world.broker._state.partial_bytes == 2_000
+
+
+def test_long_topics_are_refused() -> None:
+    world = World(MqttConfig(topic_characters_max=10))
+    client = connected(world, "c")
+    assert client.subscribe(Subscription("x" * 11)) == [
+        Suback(PacketType.SUBACK, 7, [Reason.TOPIC_FILTER_INVALID])
+    ]
+    client.publish("x" * 10, qos=1)
+    assert client.one() == Ack(PacketType.PUBACK, 1)
+    client.publish("x" * 11)
+    assert client.closed == "topic_name_invalid"

@@ -94,9 +94,11 @@ class Broker:
             return []
         self._begin(now)
         link.heard_ns = now.monotonic_ns
-        if link.rest:
+        before = len(link.rest)
+        if before:
             link.rest += data
             if len(link.rest) < link.need:
+                self._count_partial(link, before)
                 return self._end(draft)
             data = bytes(link.rest)
             link.rest.clear()
@@ -105,7 +107,17 @@ class Broker:
             self._inbound.finish(link, draft)
         except ProtocolError as error:
             self._broken(link, error, draft)
+        if before or link.rest:
+            self._count_partial(link, before)
         return self._end(draft)
+
+    def _count_partial(self, link: Connection, before: int) -> None:
+        """Bound the beginnings of packets that all connections together make the broker keep."""
+        state = self._state
+        state.partial_bytes += len(link.rest) - before
+        if state.partial_bytes > state.config.partial_bytes_max and link.rest and not link.closed:
+            state.counters.closed_by_quota += 1
+            state.close(link, Reason.QUOTA_EXCEEDED, "partial_bytes_max")
 
     def _consume(self, link: Connection, data: bytes, draft: Draft) -> None:
         inbound = self._inbound

@@ -27,6 +27,9 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packet_bytes_max: Annotated[
         int, Meta(ge=128, le=268_435_460, description="Largest packet accepted, whole, in bytes.")
     ] = 1_048_576
+    partial_bytes_max: Annotated[
+        int, Meta(ge=1_024, description="Bytes of packets not yet complete, of all connections together.")
+    ] = 67_108_864
     keep_alive_max_s: Annotated[
         int,
         Meta(
@@ -55,9 +58,12 @@ class MqttConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=0, le=65_535, description="Topic aliases on a connection, in each direction.")
     ] = 64
     topic_levels_max: Annotated[int, Meta(ge=1, description="Levels of a topic name or filter.")] = 64
+    topic_characters_max: Annotated[
+        int, Meta(ge=1, le=65_535, description="Characters of a topic name or filter.")
+    ] = 1_024
     topics_cached_max: Annotated[
         int, Meta(ge=1, description="Topic names remembered as valid and allowed, per connection.")
-    ] = 4_096
+    ] = 1_024
     matches_cached_max: Annotated[
         int, Meta(ge=1, description="Topic names whose subscribers are remembered.")
     ] = 20_000

@@ -113,7 +113,7 @@ class Connecting:
         connection.principal = principal
         if packet.will is not None:
             try:
-                check_topic(packet.will.topic, config.topic_levels_max)
+                check_topic(packet.will.topic, config.topic_levels_max, config.topic_characters_max)
             except ProtocolError as error:
                 raise Refusal(Reason.TOPIC_NAME_INVALID, str(error)) from None
             if packet.will.topic.startswith("$SYS/") or not state.authenticator.may_publish(
@@ -219,6 +219,7 @@ class Connecting:
             if self.state.connections.pop(connection.number, None) is None:
                 continue
             self.state.counters.disconnects += 1
+            self.state.partial_bytes -= len(connection.rest)
             self._leave(connection, fresh)
 
     def _leave(self, connection: Connection, fresh: bool) -> None:

@@ -26,6 +26,7 @@ class Inbound:
     Attributes:
         run: The open run of the connection being read.
         retained: Indexes of its messages that were published with RETAIN.
+        second: Identifiers of its QoS 2 messages.
     """
 
     def __init__(self, state: State, outbound: Outbound) -> None:
@@ -33,6 +34,7 @@ class Inbound:
         self.outbound = outbound
         self.run: PublishRun | None = None
         self.retained: set[int] = set()
+        self.second: set[int] = set()
 
     def take_plain(self, connection: Connection, data: bytes, start: int) -> int:
         """Take plain publishes in bulk; the offset of the first byte not taken."""
@@ -68,7 +70,7 @@ class Inbound:
                 "subscription identifier from a client", Reason.PROTOCOL_ERROR, "MQTT-3.3.4-6"
             )
         self._resolve_alias(connection, packet)
-        check_topic(packet.topic, state.config.topic_levels_max)
+        check_topic(packet.topic, state.config.topic_levels_max, state.config.topic_characters_max)
         if packet.topic.startswith("$SYS/") or not state.authenticator.may_publish(
             connection.principal, packet.topic
         ):
@@ -105,6 +107,8 @@ class Inbound:
             run = self.run = PublishRun(connection.client, connection.principal, [], [], [], [], [])
         if packet.retain:
             self.retained.add(len(run.topics))
+        if packet.qos == 2:
+            self.second.add(packet.packet_id)
         run.topics.append(packet.topic)
         run.payloads.append(packet.payload)
         run.packet_ids.append(packet.packet_id)
@@ -132,6 +136,7 @@ class Inbound:
         if run is None:
             return
         self.run = None
+        self.second.clear()
         state = self.state
         floor = self._distribute(connection, run, draft.n) if self._concerns_others() else 0
         count = len(run.qos)
@@ -189,11 +194,7 @@ class Inbound:
     def _is_repeat(self, connection: Connection, packet: Publish, draft: Draft) -> bool:
         """Whether the identifier is known: the message is then acknowledged, not handed over again."""
         session = connection.session
-        run = self.run
-        if run is not None and any(
-            level == 2 and known == packet.packet_id
-            for known, level in zip(run.packet_ids, run.qos, strict=True)
-        ):
+        if packet.packet_id in self.second:
             self.finish(connection, draft)
         receipt = session.received.get(packet.packet_id) if session is not None else None
         if receipt is None:

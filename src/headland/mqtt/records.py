@@ -155,23 +155,19 @@ class Completed(msgspec.Struct, frozen=True, array_like=True, tag=15):
     identifier: int
 
 
-Change = (
-    Opened
-    | Ended
+SessionChange = (
+    Ended
     | Departed
     | SubscribedTo
     | UnsubscribedFrom
-    | RetainedSet
-    | RetainedCleared
     | Received
     | Released
-    | Queued
     | Done
-    | Evicted
     | Identified
     | Passed
     | Completed
 )
+Change = Opened | Queued | RetainedSet | RetainedCleared | Evicted | SessionChange
 
 
 class Changes(msgspec.Struct, frozen=True, array_like=True):

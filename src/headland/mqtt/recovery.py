@@ -3,6 +3,9 @@
 While recovering, deadlines hold what is left of them (as if monotonic time began at the record), with the
 record's wall clock in `wall_ms`; `rebase` turns them into moments of this process. A session whose client was
 connected when the node went down is treated as if the connection had been lost at the start.
+
+Replaying is idempotent: a call without a draft may leave changes that a checkpoint already holds and the next
+commit repeats. What is no longer there is then skipped.
 """
 
 from __future__ import annotations
@@ -123,61 +126,71 @@ def replay(store: Store, data: bytes) -> None:
     """Repeat the changes of one commit.
 
     Raises:
-        StorageDamage: The data is not a list of changes, or does not follow from what was replayed before.
+        StorageDamage: The data is not a list of changes.
     """
     try:
         found = records.decode_changes(data)
         for change in found.changes:
             _repeat(store, change, found.wall_ms)
-    except (msgspec.MsgspecError, ProtocolError, KeyError) as error:
+    except (msgspec.MsgspecError, ProtocolError, IndexError) as error:
         raise StorageDamage(f"mqtt state: {error!r}") from error
     store.changes.clear()
     store.counters.dropped_queue_full = 0
 
 
 def _repeat(store: Store, change: records.Change, wall_ms: int) -> None:
-    sessions = store.sessions
     match change:
         case records.Opened():
             _repeat_opened(store, change)
-        case records.Ended(client):
-            if client in sessions:
-                store.end(sessions[client])
-        case records.Departed(client, expiry_s, left_ms, has_will, will_left_ms):
-            session = sessions[client]
-            session.expiry_s = expiry_s
-            session.ends_ns = _after(left_ms)
-            session.will = session.will if has_will else None
-            session.will_ns = _after(will_left_ms) if has_will else 0
-            session.wall_ms = wall_ms
-        case records.SubscribedTo():
-            _subscribe(store, sessions[change.client], change)
-        case records.UnsubscribedFrom(client, text):
-            store.unsubscribe(sessions[client], text)
+        case records.Queued():
+            _repeat_queued(store, change, wall_ms)
         case records.RetainedSet(message):
             store.retained.keep(_message(message, wall_ms))
         case records.RetainedCleared(topic):
             store.retained.clear(topic)
-        case records.Received(client, identifiers):
-            sessions[client].received.update((identifier, Receipt(0)) for identifier in identifiers)
-        case records.Released(client, identifier):
-            sessions[client].received.pop(identifier, None)
-        case records.Queued():
-            _repeat_queued(store, change, wall_ms)
-        case records.Done(client, position):
-            store.let_go(_take(store, sessions[client], position).message)
         case records.Evicted(position):
             if position in store.queued:
                 store.evict(position)
-        case records.Identified(client, position, identifier):
-            flight = Flight(_take(store, sessions[client], position))
-            flight.dup = True
-            sessions[client].flights[identifier] = flight
-            sessions[client].last_id = identifier
-        case records.Passed(client, identifier):
-            store.passed(sessions[client], identifier, sessions[client].flights[identifier])
-        case records.Completed(client, identifier):
-            store.complete(sessions[client], identifier)
+        case _:
+            session = store.sessions.get(change.client)
+            if session is not None:
+                _repeat_in(store, session, change, wall_ms)
+
+
+def _repeat_in(store: Store, session: Session, change: records.SessionChange, wall_ms: int) -> None:
+    """Repeat a change of one session."""
+    match change:
+        case records.Ended():
+            store.end(session)
+        case records.Departed():
+            session.expiry_s = change.expiry_s
+            session.ends_ns = _after(change.left_ms)
+            session.will = session.will if change.has_will else None
+            session.will_ns = _after(change.will_left_ms) if change.has_will else 0
+            session.wall_ms = wall_ms
+        case records.SubscribedTo():
+            _subscribe(store, session, change)
+        case records.UnsubscribedFrom():
+            store.unsubscribe(session, change.filter)
+        case records.Received():
+            session.received.update((identifier, Receipt(0)) for identifier in change.identifiers)
+        case records.Released():
+            session.received.pop(change.identifier, None)
+        case records.Done():
+            if (item := _take(session, change.position)) is not None:
+                store.let_go(item.message)
+        case records.Identified():
+            if (item := _take(session, change.position)) is not None:
+                flight = session.flights[change.identifier] = Flight(item)
+                flight.dup = True
+                session.last_id = change.identifier
+        case records.Passed():
+            waiting = session.flights.get(change.identifier)
+            if waiting is not None and waiting.stage is Stage.SENT:
+                store.passed(session, change.identifier, waiting)
+        case records.Completed():
+            if change.identifier in session.flights:
+                store.complete(session, change.identifier)
         case _:
             assert_never(change)
 
@@ -198,22 +211,28 @@ def _repeat_opened(store: Store, change: records.Opened) -> None:
 
 
 def _repeat_queued(store: Store, change: records.Queued, wall_ms: int) -> None:
+    position = change.holders[0].position
+    if position <= store.position:
+        return
     message = _message(change.message, wall_ms)
-    message.position = store.position = change.holders[0].position
-    store.queued[message.position] = message
+    message.position = store.position = position
+    store.queued[position] = message
     store.queued_bytes += message.size
     for holder in change.holders:
-        store.hold(store.sessions[holder.client], _item(message, holder))
+        if holder.client in store.sessions:
+            store.hold(store.sessions[holder.client], _item(message, holder))
+    if not message.holders:
+        store.evict(position)
 
 
-def _take(store: Store, session: Session, position: int) -> Item:
-    """Take the item at `position` out of a queue; it is near the front."""
+def _take(session: Session, position: int) -> Item | None:
+    """Take the item at `position` out of a queue, if it is there; it is near the front."""
     for index, item in enumerate(session.queue):
         if item.message.position == position:
             del session.queue[index]
             session.queue_bytes -= item.message.size
             return item
-    raise KeyError(f"no message {position} for {session.client}")
+    return None
 
 
 def _subscribe(store: Store, session: Session, record: records.SubscribedTo) -> None:

@@ -33,6 +33,7 @@ class State:
         store: Sessions and messages.
         waiting: Connections whose oldest answer rests on a commit, by its number.
         actions: Actions of the call in progress.
+        partial_bytes: Bytes of packets not yet complete, of all connections.
         touched: Connections with bytes to send in the call in progress.
         ready: Connections whose CONNACK left in the call in progress: their sessions' messages may follow.
         departing: Connections closed in the call in progress, whose sessions have yet to be told.
@@ -49,6 +50,7 @@ class State:
         self.connections: dict[int, Connection] = {}
         self.durable = 0
         self.held = False
+        self.partial_bytes = 0
         self.waiting: dict[int, list[Connection]] = {}
         self.actions: list[Action] = []
         self.touched: dict[int, Connection] = {}

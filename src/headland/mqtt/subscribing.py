@@ -38,7 +38,7 @@ def _grant(
     """Reason code of one filter: the QoS granted, or why it is refused."""
     config = state.config
     try:
-        group, pattern = check_filter(options.filter, config.topic_levels_max)
+        group, pattern = check_filter(options.filter, config.topic_levels_max, config.topic_characters_max)
     except ProtocolError as error:
         if error.reason is Reason.TOPIC_FILTER_INVALID and (connection.version == V5 or not error.rule):
             return error.reason

@@ -14,11 +14,12 @@ from headland.mqtt.reasons import ProtocolError, Reason
 T = TypeVar("T")
 
 
-def check_topic(topic: str, levels_max: int) -> None:
+def check_topic(topic: str, levels_max: int, characters_max: int = 65_535) -> None:
     """Refuse what is not a topic name.
 
     Raises:
-        ProtocolError: Empty, with a wildcard or U+0000, or deeper than `levels_max`.
+        ProtocolError: Empty, with a wildcard or U+0000, deeper than `levels_max` or longer than
+            `characters_max`.
     """
     if not topic:
         raise ProtocolError("empty topic name", Reason.TOPIC_NAME_INVALID, "MQTT-4.7.3-1")
@@ -28,17 +29,21 @@ def check_topic(topic: str, levels_max: int) -> None:
         raise ProtocolError("U+0000 in a topic name", Reason.MALFORMED_PACKET, "MQTT-4.7.3-2")
     if topic.count("/") >= levels_max:
         raise ProtocolError(f"topic name of more than {levels_max} levels", Reason.TOPIC_NAME_INVALID)
+    if len(topic) > characters_max:
+        raise ProtocolError(f"topic name over {characters_max} characters", Reason.TOPIC_NAME_INVALID)
 
 
-def check_filter(text: str, levels_max: int) -> tuple[str, str]:
+def check_filter(text: str, levels_max: int, characters_max: int = 65_535) -> tuple[str, str]:
     """Refuse what is not a topic filter.
 
     Returns:
         (group, filter): the group of a shared subscription ("" for a plain one) and the filter to match by.
 
     Raises:
-        ProtocolError: Empty, a misplaced wildcard, U+0000, deeper than `levels_max`, or a malformed share.
+        ProtocolError: Empty, a misplaced wildcard, U+0000, a malformed share, too deep or too long.
     """
+    if len(text) > characters_max:
+        raise ProtocolError(f"topic filter over {characters_max} characters", Reason.TOPIC_FILTER_INVALID)
     group = ""
     if text.startswith("$share/"):
         group, found, text = text[7:].partition("/")
