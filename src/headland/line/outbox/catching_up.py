@@ -2,8 +2,8 @@
 
 ```
 parent's p against ours            what it means        what happens
-no history                         another parent, or   opening balance: from acked at another parent,
-                                   an empty store       from what is still here at one of the same name
+no history, another parent         this node moved      opening balance: everything not committed is sent
+no history, the same parent        its store is empty   as a parent that went back to 0
 p > tail                           this node went back  frozen, kept, reported
 acked <= p <= tail, chain equal    acks were lost       taken as acks
 p < acked, chain equal or unknown  the parent went      re-sent from max(p, floor); what is gone is booked
@@ -19,7 +19,7 @@ from headland.line.outbox.applying import lost_ranges
 from headland.line.outbox.settling import settle, write
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import Extent, Stream
-from headland.link.contract import Alarm, Answer, DraftLike, GapRange, ParentName, StreamWelcome
+from headland.link.contract import START, Alarm, Answer, DraftLike, GapRange, ParentName, StreamWelcome
 from headland.vocabulary import Account, Instant
 
 
@@ -36,7 +36,7 @@ def compare(
     stream: Stream,
     welcome: StreamWelcome,
     same: bool,
-    replaced: bool,
+    returns: bool,
     now: Instant,
     draft: DraftLike,
 ) -> list[Alarm]:
@@ -47,7 +47,7 @@ def compare(
         stream: One of its streams.
         welcome: What the parent said of it.
         same: The parent is the one that the last positions were compared with.
-        replaced: It has that one's name and another store.
+        returns: It has that one's name; without history it was restored or its store was replaced.
         now: The moment.
         draft: The open commit.
     """
@@ -56,8 +56,10 @@ def compare(
     if stream.frozen:
         return []
     if p < 0:
-        if replaced and stream.floor < stream.acked:
-            return rewind(state, stream, stream.floor, stream.floor_chain, draft)
+        if returns and stream.acked:
+            told = rewind(state, stream, 0, START, draft)
+            _restart(stream)
+            return told
         _restart(stream)
         return []
     if p > stream.tail:
@@ -87,6 +89,8 @@ def known_chain(state: State, stream: Stream, p: int) -> bytes | None:
     value = stream.chain_at(p)
     if value is None and stream.key in state.history:
         value = state.history[stream.key].chain_at(p)
+    if value is None:
+        value = next((gap.chain for gap in stream.told if gap.last == p), None)
     return value
 
 
@@ -98,8 +102,8 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
     ranges: tuple[GapRange, ...] = ()
     if p < stream.floor:
         start = gap_to = stream.floor
-        ranges = lost_ranges(state, stream, p + 1, gap_to)
-        readings, size = sum(r.readings for r in ranges), sum(r.payload_bytes for r in ranges)
+        ranges, lost = lost_ranges(state, stream, p + 1, gap_to)
+        readings, size = sum(r.readings for r in lost), sum(r.payload_bytes for r in lost)
         draft.book(Account.COMMITTED, "", priority, "", -readings, -size)
         draft.book(Account.UNKNOWN_BY_RESTORE, "", priority, "", readings, size)
         alarms.append(Alarm("unknown_by_restore", f"{stream.key}: {p + 1} to {gap_to}, {readings} readings"))
@@ -110,8 +114,8 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
         start = p = extent.first - 1
         chain_value = extent.info.chain_from
     history, booked = state.history.get(stream.key), 0
-    if history is not None and history.first <= start + 1:
-        back = history.between(start + 1, acked)
+    if history is not None and history.first <= start + 1 and history.first + len(history) > acked:
+        back = history.between(max(start, stream.booked) + 1, acked)
         book_out(draft, Account.COMMITTED, priority, -sum(i[2] for i in back), -sum(i[3] for i in back))
     else:
         booked = acked

@@ -28,6 +28,7 @@ class _Stream(msgspec.Struct, array_like=True):
     numbers: list[int]
     chains: list[bytes]
     frozen: bool
+    told: list[Gap]
     pieces: list[list[msgspec.Raw]]
 
 
@@ -98,6 +99,7 @@ def _dump(stream: Stream) -> _Stream:
         [getattr(stream, name) for name in _NUMBERS],
         [getattr(stream, name) for name in _CHAINS],
         stream.frozen,
+        stream.told,
         pieces,
     )
 
@@ -147,6 +149,7 @@ def _load(dumped: _Stream) -> Stream:
     for name, value in zip(_CHAINS, dumped.chains, strict=True):
         setattr(stream, name, value)
     stream.frozen = dumped.frozen
+    stream.told = dumped.told
     for kind_raw, body in dumped.pieces:
         kind = msgspec.msgpack.decode(kind_raw, type=int)
         piece: Piece

@@ -262,14 +262,14 @@ class Outbox:
     ) -> list[Alarm]:
         """Compare where the parent stands with where we do, and start sending from there."""
         known = self.state.parent
-        replaced = known is not None and known.name == parent.name and known.store != parent.store
+        returns = known is not None and known.name == parent.name
         same = catching_up.meet(self.state, parent, draft)
         alarms: list[Alarm] = []
         before = self.state.next_number
         for welcome in positions:
             stream = self.state.find(welcome.stream)
             if stream is not None:
-                alarms += catching_up.compare(self.state, stream, welcome, same, replaced, now, draft)
+                alarms += catching_up.compare(self.state, stream, welcome, same, returns, now, draft)
         self._set_times(before, now, draft)
         self.state.parked.clear()
         for item in self.state.waiting.values():

@@ -22,6 +22,8 @@ from headland.line.outbox.rows import Row, Rows
 from headland.link.contract import START, Answer, GapRange, Ref, StreamKey
 from headland.vocabulary import DefectError, Lane
 
+TOLD_MAX = 256
+
 
 class BacklogFile(msgspec.Struct, frozen=True, array_like=True):
     """A run of blocks of one stream in one outbox file.
@@ -144,6 +146,8 @@ class Stream:
         horizon: Backlog: a durable note allows sending up to here.
         uncertain: Positions above acked and up to here may have reached the parent.
         foreign: The same for a parent that is no longer ours.
+        told: Answered tombstones and runs of files (reason 0) below the floor, newest 256, so that a parent
+            which goes back can be told what is gone.
         frozen: The parent knows other blocks at these positions: nothing more is sent.
         released: On-demand classes: sent up to here.
         live: Unanswered live positions: (p, sealed at ns, bytes).
@@ -171,6 +175,7 @@ class Stream:
         self.horizon = 0
         self.uncertain = 0
         self.foreign = 0
+        self.told: list[Gap] = []
         self.frozen = False
         self.released = 0
         self.live: deque[tuple[int, int, int]] = deque()
@@ -329,11 +334,17 @@ class Stream:
         kept: list[Piece] = []
         for piece in self.pieces:
             if piece.last <= p:
+                if isinstance(piece, Gap) and piece.ranges:
+                    self.told.append(piece)
+                elif isinstance(piece, Extent):
+                    info = piece.info
+                    self.told.append(Gap(info.p_from, info.p_to, info.chain_to, info.ranges))
                 continue
             if isinstance(piece, Rows):
                 piece.drop_to(p)
             kept.append(piece)
         self.pieces = kept
+        del self.told[:-TOLD_MAX]
 
     def rows_pieces(self) -> Iterator[Rows]:
         """The blocks whose bodies are in the journal."""
