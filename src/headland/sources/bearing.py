@@ -30,11 +30,15 @@ default geometry is that of the MFPT bearing data set (NICE bearing, 8 elements)
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Samples = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 _RESONANCE_HZ: Final = 3200.0
 _DECAY_S: Final = 0.0012
@@ -170,7 +174,7 @@ def step(config: MachineConfig, state: MachineState, seconds: float, seed: int) 
 
 def vibration(
     config: MachineConfig, state: MachineState, seconds: float, rate_hz: float, seed: int
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+) -> Samples:
     """Acceleration in g over the step that ended in `state`.
 
     Args:
@@ -180,6 +184,8 @@ def vibration(
         rate_hz: Samples a second.
         seed: Seed of the machine.
     """
+    import numpy as np
+
     count = round(seconds * rate_hz)
     noise = _noise(seed, state.step, 1)
     samples = noise.standard_normal(count) * 0.01
@@ -196,8 +202,10 @@ def vibration(
     return samples
 
 
-def rms_mm_s(acceleration_g: np.ndarray[tuple[int], np.dtype[np.float64]], rate_hz: float) -> float:
+def rms_mm_s(acceleration_g: Samples, rate_hz: float) -> float:
     """RMS velocity in mm/s from 10 Hz to 1 kHz, the measure of ISO 20816-1."""
+    import numpy as np
+
     if len(acceleration_g) < 2:
         return 0.0
     spectrum = np.fft.rfft(acceleration_g * _G) / len(acceleration_g)
@@ -207,14 +215,21 @@ def rms_mm_s(acceleration_g: np.ndarray[tuple[int], np.dtype[np.float64]], rate_
     return float(np.sqrt(2 * np.sum(np.abs(velocity) ** 2)) * 1000)
 
 
+def rms_g(acceleration_g: Samples) -> float:
+    """RMS acceleration in g."""
+    return math.sqrt(float((acceleration_g**2).mean())) if len(acceleration_g) else 0.0
+
+
 def _bursts(
     config: MachineConfig,
     state: MachineState,
-    t: np.ndarray[tuple[int], np.dtype[np.float64]],
-    turns: np.ndarray[tuple[int], np.dtype[np.float64]],
+    t: Samples,
+    turns: Samples,
     rate_hz: float,
     noise: np.random.Generator,
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+) -> Samples:
+    import numpy as np
+
     shaft_hz = state.rpm / 60
     inner = config.defect == "inner_race"
     hz = config.geometry.bpfi_hz(shaft_hz) if inner else config.geometry.bpfo_hz(shaft_hz)
@@ -256,4 +271,6 @@ def _phase(target_rpm: float, rpm: float, full_rpm: float) -> str:
 
 
 def _noise(seed: int, number: int, channel: int) -> np.random.Generator:
+    import numpy as np  # only a node with a modelled machine pays for it
+
     return np.random.Generator(np.random.Philox(key=seed & (2**64 - 1), counter=[number, channel, 0, 0]))

@@ -16,10 +16,9 @@ from __future__ import annotations
 import time
 from typing import Annotated, Final
 
-import numpy as np
 from msgspec import Meta
 
-from headland.sources.bearing import MachineConfig, MachineState, initial, rms_mm_s, step, vibration
+from headland.sources.bearing import MachineConfig, MachineState, initial, rms_g, rms_mm_s, step, vibration
 from headland.sources.contract import SeriesList, Source, SourceBatch, SourceContext, SourceDeclaration
 from headland.vocabulary import Instant, SeriesKey
 
@@ -94,14 +93,14 @@ class ModelSource:
         config = self._config
         rate = config.vibration_hz or _RMS_RATE_HZ
         samples = vibration(config, state, min(config.every_s, 1.0), rate, self._seed)
-        rms_g = float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
+        rms = rms_g(samples)
         for name, value in (
             ("rpm", state.rpm),
             ("load_ratio", state.load),
             ("bearing_celsius", state.bearing_celsius),
             ("current_a", state.current_a),
             ("vibration_mm_s", rms_mm_s(samples, rate)),
-            ("vibration_rms_g", rms_g),
+            ("vibration_rms_g", rms),
         ):
             batch.add(self._row(name), ts, round(value, 4), 8)
         if self._samples:
@@ -109,16 +108,16 @@ class ModelSource:
             spacing = 1e9 / rate
             for index, sample in enumerate(samples.tolist()[: max(1, self._max - 8)]):
                 batch.add(row, ts + round(index * spacing), round(sample, 5), 8)
-        for line in self._lines(before, state, rms_g, ts):
+        for line in self._lines(before, state, rms, ts):
             batch.add(self._row("log"), ts, line, len(line.encode()))
 
-    def _lines(self, before: MachineState, state: MachineState, rms_g: float, ts: int) -> list[str]:
+    def _lines(self, before: MachineState, state: MachineState, rms: float, ts: int) -> list[str]:
         said: list[tuple[str, str]] = []
         if state.phase != before.phase:
             said.append(("INFO", f"{before.phase} -> {state.phase} at {state.rpm:.0f} rpm"))
         for name, level, value, limit, text in (
             ("hot", "WARN", state.bearing_celsius, _HOT, f"bearing at {state.bearing_celsius:.1f} degrees"),
-            ("rough", "WARN", rms_g, _ROUGH_G, f"vibration at {rms_g:.2f} g"),
+            ("rough", "WARN", rms, _ROUGH_G, f"vibration at {rms:.2f} g"),
             ("worn", "ERROR", state.damage, 0.99, "bearing damage: replace"),
         ):
             if value >= limit and name not in self._warned:

@@ -12,7 +12,6 @@ from typing import IO, Final
 import msgspec
 
 from headland.sources.contract import SeriesList
-from headland.sources.recordings.arrays import archive_records
 from headland.sources.recordings.lines import json_records, log_records
 from headland.sources.recordings.record import KNOWN, Hint, Record
 from headland.sources.recordings.tables import table_records
@@ -75,6 +74,8 @@ def records(
     hint = hint_for(path, given)
     kind = kind_of(path)
     if kind == "archive":
+        from headland.sources.recordings.arrays import archive_records  # numpy, only where it is needed
+
         yield from archive_records(str(path), prefix, hint, series, count)
         return
     read = {"table": table_records, "json": json_records}.get(kind, log_records)
