@@ -6,14 +6,15 @@ Laws:
   series, device time, sequence and value was taken before; packet identifiers prove nothing.
 * A row without device time and sequence can never be proved a repeat; it is counted as suspected and taken.
 * The newest 1,000 rows of each client are compared, at most 131,072 in all; clients idle longest are
-  forgotten first. Nothing is written for it: the rows are those that were taken, and a recovery brings the
-  committed back.
+  forgotten first. Rows that a recovery brought back (at most 65,536) may be repeated by any client. Nothing
+  is written for it: the rows are those that were taken, and a recovery brings the committed back.
 * Event times outside [-10 years, +1 h] of a trusted clock are taken, flagged, and placed by node time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -25,8 +26,7 @@ KEYS_PER_CLIENT = 1_000
 KEYS_IN_ALL = 131_072
 PAST_NS = 10 * 365 * 86_400 * 1_000_000_000
 FUTURE_NS = 3_600 * 1_000_000_000
-RECOVERED = ""
-"""The client under which rows read back from the journal are indexed: any client may repeat them."""
+KEYS_RECOVERED = 65_536
 
 Key = tuple[int, int, int, Value]
 
@@ -68,6 +68,9 @@ class Ingest:
         self._clients: OrderedDict[str, deque[_Chunk]] = OrderedDict()
         self._counts: dict[str, int] = {}
         self._total = 0
+        self._recovered: deque[_Chunk] = deque()
+        self._recovered_count = 0
+        self._recovered_keys: dict[Key, int] | None = None
         self.suspected = 0
 
     def admit(
@@ -114,7 +117,10 @@ class Ingest:
     def _find_repeats(
         self, client: str, batch: Batch, suspects: list[bool], n: int, admitted: Admitted
     ) -> None:
-        known = self._keys(client)
+        known = _keys_of(self._clients.get(client, ()))
+        if self._recovered_keys is None:
+            self._recovered_keys = _keys_of(self._recovered)
+        before = self._recovered_keys
         seq = batch.seq
         repeats: list[int] = []
         start = 0
@@ -126,9 +132,10 @@ class Ingest:
                     if batch.ts[i] == NO_TIME and number == NO_SEQUENCE:
                         admitted.suspected += 1
                         continue
-                    if key in known:
+                    first = known.get(key, before.get(key))
+                    if first is not None:
                         repeats.append(i)
-                        admitted.duplicates_n = max(admitted.duplicates_n, known[key])
+                        admitted.duplicates_n = max(admitted.duplicates_n, first)
                         continue
                 known[key] = n
             start = end
@@ -137,16 +144,6 @@ class Ingest:
             admitted.duplicates = repeats
             gone = set(repeats)
             admitted.rows = admitted.rows.take([i for i in range(len(batch.sid)) if i not in gone])
-
-    def _keys(self, client: str) -> dict[Key, int]:
-        """Every key that a row of `client` may repeat, with its commit."""
-        keys: dict[Key, int] = {}
-        for owner in (RECOVERED, client):
-            for chunk in self._clients.get(owner, ()):
-                seq = chunk.seq or [NO_SEQUENCE] * len(chunk.sid)
-                for sid, ts, number, value in zip(chunk.sid, chunk.ts, seq, chunk.value, strict=True):
-                    keys[_key(sid, ts, number, value)] = chunk.n
-        return keys
 
     def _remember(self, client: str, chunk: _Chunk) -> None:
         chunks = self._clients.get(client)
@@ -157,9 +154,8 @@ class Ingest:
             self._clients.move_to_end(client)
         chunks.append(chunk)
         count = self._counts[client] + len(chunk.sid)
-        bound = KEYS_IN_ALL // 2 if client == RECOVERED else KEYS_PER_CLIENT
         before = self._counts[client]
-        while count - len(chunks[0].sid) >= bound:
+        while count - len(chunks[0].sid) >= KEYS_PER_CLIENT:
             count -= len(chunks.popleft().sid)
         self._counts[client] = count
         self._total += count - before
@@ -171,17 +167,35 @@ class Ingest:
         self, n: int, sid: list[int], ts: list[int], seq: list[int] | None, value: list[Value]
     ) -> None:
         """Index committed readings of a recovered frame."""
-        if sid:
-            self._remember(RECOVERED, _Chunk(n, sid, ts, seq, value))
+        if not sid:
+            return
+        chunks = self._recovered
+        chunks.append(_Chunk(n, sid, ts, seq, value))
+        self._recovered_count += len(sid)
+        self._recovered_keys = None
+        while self._recovered_count - len(chunks[0].sid) >= KEYS_RECOVERED:
+            self._recovered_count -= len(chunks.popleft().sid)
 
     def snapshot(self) -> Any:
-        """The index, for a checkpoint."""
-        return [[c.n, c.sid, c.ts, c.seq, c.value] for chunks in self._clients.values() for c in chunks]
+        """The index, for a checkpoint, oldest commit first."""
+        chunks = [*self._recovered, *(c for one in self._clients.values() for c in one)]
+        chunks.sort(key=lambda chunk: chunk.n)
+        return [[c.n, c.sid, c.ts, c.seq, c.value] for c in chunks]
 
     def restore(self, state: Any) -> None:
-        """Take over an index; all of it becomes `RECOVERED`."""
+        """Take over an index; all of it counts as recovered."""
         for n, sid, ts, seq, value in state:
             self.recovered(n, sid, ts, seq, value)
+
+
+def _keys_of(chunks: Iterable[_Chunk]) -> dict[Key, int]:
+    """Every key that a row may repeat, with its commit."""
+    keys: dict[Key, int] = {}
+    for chunk in chunks:
+        seq = chunk.seq or [NO_SEQUENCE] * len(chunk.sid)
+        for sid, ts, number, value in zip(chunk.sid, chunk.ts, seq, chunk.value, strict=True):
+            keys[_key(sid, ts, number, value)] = chunk.n
+    return keys
 
 
 def _key(sid: int, ts: int, seq: int, value: Value) -> Key:
