@@ -452,6 +452,20 @@ def test_a_will_that_may_not_be_published_is_refused_at_connect() -> None:
     assert client.connect(will=Will("forbidden/x", b"")).reason == Reason.NOT_AUTHORIZED
 
 
+def test_a_node_that_stops_tells_its_clients_and_keeps_their_sessions() -> None:
+    """MQTT 5.0 section 3.14.2.1: server shutting down."""
+    world = World()
+    client, old = connected(world, "c", **TEN_MINUTES), connected(world, "d", V311)
+    client.subscribe(Subscription("t", 1))
+    world.perform(world.broker.stop(world.now, world.draft))
+    world.settle()
+    assert client.one() == Disconnect(Reason.SERVER_SHUTTING_DOWN)
+    assert (client.closed, old.closed) == ("stopping", "stopping")
+    assert world.broker.sizes()["connections"] == 0
+    world.crash()
+    assert world.client("c").connect(**TEN_MINUTES).session_present
+
+
 # Clients that come and go
 
 

@@ -291,6 +291,14 @@ class Broker:
             self._outbound.pump(link.session)
         return self._end_without_draft()
 
+    def stop(self, now: Instant, draft: Draft) -> list[Action]:
+        """The node goes down: tell every client and close; lasting sessions stay, wills are published."""
+        self._begin(now)
+        state = self._state
+        for link in list(state.connections.values()):
+            state.close(link, Reason.SERVER_SHUTTING_DOWN, "stopping")
+        return self._end(draft)
+
     def reload(self, config: MqttConfig, auth: Authenticator) -> None:
         """Take new limits and access rules; connections and subscriptions stay, publishes are judged anew."""
         state = self._state
