@@ -94,7 +94,7 @@ class FakeNode:
                 {
                     "series": series, "ts": ts, "seq": seq, "value": value, "kind": 0, "_class": "normal",
                     "_origin": f"demo/{path.stem}", "_lane": "live", "_arrival": number, "_rule_version": "",
-                    "_late": False,
+                    "_late": False, "_boost": False,
                 }
                 for path in self.shared.glob("*.jsonl")
                 for number, (series, ts, seq, value) in enumerate(self.rows(path))

@@ -97,6 +97,7 @@ def test_the_answer_of_the_cloud_becomes_rows() -> None:
         "_arrival": 7,
         "_rule_version": "v",
         "_late": False,
+        "_boost": False,
     }
     window = {
         "rule": "r", "version": "v", "start": 0, "end": 5, "revision": 1, "complete": True,

@@ -26,8 +26,9 @@ def _row(one: dict[str, Any]) -> CloudRow:
         lane=str(one["_lane"]),
         arrival=int(one["_arrival"]),
         window=_window(value) if kind == WINDOW else None,
-        rule_version=str(one["_rule_version"]),
+        rule_version=str(value["version"] if kind == WINDOW else one["_rule_version"]),
         late=bool(one["_late"]),
+        boosted=bool(one["_boost"]),
     )
 
 

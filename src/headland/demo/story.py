@@ -194,6 +194,9 @@ class Demo:
             waiting = [one.pending_readings for one in statuses if one is not None]
             quiet = quiet + 1 if len(waiting) == len(statuses) and max(waiting) <= STILL_READINGS else 0
             await asyncio.sleep(LOOK_EVERY_S)
+        if quiet < 3:
+            left = ", ".join(f"{view.name} {view.waiting:,}" for view in self.picture.nodes if view.waiting)
+            self.view.say(f"{self.now()}not drained after {DRAIN_S:g} s; still waiting: {left}")
 
     async def report(self) -> Report:
         """Ask the cloud and judge."""
@@ -240,8 +243,8 @@ async def _play(demo: Demo) -> Judged:
             faults.create_task(cut_link(demo))
             faults.create_task(kill_nodes(demo))
             await demo.at(options.seconds)
-        demo.picture.phase = "devices stop and wait for their answers"
-        await demo.stop_devices()
+            demo.picture.phase = "devices stop and wait for their answers"
+            await demo.stop_devices()
         demo.picture.phase = "draining"
         await demo.drain()
         demo.picture.phase = "asking the cloud, checking every acknowledged reading"
