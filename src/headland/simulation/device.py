@@ -41,6 +41,12 @@ class Port(Protocol):
     def value(self, device: Device) -> float:
         """The next measurement."""
 
+    def published(self, device: Device, reading: Published) -> None:
+        """A reading is on its way (again)."""
+
+    def acknowledged(self, device: Device, reading: Published) -> None:
+        """The node has acknowledged a reading."""
+
 
 RETRY_NS = 500_000_000
 
@@ -117,6 +123,7 @@ class Device:
                 reading = self._inflight.pop(int.from_bytes(body), None)  # type: ignore[assignment]
                 if reading is not None:
                     reading.acked = True
+                    self._port.acknowledged(self, reading)
 
     def tick(self) -> None:
         """One interval has passed."""
@@ -143,6 +150,7 @@ class Device:
 
     def _publish(self, packet_id: int, reading: Published, *, dup: bool) -> None:
         reading.sent += 1
+        self._port.published(self, reading)
         payload = b'{"ts":%d,"seq":%d,"value":%s}' % (
             reading.ts // 1_000_000,
             reading.seq,

@@ -175,6 +175,11 @@ class SimulatedDisk:
     def close(self) -> None:
         """Nothing to give back."""
 
+    def settled(self, path: str) -> bool:
+        """Whether a power cut now would leave this file, under this name, as it is."""
+        inode = self._file(path)
+        return not inode.changes and self._durable_names.get(path) is inode
+
     def flip(self, path: str, offset: int, bit: int = 0) -> None:
         """Media damage: one bit of a durable file changes."""
         inode = self._file(path)

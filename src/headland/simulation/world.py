@@ -7,6 +7,7 @@ Same seed, same `World.trace` hash.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import random
 from collections import deque
@@ -17,10 +18,10 @@ from headland.journal import DiskOp
 from headland.mqtt import Peer, Principal
 from headland.node import events as ev
 from headland.node.core import Node
-from headland.node.opening import open_node
+from headland.node.opening import Opening, open_node
 from headland.node.reads import read_blocks, read_headers
 from headland.node.settings import NodeSettings
-from headland.simulation.device import Device
+from headland.simulation.device import Device, Published
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.wire import Path, Weather, Wire
 from headland.vocabulary import Instant
@@ -30,7 +31,41 @@ START_WALL_NS = 1_767_225_600_000_000_000
 WRITE_NS = (5_000, 80_000)
 SYNC_NS = (100_000, 4_000_000)
 RESTART_NS = (50_000_000, 500_000_000)
+START_AGAIN_NS = 1_000_000_000
+"""The supervisor starts a process again that could not start."""
 DIAL_TIMEOUT_NS = 10_000_000_000
+
+
+class Observer:
+    """Sees what hosts do; the laws are written as one. This one sees nothing."""
+
+    def opened(self, host: Host, opening: Opening) -> None:
+        """A process has recovered and is about to run."""
+
+    def committing(self, host: Host, n: int) -> None:
+        """A node has handed out commit n."""
+
+    def committed(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:
+        """Every operation of commit n has been executed; the node is about to be told."""
+
+    def handled(self, host: Host, event: ev.Event) -> None:
+        """A node has handled an event, and its actions are executed."""
+
+    def crashed(self, host: Host) -> None:
+        """A process is about to vanish."""
+
+    def published(self, host: Host, device: Device, reading: Published) -> None:
+        """A device has sent a reading."""
+
+    def acknowledged(self, host: Host, device: Device, reading: Published) -> None:
+        """A device has got the acknowledgement of a reading."""
+
+    def told(self, host: Host, level: str, event: str, fields: dict[str, str | int | float]) -> None:
+        """A line of a node's log."""
+
+    def trap(self, host: Host, where: str) -> bool:
+        """Asked at every place where a crash is worth its while; True crashes the host there."""
+        return False
 
 
 class World:
@@ -45,7 +80,7 @@ class World:
         self.paths: dict[tuple[str, str], Path] = {}
         self.wires: dict[tuple[str, str], list[Wire]] = {}
         self.counts: dict[str, int] = {}
-        self.watch: Callable[[Host], None] = lambda _: None
+        self.observer = Observer()
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self._hash = blake2b(digest_size=16)
@@ -146,6 +181,8 @@ class Host:
         self.life = 0
         self.wall_offset_ns = 0
         self.trusted = True
+        self.paused: dict[int, list[bytes]] = {}
+        self.file_bytes = 0
         self.boot_ns = world.now_ns
         self.unsynced_acks = 0
         self.alarms: list[str] = []
@@ -182,27 +219,61 @@ class Host:
         self.life += 1
         opening = open_node(self.disk, self.settings, Everybody(), self.world.rng, self.now())
         for op in opening.ops:
-            self.disk.apply(op)
+            if self.world.observer.trap(self, "recovery"):
+                self._lose_power()
+                self.restart()
+                return
+            try:
+                self.disk.apply(op)
+            except OSError:
+                self.world.note("start failed", self.name)
+                self._lose_power()
+                self.restart(START_AGAIN_NS)
+                return
         self.node = opening.node
+        if self.file_bytes:
+            for files in self.node.parts.shelving.files.values():
+                files._file_bytes = self.file_bytes
+        self.world.observer.opened(self, opening)
         self._tick_ns = None
         self.world.note("start", self.name)
         self._execute(self.node.start(self.now()))
         self._drain()
 
     def crash(self) -> None:
-        """SIGKILL and power loss at once: the process is gone, the disk keeps what was synced (or more)."""
+        """SIGKILL or power loss: the process is gone, the disk keeps what was synced (or more)."""
         if self.node is None:
             return
         self.world.note("crash", self.name)
+        self.world.observer.crashed(self)
         self.node = None
         self.life += 1
+        self.paused.clear()
         self._queue.clear()
         for worker in self._workers.values():
             worker.clear()
         for wire, side in self._wires.values():
             wire.vanish(side)
         self._wires.clear()
-        self.disk = self.disk.crash(self.world.rng)
+        self._lose_power()
+
+    def _lose_power(self) -> None:
+        """Half of the time anything of what was not synced is left, else nothing or everything."""
+        self.life += 1
+        match self.world.uniform(0, 3):
+            case 0:
+                self.disk = self.disk.power_cut()
+            case 1:
+                self.disk = self.disk.process_kill()
+            case _:
+                self.disk = self.disk.crash(self.world.rng)
+
+    def _trapped(self, where: str) -> bool:
+        if not self.world.observer.trap(self, where):
+            return False
+        self.crash()
+        self.restart()
+        return True
 
     def restart(self, delay_ns: int | None = None) -> None:
         """Start again after a while."""
@@ -237,7 +308,7 @@ class Host:
                 event = self._queue.popleft()
                 self.world.note(self.name, type(event).__name__)
                 self._execute(self.node.handle(event, self.now()))
-                self.world.watch(self)
+                self.world.observer.handled(self, event)
         finally:
             self._feeding = False
         self._arm()
@@ -268,13 +339,16 @@ class Host:
                     if connection in self._wires:
                         wire, side = self._wires[connection]
                         wire.send(side, data)
+                        if self._trapped("send"):
+                            return
                 case ev.Commit(n, ops):
+                    self.world.observer.committing(self, n)
                     self._work(
                         "commit",
                         ops,
-                        lambda n=n: self.feed(ev.Committed(n)),
-                        lambda n=n: self.feed(ev.NoSpace(n)),
-                    )  # type: ignore[misc]
+                        lambda n=n, ops=ops: self._committed(n, ops),  # type: ignore[misc]
+                        lambda n=n: self.feed(ev.NoSpace(n)),  # type: ignore[misc]
+                    )
                 case ev.Beside(token, ops):
                     self._work(
                         "beside",
@@ -297,14 +371,20 @@ class Host:
                     self.answers[token] = (status, body)
                 case ev.Actuate():
                     self.actuated.append(action)
-                case ev.Say(level, event):
+                case ev.Say(level, event, fields):
+                    self.world.observer.told(self, level, event, fields)
                     if level in ("error", "alarm"):
                         self.alarms.append(event)
                 case ev.Exit():
                     self.crash()
                     self.restart()
                     return
-                case ev.Pause() | ev.Confirm() | ev.Established() | ev.Believe():
+                case ev.Pause(connection, paused):
+                    self._pause(connection, paused)
+                case ev.Believe(wall_ns):
+                    self.wall_offset_ns += wall_ns - self.now().wall_ns
+                    self.trusted = True
+                case ev.Confirm() | ev.Established():
                     pass
 
     # ── disk ───────────────────────────────────────────────────────────────────────────────────────
@@ -320,9 +400,14 @@ class Host:
             op = remaining.popleft()
             try:
                 self.disk.apply(op)
-            except OSError:
+            except OSError as error:
                 remaining.clear()
-                no_space()
+                if error.errno == errno.ENOSPC:
+                    no_space()
+                else:
+                    self.feed(ev.DiskFailed(str(error)))
+                return
+            if self._trapped(f"{worker}:{type(op).__name__}"):
                 return
             if remaining:
                 self._later(worker, step, front=True, cost=self._cost(remaining[0]))
@@ -330,6 +415,17 @@ class Host:
                 done()
 
         self._later(worker, step, cost=self._cost(ops[0]) if ops else 1000)
+
+    def _committed(self, n: int, ops: Sequence[DiskOp]) -> None:
+        self.world.observer.committed(self, n, ops)
+        self.feed(ev.Committed(n))
+
+    def _pause(self, connection: int, paused: bool) -> None:
+        if paused:
+            self.paused.setdefault(connection, [])
+            return
+        for data in self.paused.pop(connection, ()):
+            self._queue.append(ev.Received(connection, data))
 
     def _cost(self, op: DiskOp) -> int:
         slow = type(op).__name__ in ("Sync", "SyncDir")
@@ -392,14 +488,16 @@ class Host:
                 world.connect((self.name, parent), wire)
                 self._wires[mine] = (wire, 0)
                 target._wires[theirs] = (wire, 1)
-                target.feed(ev.Opened(theirs, "link", self.name, tls=True, peer_name=self.name))
-                self.feed(ev.Opened(mine, "parent", parent, tls=True, peer_name=parent))
+                target.feed(ev.Opened(theirs, "link", self.name, tls=True, peer_name=self.settings.name))
+                self.feed(ev.Opened(mine, "parent", parent, tls=True, peer_name=target.settings.name))
 
         world.after(world.uniform(*path.latency_ns) * 2, connect)
 
     def wire_received(self, connection: int, data: bytes) -> None:
         """Bytes came."""
-        if connection in self._wires:
+        if connection in self.paused:
+            self.paused[connection].append(data)
+        elif connection in self._wires:
             self.feed(ev.Received(connection, data))
 
     def wire_closed(self, connection: int, reason: str) -> None:
@@ -457,6 +555,14 @@ class DevicePort:
     def value(self, device: Device) -> float:
         """A random walk around the device's level."""
         return round(20 + self._world.rng.gauss(0, 5), 3)
+
+    def published(self, device: Device, reading: Published) -> None:
+        """It is on its way."""
+        self._world.observer.published(self._host, device, reading)
+
+    def acknowledged(self, device: Device, reading: Published) -> None:
+        """It is the node's now."""
+        self._world.observer.acknowledged(self._host, device, reading)
 
     def wire_received(self, connection: int, data: bytes) -> None:
         """Bytes from the broker."""

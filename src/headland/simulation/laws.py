@@ -1,0 +1,267 @@
+"""The laws that are judged when everything has come to rest: what the root's disk holds against what was promised.
+
+The root is read as a stranger would: its power is cut, a fresh process opens what is durable, and every block is
+read back from the journal or from `store/`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from headland.blocks.block import open_block
+from headland.journal.outbox_files import StoredBlock, path_of, read_blocks
+from headland.line.outbox.stream import Stream
+from headland.link.contract import Ref, StreamKey
+from headland.node.blocks_on_disk import block_at, read_block
+from headland.node.opening import open_node
+from headland.node.shelving import Stored
+from headland.simulation.witness import Identity, Reading, Witness, label
+from headland.simulation.world import Everybody, Host
+from headland.vocabulary import Account, HeadlandError, Lane, Reason, RowKind, Value
+
+
+class StoredRow(msgspec.Struct, frozen=True):
+    """A row as the root holds it."""
+
+    series: str
+    ts: int
+    seq: int
+    value: Value
+    kind: int
+    flags: int
+    block: Identity
+
+
+class Contents(msgspec.Struct):
+    """Everything that a root holds.
+
+    Attributes:
+        rows: Every row, in order of arrival.
+        arrivals: Blocks in order of arrival, with the lane that each arrived in.
+        tombstones: Reason of every block that will not come, by identity range.
+    """
+
+    rows: list[StoredRow]
+    arrivals: list[tuple[Identity, Lane]]
+    tombstones: list[tuple[str, bytes, int, int, int, Reason]]
+
+    def tombstone(self, identity: Identity) -> Reason | None:
+        """Why a block is not here, if that was told."""
+        origin, epoch, cls, k = identity
+        for at, at_epoch, at_cls, low, high, reason in self.tombstones:
+            if (at, at_epoch, at_cls) == (origin, epoch, cls) and low <= k <= high:
+                return reason
+        return None
+
+
+def read_root(host: Host) -> Contents:
+    """Everything durable at a root.
+
+    Raises:
+        HeadlandError: Something of it cannot be read.
+    """
+    disk = host.disk.power_cut()
+    opening = open_node(disk, host.settings, Everybody(), host.world.rng, host.now())
+    for op in opening.ops:
+        disk.apply(op)
+    node = opening.node
+    parts, shelving = node.parts, node.parts.shelving
+    contents = Contents([], [], [])
+    for info in shelving.files["store"].files():
+        path = path_of("store", info.number)
+        for block in read_blocks(disk, path, info.number, 0, info.bytes):
+            if not isinstance(block, StoredBlock):
+                raise HeadlandError(f"{path}: {block.offset}-{block.end} does not verify")
+            stored = msgspec.msgpack.decode(block.body, type=Stored)
+            names = {sid: name for sid, name, _ in stored.names}
+            _add(contents, block.header, stored.body, names)
+    for resting in shelving.shelf:
+        place = block_at(parts.places, Ref(resting.n, resting.index), resting.priority)
+        if place is None:
+            raise HeadlandError(f"a block of commit {resting.n} is nowhere")
+        header, body, sids = read_block(disk, place)
+        names = {sid: parts.names.key(header.origin, header.epoch, sid).name for sid in sids}
+        _add(contents, header, body, names)
+    for gap in shelving.tombstones:
+        for one in gap.ranges:
+            contents.tombstones.append(
+                (one.origin, one.epoch, one.priority, one.k_from, one.k_to, Reason(one.reason))
+            )
+    return contents
+
+
+def _add(contents: Contents, header: object, body: bytes, names: dict[int, str]) -> None:
+    from headland.blocks.header import BlockHeader
+
+    assert isinstance(header, BlockHeader)
+    identity = (header.origin, header.epoch, int(header.priority), header.k)
+    contents.arrivals.append((identity, header.lane))
+    columns, _ = open_block(header, body)
+    count = len(columns)
+    seqs, kinds, flags = columns.seq or [-1] * count, columns.kind or [0] * count, columns.flags or [0] * count
+    for sid, ts, value, seq, kind, flag in zip(
+        columns.sid, columns.ts, columns.value, seqs, kinds, flags, strict=True
+    ):
+        contents.rows.append(StoredRow(names[sid], ts, seq, value, kind, flag, identity))
+
+
+class Forgiven(msgspec.Struct):
+    """What faults that no node can undo take away: told by whoever did them.
+
+    Attributes:
+        windows: Machine -> times (ns) between a copy of its disk and its return: what it took then is gone.
+        twice: Nodes whose rows may be sealed under two identities (restored, cloned).
+        reordered: Nodes whose blocks may overtake each other (they or a relay of theirs moved or went back).
+        uneven: The books of two neighbours need not agree (a parent went back, a child moved).
+    """
+
+    windows: dict[str, list[tuple[int, int]]] = {}
+    twice: set[str] = set()
+    reordered: set[str] = set()
+    uneven: bool = False
+
+    def gone(self, host: str, at_ns: int | None) -> bool:
+        """Whether what a machine took at a time may be gone with its disk."""
+        return at_ns is None or any(low <= at_ns <= high for low, high in self.windows.get(host, ()))
+
+
+class EndLaws:
+    """Judges one run."""
+
+    def __init__(self, witness: Witness, hosts: list[Host], root: Host, forgiven: Forgiven) -> None:
+        self._witness = witness
+        self._hosts = hosts
+        self._root = root
+        self._forgiven = forgiven
+
+    def judge(self, judged: list[Reading]) -> Contents | None:
+        """Every law; what is broken is in the witness. Returns what the root holds."""
+        try:
+            contents = read_root(self._root)
+        except (HeadlandError, OSError) as error:
+            self._witness.break_law("root_reads", str(error))
+            return None
+        self._applied_once(contents)
+        self._nothing_lost(contents, judged)
+        self._no_gap_without_reason(contents)
+        self._in_order(contents)
+        self._books(contents)
+        self._positions_agree()
+        return contents
+
+    def _applied_once(self, contents: Contents) -> None:
+        blocks = Counter(identity for identity, _ in contents.arrivals)
+        for identity, times in blocks.items():
+            if times > 1:
+                self._witness.break_law("applied_once", f"{label(identity)} is stored {times} times", identity)
+        rows: dict[tuple[str, int, int], list[StoredRow]] = {}
+        for row in contents.rows:
+            if row.kind == RowKind.READING:
+                rows.setdefault((row.series, row.ts, row.seq), []).append(row)
+        for (series, ts, seq), found in rows.items():
+            if len(found) > 1 and not all(row.block[0] in self._forgiven.twice for row in found):
+                text = f"({series}, {ts}, {seq}) is stored in {[label(row.block) for row in found]}"
+                about = [row.block for row in found]
+                self._witness.break_law("applied_once", text, (series, seq), *about)
+
+    def _nothing_lost(self, contents: Contents, judged: list[Reading]) -> None:
+        held = {(row.series, row.seq): row for row in contents.rows if row.kind == RowKind.READING}
+        for reading in judged:
+            told = reading.published
+            key = (told.series, told.seq)
+            row = held.get(key)
+            if row is not None:
+                if row.value != told.value or row.ts // 1_000_000 != told.ts // 1_000_000:
+                    text = f"{key} was {told.value} at {told.ts}, is {row.value} at {row.ts}"
+                    self._witness.break_law("same_value", text, key)
+                continue
+            if not told.acked:
+                continue
+            reasons = [contents.tombstone(block) for block in reading.blocks]
+            if any(reason is not None for reason in reasons):
+                continue
+            if self._forgiven.gone(reading.host, reading.acked_ns):
+                continue
+            blocks = ", ".join(label(block) for block in reading.blocks) or "no block"
+            text = f"{key}, acknowledged by {reading.host} at {(reading.acked_ns or 0) / 1e9:.3f} s, in {blocks}"
+            self._witness.break_law("nothing_lost", text, key)
+
+    def _no_gap_without_reason(self, contents: Contents) -> None:
+        here = {identity for identity, _ in contents.arrivals}
+        for identity, sealed in self._witness.blocks.items():
+            if not sealed.durable or identity in here or contents.tombstone(identity) is not None:
+                continue
+            if identity[0] in self._forgiven.twice:
+                continue
+            self._witness.break_law("no_gap_without_reason", f"{label(identity)} is not there", identity)
+
+    def _in_order(self, contents: Contents) -> None:
+        last: dict[tuple[str, bytes, int, Lane], Identity] = {}
+        for identity, lane in contents.arrivals:
+            origin, epoch, cls, k = identity
+            if origin in self._forgiven.reordered or identity in self._witness.requeued:
+                continue
+            before = last.get((origin, epoch, cls, lane))
+            if before is not None and before[3] > k:
+                text = f"{label(identity)} arrived after {label(before)} in lane {int(lane)}"
+                self._witness.break_law("in_order", text, identity, before)
+            last[(origin, epoch, cls, lane)] = identity
+
+    def _books(self, contents: Contents) -> None:
+        for host in self._hosts:
+            if host.node is None:
+                continue
+            failed = host.node.parts.ledger.check()
+            if failed:
+                self._witness.break_law("books_balance", f"{host.name}: {failed}")
+            pending = host.node.parts.ledger.total(Account.PENDING)
+            if host.node.parts.north.outbox is not None and pending[0] and not _frozen(host):
+                self._witness.break_law("books_balance", f"{host.name}: {pending} pending at rest")
+        if self._forgiven.uneven:
+            return
+        for parent in self._hosts:
+            children = [host for host in self._hosts if host.parent == parent.name]
+            if not children or parent.node is None:
+                continue
+            committed = sum(_total(child, Account.COMMITTED) for child in children)
+            if committed != _total(parent, Account.RECEIVED):
+                text = f"children of {parent.name}: {committed} committed, {_total(parent, Account.RECEIVED)} received"
+                self._witness.break_law("hop_agrees", text)
+        applied = _total(self._root, Account.APPLIED)
+        if applied != len(contents.rows):
+            text = f"{self._root.name}: {applied} applied, {len(contents.rows)} rows stored"
+            self._witness.break_law("books_balance", text)
+
+    def _positions_agree(self) -> None:
+        for host in self._hosts:
+            parent = next((one for one in self._hosts if one.name == host.parent), None)
+            if host.node is None or parent is None or parent.node is None:
+                continue
+            outbox = host.node.parts.north.outbox
+            child = parent.node.parts.south.children.positions.children.get(host.settings.name)
+            if outbox is None or child is None:
+                continue
+            for stream in outbox.state.streams():
+                self._agrees(host, stream, child.streams)
+
+    def _agrees(self, host: Host, stream: Stream, there: dict[StreamKey, object]) -> None:
+        other = there.get(stream.key)
+        if other is None or stream.frozen:
+            return
+        p, chain = other.p, other.chain  # type: ignore[attr-defined]
+        if stream.acked != p or stream.acked_chain != chain:
+            text = f"{host.name} {stream.key}: acknowledged {stream.acked}, the parent has {p}"
+            self._witness.break_law("positions_agree", text)
+
+
+def _total(host: Host, account: Account) -> int:
+    return host.node.parts.ledger.total(account)[0] if host.node is not None else 0
+
+
+def _frozen(host: Host) -> bool:
+    assert host.node is not None
+    outbox = host.node.parts.north.outbox
+    return outbox is not None and any(stream.frozen for stream in outbox.state.streams())
+

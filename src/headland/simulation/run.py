@@ -1,0 +1,176 @@
+"""One run: a scenario, a seed, the faults that the seed draws, and the laws judged during it and at its end.
+
+```
+0 ────────── duration_s ──────────► heal ──────────► at rest, at the latest settle_s later ──► judged
+   devices publish, faults happen         everything drains
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from headland.journal.plan import Create
+from headland.node.shelving import Phase
+from headland.simulation.device import Device
+from headland.simulation.disk import SimulatedDisk
+from headland.simulation.faults import Fault, plan
+from headland.simulation.inflict import Inflict
+from headland.simulation.laws import EndLaws
+from headland.simulation.scenario import Scenario
+from headland.simulation.watching import Watching
+from headland.simulation.witness import Violation
+from headland.simulation.world import DevicePort, Host, World
+
+S = 1_000_000_000
+REST_NS = 3 * S
+"""Everything has to have been at rest for so long."""
+VIOLATIONS_MAX = 20
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Of one seed.
+
+    Attributes:
+        seed: The seed.
+        steps: Steps of the world.
+        violations: What was broken.
+        trace_hash: Of everything that happened.
+        hits: What was hit, how often.
+        acked: Readings acknowledged.
+        stored: Rows at the root.
+        drained_s: Simulated seconds from the last fault's end to rest.
+    """
+
+    seed: int
+    steps: int
+    violations: list[Violation]
+    trace_hash: str
+    hits: dict[str, int]
+    acked: int
+    stored: int
+    drained_s: float
+
+
+class Run:
+    """See the module."""
+
+    def __init__(self, scenario: Scenario, seed: int, *, recording: bool = False) -> None:
+        self.scenario = scenario
+        self.world = World(seed)
+        self.witness = Watching(self.world, recording=recording)
+        self.hosts = [
+            Host(self.world, spec.name, scenario.settings(spec), spec.parent, SimulatedDisk())
+            for spec in scenario.node
+        ]
+        for host, spec in zip(self.hosts, scenario.node, strict=True):
+            host.file_bytes = (spec.sizes or scenario.sizes).file_bytes
+        self.devices = [device for spec in scenario.device for device in self._devices(spec)]
+        self.inflict = Inflict(self.world, self.witness, scenario, self.hosts, self.ports)
+
+    def _devices(self, spec: object) -> list[Device]:
+        from headland.simulation.scenario import DeviceSpec
+
+        assert isinstance(spec, DeviceSpec)
+        if not hasattr(self, "ports"):
+            self.ports: list[DevicePort] = []
+        port = DevicePort(self.world, self.world.hosts[spec.node])
+        self.ports.append(port)
+        names = [spec.name] if spec.count == 1 else [f"{spec.name}{i + 1}" for i in range(spec.count)]
+        return [
+            Device(
+                name,
+                port,
+                series=spec.series,
+                interval_ns=int(S / spec.rate_per_s),
+                window=spec.window,
+                limit=int(self.scenario.duration_s * spec.rate_per_s),
+            )
+            for name in names
+        ]
+
+    def go(self) -> Outcome:
+        """Run it to its end."""
+        world, duration = self.world, int(self.scenario.duration_s * S)
+        for host in self.hosts:
+            host.start()
+        for device in self.devices:
+            device.start()
+        for one in plan(self.scenario.faults, world.seed, duration):
+            world.after(one.at_ns, lambda fault=one.fault: self.inflict.happen(fault))  # type: ignore[misc]
+        world.run(duration, self._hopeless)
+        self.inflict.heal()
+        healed = world.now_ns
+        deadline = healed + int(self.scenario.settle_s * S)
+        while world.now_ns < deadline and not self._hopeless():
+            world.run(min(deadline, world.now_ns + S // 2))
+            if self._at_rest():
+                world.run(world.now_ns + REST_NS)
+                if self._at_rest():
+                    break
+        drained = (world.now_ns - healed) / S
+        stored = self._judge() if not self._hopeless() else 0
+        acked = sum(reading.published.acked for reading in self.witness.readings.values())
+        return Outcome(
+            world.seed,
+            world.steps,
+            self.witness.violations,
+            world.trace,
+            dict(sorted(world.counts.items())),
+            acked,
+            stored,
+            drained,
+        )
+
+    def _hopeless(self) -> bool:
+        return len(self.witness.violations) >= VIOLATIONS_MAX
+
+    def _judge(self) -> int:
+        if not self._at_rest():
+            self.witness.break_law("everything_arrives", "; ".join(self._unrest()))
+            return 0
+        root = next(host for host in self.hosts if host.parent is None)
+        laws = EndLaws(self.witness, self.hosts, root, self.inflict.forgiven)
+        contents = laws.judge(list(self.witness.readings.values()))
+        return len(contents.rows) if contents is not None else 0
+
+    def _at_rest(self) -> bool:
+        return not self._unrest()
+
+    def _unrest(self) -> list[str]:
+        """What still has to happen."""
+        out = [f"{device.name} has not been acknowledged" for device in self.devices if not device.done]
+        for host in self.hosts:
+            node = host.node
+            if node is None:
+                out.append(f"{host.name} is down")
+                continue
+            if node.commits.in_flight is not None or not node.draft.empty:
+                out.append(f"{host.name} commits")
+            if node.parts.sealing.oldest_n() is not None:
+                out.append(f"{host.name} has unsealed rows")
+            outbox = node.parts.north.outbox
+            if outbox is None:
+                continue
+            if outbox.state.waiting:
+                out.append(f"{host.name} has {len(outbox.state.waiting)} blocks waiting for another attempt")
+            out += [
+                f"{host.name} {stream.key}: acknowledged {stream.acked} of {stream.tail}"
+                for stream in outbox.state.streams()
+                if stream.acked < stream.tail and not stream.frozen
+            ]
+        return out
+
+
+def run_seed(scenario: Scenario, seed: int, *, story: bool = False) -> Outcome:
+    """Run one seed; with `story`, a broken law is run again so that its violation tells the whole story."""
+    outcome = Run(scenario, seed).go()
+    if outcome.violations and story:
+        told = Run(scenario, seed, recording=True).go()
+        return msgspec.structs.replace(outcome, violations=told.violations)
+    return outcome
+
+
+__all__ = ["Outcome", "Run", "run_seed", "Callable", "Create", "Fault", "Phase"]

@@ -1,0 +1,187 @@
+"""A scenario: the tree of nodes, the devices, the rules, and what is allowed to go wrong. Read from TOML.
+
+The tables `[[node.series]]`, `[node.default]`, `[[node.rule]]`, `[[node.mapping]]` and `[node.classes]` are those of
+a node's own file. Sizes are small on purpose: a run of half a minute shall fill segments, write checkpoints, spill
+and recycle.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from headland.config.node import NodeConfig
+from headland.config.sections import ClassesSection, NodeSection
+from headland.journal import JournalConfig
+from headland.line.deciding.rules import EventRule
+from headland.line.filtering.keep import Keep
+from headland.line.formats import MappingConfig
+from headland.line.outbox import OutboxSettings
+from headland.line.rules import LineRules, SeriesRule
+from headland.node.settings import NodeSettings
+from headland.simulation.faults import FaultMix
+from headland.vocabulary import ConfigurationError, Tier
+
+FILE_NAME = "scenario.toml"
+
+
+class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sizes of a node's log.
+
+    Attributes:
+        segment_bytes: Of one segment.
+        checkpoint_log_bytes: Log after which a checkpoint is written.
+        checkpoint_ratio: And at least so many times the size of the last one.
+        journal_bytes: Log beyond which the oldest segment is emptied into files.
+        budget_bytes: Disk for everything together; 0 is no bound.
+        reserve_bytes: Of that, kept for critical rows and tombstones.
+        file_bytes: Size at which an outbox or store file is full.
+        commit_gap_ms: Commits begin at least this far apart, milliseconds.
+    """
+
+    segment_bytes: int = 16 << 10
+    checkpoint_log_bytes: int = 32 << 10
+    checkpoint_ratio: float = 1.0
+    journal_bytes: int = 64 << 10
+    budget_bytes: int = 0
+    reserve_bytes: int = 64 << 10
+    file_bytes: int = 16 << 10
+    commit_gap_ms: float = 1.0
+
+
+class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One node of the tree.
+
+    Attributes:
+        name: `site/name`.
+        parent: Name of its parent; the one node without is the root.
+        tier: Where it stands.
+        series: Filter rules in order.
+        default: Rule of all other series; keeps everything unless given.
+        rule: Event rules.
+        mapping: Payloads to readings.
+        classes: Changes to the four classes.
+        sizes: Sizes of its log.
+    """
+
+    name: str
+    parent: str | None = None
+    tier: Tier = Tier.LOCAL
+    series: tuple[SeriesRule, ...] = ()
+    default: SeriesRule = msgspec.field(default_factory=lambda: SeriesRule(name="keep", filter=Keep()))
+    rule: tuple[EventRule, ...] = ()
+    mapping: tuple[MappingConfig, ...] = ()
+    classes: ClassesSection | None = None
+    sizes: Sizes | None = None
+
+    @property
+    def rules(self) -> LineRules:
+        """Rules as the line takes them."""
+        return LineRules(series=self.series, default=self.default, events=self.rule)
+
+
+class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Devices that are alike, at one node.
+
+    Attributes:
+        name: Client identifier; further ones get a number behind it.
+        node: Whom they publish to.
+        count: How many.
+        series: Series each; their names are `<client>/s<number>`.
+        rate_per_s: Readings a second each.
+        window: Publishes that may be unacknowledged.
+    """
+
+    name: str
+    node: str
+    count: int = 1
+    series: int = 1
+    rate_per_s: float = 20.0
+    window: int = 8
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is simulated.
+
+    Attributes:
+        duration_s: How long devices publish and things go wrong, simulated seconds.
+        settle_s: Within this long after the last fault everything has to have arrived.
+        node: The tree.
+        device: Who publishes.
+        sizes: Sizes of nodes that give none.
+        classes: Classes of nodes that give none.
+        faults: What goes wrong, how often.
+    """
+
+    node: tuple[NodeSpec, ...]
+    device: tuple[DeviceSpec, ...]
+    duration_s: float = 20.0
+    settle_s: float = 120.0
+    sizes: Sizes = Sizes()
+    classes: ClassesSection = ClassesSection()
+    faults: FaultMix = FaultMix()
+
+    def __post_init__(self) -> None:
+        names = [spec.name for spec in self.node]
+        if len(set(names)) < len(names):
+            raise ConfigurationError("two nodes have one name", path="node")
+        for spec in self.node:
+            if spec.parent is not None and spec.parent not in names:
+                raise ConfigurationError(f"no node is named {spec.parent!r}", path="node.parent")
+        if sum(spec.parent is None for spec in self.node) != 1:
+            raise ConfigurationError("exactly one node has no parent", path="node.parent")
+        for device in self.device:
+            if device.node not in names:
+                raise ConfigurationError(f"no node is named {device.node!r}", path="device.node")
+
+    @property
+    def root(self) -> NodeSpec:
+        """The node that stores."""
+        return next(spec for spec in self.node if spec.parent is None)
+
+    def spec(self, name: str) -> NodeSpec:
+        """A node by its name."""
+        return next(spec for spec in self.node if spec.name == name)
+
+    def settings(self, spec: NodeSpec) -> NodeSettings:
+        """A node as the core takes it."""
+        sizes = spec.sizes or self.sizes
+        return NodeSettings(
+            name=spec.name,
+            tier=spec.tier,
+            has_parent=spec.parent is not None,
+            mappings=spec.mapping,
+            line=spec.rules,
+            outbox=self.outbox(spec),
+            journal=JournalConfig(
+                segment_bytes=sizes.segment_bytes,
+                checkpoint_log_bytes=sizes.checkpoint_log_bytes,
+                checkpoint_ratio=sizes.checkpoint_ratio,
+            ),
+            journal_bytes=sizes.journal_bytes,
+            budget_bytes=sizes.budget_bytes,
+            reserve_bytes=sizes.reserve_bytes,
+            commit_gap_ms=sizes.commit_gap_ms,
+        )
+
+    def outbox(self, spec: NodeSpec) -> OutboxSettings:
+        """Classes of a node: the published table with the changes of the scenario."""
+        site, _, name = spec.name.rpartition("/")
+        section = NodeSection(name=name, site=site)
+        return NodeConfig(node=section, classes=spec.classes or self.classes).outbox
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario from a TOML file, or from `scenario.toml` in a folder.
+
+    Raises:
+        ConfigurationError: It cannot be read, or something in it is wrong.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=Scenario)
+    except OSError as error:
+        raise ConfigurationError(str(error.strerror), file=str(file)) from None
+    except (msgspec.MsgspecError, ConfigurationError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(error), file=str(file)) from None

@@ -1,0 +1,314 @@
+"""What an observer outside the nodes has seen: who published what, which block took it, where that block went.
+
+It watches hosts as `world.Observer` and holds what the laws are judged by. It shares the block codec with the nodes
+and nothing else: whether a commit is durable it knows from the disk, not from the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headland.blocks.block import open_block
+from headland.blocks.header import BlockHeader
+from headland.journal import DiskOp
+from headland.journal.plan import Create, Rename, Truncate, Write
+from headland.link import actions as link
+from headland.link.received import ReceivedBlock
+from headland.node import events as ev
+from headland.node.opening import Opening
+from headland.node.sealing import BodyCache, Block
+from headland.simulation.device import Device, Published
+from headland.simulation.world import Host, Observer, World
+from headland.vocabulary import Instant, RowKind
+
+Identity = tuple[str, bytes, int, int]
+"""(origin, epoch, class, k)."""
+STORY_LINES = 400
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """A law was broken.
+
+    Attributes:
+        seed: Of the run.
+        step: At which it was seen.
+        law: Its name.
+        story: What happened, in order, to whatever it was broken for; the first line says what is wrong.
+    """
+
+    seed: int
+    step: int
+    law: str
+    story: tuple[str, ...]
+
+
+class Sealed(msgspec.Struct):
+    """A block of an origin.
+
+    Attributes:
+        host: Machine that sealed it.
+        life: Process on it.
+        n: Commit that sealed it.
+        digest: Of its rows.
+        readings: (series, sequence) of the readings in it.
+        durable: Its commit has been executed, or was found at recovery.
+    """
+
+    host: str
+    life: int
+    n: int
+    digest: bytes
+    readings: tuple[tuple[str, int], ...]
+    durable: bool = False
+
+
+class Reading(msgspec.Struct):
+    """One reading of a device, as seen from outside."""
+
+    host: str
+    published: Published
+    first_ns: int
+    acked_ns: int | None = None
+    blocks: list[Identity] = []
+
+
+class _WatchedCache(BodyCache):
+    """The node's cache of bodies, which every sealed block passes."""
+
+    def __init__(self, witness: Witness, host: Host) -> None:
+        super().__init__()
+        self._witness = witness
+        self._host = host
+
+    def put(self, place: tuple[int, int], block: Block) -> None:
+        """A block was sealed or received here."""
+        super().put(place, block)
+        self._witness.block_at(self._host, place[0], block[0], block[1])
+
+    @property
+    def bytes(self) -> int:
+        """Held."""
+        return self._bytes
+
+
+class Witness(Observer):
+    """See the module.
+
+    Attributes:
+        readings: By (series, sequence).
+        blocks: Everything that was ever sealed.
+        violations: What was broken so far.
+        recording: Whether the story is kept: (time, machine, what, about).
+    """
+
+    def __init__(self, world: World, *, recording: bool = False) -> None:
+        self.world = world
+        self.readings: dict[tuple[str, int], Reading] = {}
+        self.blocks: dict[Identity, Sealed] = {}
+        self.violations: list[Violation] = []
+        self.recording = recording
+        self.story: list[tuple[int, str, str, frozenset[object]]] = []
+        self.requeued: set[Identity] = set()
+        self._waiting: dict[str, set[int]] = {}
+        self._in_commit: dict[tuple[str, int, int], list[Identity]] = {}
+        self._emitted: dict[tuple[str, int], int] = {}
+        self._stored_ns: dict[str, int] = {}
+        self._in_flight: dict[str, tuple[int, int]] = {}
+        self._caches: dict[str, _WatchedCache] = {}
+        world.observer = self
+
+    # ── story ──────────────────────────────────────────────────────────────────────────────────────
+    def tell(self, who: str, what: str, *about: object) -> None:
+        """Add to the story; what is about nothing in particular is part of every story."""
+        if self.recording:
+            self.story.append((self.world.now_ns, who, what, frozenset(about)))
+
+    def break_law(self, law: str, text: str, *about: object) -> None:
+        """A law is broken: note it with everything known about its subjects."""
+        subjects = set(about)
+        for one in about:
+            if isinstance(one, tuple) and one in self.readings:
+                subjects.update(self.readings[one].blocks)  # type: ignore[index]
+            if isinstance(one, tuple) and one in self.blocks:
+                subjects.update(self.blocks[one].readings[:1])  # type: ignore[index]
+        lines = [
+            f"{at / 1e9:9.4f} s  {who:<14} {what}"
+            for at, who, what, whom in self.story
+            if not whom or whom & subjects
+        ]
+        if len(lines) > STORY_LINES:
+            lines = [f"({len(lines) - STORY_LINES} earlier lines)", *lines[-STORY_LINES:]]
+        self.violations.append(Violation(self.world.seed, self.world.steps, law, (text, *lines)))
+
+    # ── devices ────────────────────────────────────────────────────────────────────────────────────
+    def published(self, host: Host, device: Device, reading: Published) -> None:
+        """A device has sent a reading, perhaps again."""
+        key = (reading.series, reading.seq)
+        if key not in self.readings:
+            self.readings[key] = Reading(host.name, reading, self.world.now_ns)
+        if self.recording:
+            self.tell(device.name, f"publishes {key} = {reading.value}, time {reading.sent}", key)
+
+    def acknowledged(self, host: Host, device: Device, reading: Published) -> None:
+        """Nothing is acknowledged before a commit that began after it arrived is on disk."""
+        key = (reading.series, reading.seq)
+        known = self.readings[key]
+        known.acked_ns = self.world.now_ns
+        if self.recording:
+            self.tell(device.name, f"is acknowledged {key}", key)
+        if self.must_store(known) and self._stored_ns.get(host.name, -1) < known.first_ns:
+            self.break_law("durable_before_ack", f"{key} was acknowledged by {host.name} before a commit", key)
+
+    def must_store(self, reading: Reading) -> bool:
+        """Whether its acknowledgement rests on a commit of its own (a dropped one does not)."""
+        return True
+
+    # ── commits ────────────────────────────────────────────────────────────────────────────────────
+    def opened(self, host: Host, opening: Opening) -> None:
+        """What the last process had in flight may have reached the disk."""
+        node = opening.node
+        last_n = node.parts.last_n
+        n, at = self._in_flight.pop(host.name, (0, 0))
+        if 0 < n <= last_n:
+            self._stored(host.name, at)
+            self.world.count("last_frame_from_page_cache")
+        for (name, life, at_n), identities in list(self._in_commit.items()):
+            if name == host.name:
+                del self._in_commit[(name, life, at_n)]
+                for identity in identities:
+                    self.blocks[identity].durable = at_n <= last_n
+        self.tell(host.name, f"starts at commit {last_n}, {opening.frames} frames, {opening.cut} cut")
+        cache = self._caches[host.name] = _WatchedCache(self, host)
+        node.parts.shelving.cache = cache
+        if node.parts.north.outbox is None:
+            self._watch_root(host)
+
+    def _watch_root(self, host: Host) -> None:
+        assert host.node is not None
+        shelving = host.node.parts.shelving
+        receive = shelving.receive
+
+        def watched(node: object, deliver: link.Deliver, now: Instant) -> None:
+            receive(node, deliver, now)  # type: ignore[arg-type]
+            if isinstance(deliver.item, ReceivedBlock):
+                self.block_at(host, host.node.draft.n if host.node else 0, deliver.item.header, b"")
+
+        shelving.receive = watched  # type: ignore[method-assign]
+
+    def committing(self, host: Host, n: int) -> None:
+        """Commit n is handed to the disk."""
+        self._emitted.setdefault((host.name, n), self.world.now_ns)
+        self._emitted[(host.name, n)] = self.world.now_ns
+        self._in_flight[host.name] = (n, self.world.now_ns)
+
+    def committed(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:
+        """Whatever a commit has written is durable when it is reported."""
+        written = {op.path for op in ops if isinstance(op, Write | Create | Truncate)}
+        for op in ops:
+            if isinstance(op, Rename) and op.source in written:
+                written.remove(op.source)
+                written.add(op.target)
+        for path in sorted(written):
+            if not host.disk.settled(path):
+                self.break_law("commit_is_durable", f"commit {n} of {host.name} left {path} unsynced")
+        self._in_flight.pop(host.name, None)
+        self._stored(host.name, self._emitted.pop((host.name, n), 0))
+        for identity in self._in_commit.pop((host.name, host.life, n), ()):
+            self.blocks[identity].durable = True
+        if self.recording:
+            self.tell(host.name, f"commit {n} is on disk", (host.name, n))
+
+    def _stored(self, host: str, at_ns: int) -> None:
+        self._stored_ns[host] = max(self._stored_ns.get(host, -1), at_ns)
+
+    def crashed(self, host: Host) -> None:
+        """A process vanishes."""
+        self.tell(host.name, "crashes")
+        self._caches.pop(host.name, None)
+        self._waiting.pop(host.name, None)
+
+    def told(self, host: Host, level: str, event: str, fields: dict[str, str | int | float]) -> None:
+        """Alarms are part of the story."""
+        if self.recording:
+            text = " ".join(f"{key}={value}" for key, value in fields.items())
+            self.tell(host.name, f"{level}: {event} {text}")
+
+    # ── blocks ─────────────────────────────────────────────────────────────────────────────────────
+    def block_at(self, host: Host, n: int, header: BlockHeader, body: bytes) -> None:
+        """A block was sealed or received at a host, in commit n."""
+        identity = (header.origin, header.epoch, int(header.priority), header.k)
+        known = self.blocks.get(identity)
+        if header.origin == host.settings.name and known is None:
+            self._sealed(host, n, identity, header, body)
+            return
+        if self.recording:
+            what = f"receives block {label(identity)} in commit {n}, lane {int(header.lane)}"
+            self.tell(host.name, what, identity, (host.name, n))
+        if known is None:
+            self.break_law("seal_before_send", f"{host.name} has {label(identity)}, never sealed", identity)
+        elif not known.durable:
+            text = f"{host.name} has {label(identity)}, whose commit {known.n} is not on disk at {known.host}"
+            self.break_law("seal_before_send", text, identity)
+        elif known.digest != header.digest:
+            self.break_law("one_content", f"{label(identity)} has two contents", identity)
+
+    def _sealed(self, host: Host, n: int, identity: Identity, header: BlockHeader, body: bytes) -> None:
+        assert host.node is not None
+        columns, _ = open_block(header, body)
+        table = host.node.parts.names.table
+        kinds = columns.kind or [0] * len(columns)
+        seqs = columns.seq or [-1] * len(columns)
+        readings = tuple(
+            (table.key(sid).name, seq)
+            for sid, seq, kind in zip(columns.sid, seqs, kinds, strict=True)
+            if kind == RowKind.READING
+        )
+        self.blocks[identity] = Sealed(host.name, host.life, n, header.digest, readings)
+        self._in_commit.setdefault((host.name, host.life, n), []).append(identity)
+        for key in readings:
+            if key in self.readings:
+                self.readings[key].blocks.append(identity)
+        if self.recording:
+            what = f"seals {label(identity)} in commit {n}: {len(columns)} rows, lane {int(header.lane)}"
+            self.tell(host.name, what, identity, (host.name, n), *readings)
+
+    def _note_waiting(self, host: Host) -> None:
+        assert host.node is not None
+        assert host.node.parts.north.outbox is not None
+        state = host.node.parts.north.outbox.state
+        before = self._waiting.get(host.name)
+        if not state.waiting and not before:
+            return
+        now = set(state.waiting)
+        for number in now - (before or set()):
+            item = state.waiting[number]
+            letter = item.letter
+            identity = (letter.origin, letter.epoch, int(item.priority), letter.row.k)
+            self.requeued.add(identity)
+            self.tell(host.name, f"puts {label(identity)} aside: reason {item.reason}", identity)
+        back = len((before or set()) - now - set(state.dead))
+        if back:
+            self.world.count("later_requeued", back)
+        self._waiting[host.name] = now
+
+    def cache_bytes(self, host: Host) -> int:
+        """What a node's cache of bodies holds."""
+        cache = self._caches.get(host.name)
+        return cache.bytes if cache is not None else 0
+
+    def handled(self, host: Host, event: ev.Event) -> None:
+        """Every step: the books, and who waits for another attempt."""
+        if host.node is not None and host.node.parts.north.outbox is not None:
+            self._note_waiting(host)
+        if host.node is not None and not host.node.healthy:
+            failed = host.node.parts.ledger.check()
+            host.node.healthy = True
+            self.break_law("books_balance", f"{host.name}: {failed}")
+
+
+def label(identity: Identity) -> str:
+    """A block in a story."""
+    origin, epoch, cls, k = identity
+    return f"{origin}/{epoch.hex()[:6]}/{cls}/{k}"
