@@ -6,13 +6,22 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.line.doubles import T0, Commit, S, at, batch_of, table_of
+from tests.line.doubles import T0, Commit, S, assert_balanced, at, batch_of, table_of
 
 from headland.line.deciding import Act, EventRule, Expression, Rate, Silence, Threshold
 from headland.line.filtering import DeadBand, Drop
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
-from headland.vocabulary import NO_SEQUENCE, NO_TIME, ConfigurationError, Instant, RowClass, RowFlag, RowKind
+from headland.vocabulary import (
+    NO_SEQUENCE,
+    NO_TIME,
+    Account,
+    ConfigurationError,
+    Instant,
+    RowClass,
+    RowFlag,
+    RowKind,
+)
 
 STOP = Act(kind="mqtt", target="actuators/{label.machine}/stop", payload='{"because": {value}}')
 
@@ -183,6 +192,22 @@ def test_batches_of_any_width_decide_like_a_reading_at_a_time(values, width, hys
             expected.append(ts)
         raised = holds
     assert [a.key.moment for a in acts] == expected
+
+
+def test_while_nothing_can_be_stored_rules_still_act_and_act_once():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    batch = batch_of([(1, T0, 99)])
+    assert len(line.decide(batch, at(0), commit)) == 1
+    assert commit.entries.keys() == {(Account.DERIVED, "default", 1, "hot")}
+    assert line.offer("c", batch, at(5), commit, decided=True).actuations == ()
+    assert [e["late"] for e in events_of(commit)] == [False]
+
+
+def test_what_will_never_be_stored_is_decided_on_and_booked_refused():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    assert len(line.decide(batch_of([(1, T0, 99)]), at(0), commit, refused=True)) == 1
+    assert commit.entries[(Account.REFUSED, "default", 2, "default")] == [1, 10]
+    assert_balanced(commit.entries)
 
 
 def test_filters_and_rules_need_distinct_names():

@@ -120,6 +120,7 @@ class Line:
         draft: OpenCommit,
         *,
         duplicate_suspect: list[bool] | None = None,
+        decided: bool = False,
     ) -> Offered:
         """Take a batch into the open commit.
 
@@ -130,6 +131,7 @@ class Line:
             draft: The open commit.
             duplicate_suspect: For each message, whether it was marked as a repeat; None when the source has
                 no such mark (nothing is indexed then).
+            decided: Whether `decide` has seen the batch before (it waited for the disk).
         """
         if not batch.sid:
             return Offered(0)
@@ -142,7 +144,7 @@ class Line:
             self._book_duplicates(batch, admitted.duplicates, desk)
         out = Decisions()
         if admitted.rows.sid:
-            needs = max(needs, self._take(admitted, desk, out))
+            needs = max(needs, self._take(admitted, desk, out, decided=decided))
         self._timed = self._timed or (desk.wrote and desk.timeless)
         desk.close()
         return Offered(desk.n if desk.wrote else needs, tuple(out.actuations), len(admitted.duplicates))
@@ -154,14 +156,50 @@ class Line:
             self._timed = False
         return Desk(draft, self._node_ns, now, self._plans.of)
 
-    def _take(self, admitted: Admitted, desk: Desk, out: Decisions) -> int:
-        """Decide on the rows, then filter them; returns the commit that drops rest on."""
-        rows = admitted.rows
-        desk.timeless = admitted.timeless and not self._timed
+    def decide(
+        self, batch: Batch, now: Instant, draft: OpenCommit, *, refused: bool = False
+    ) -> tuple[Actuation, ...]:
+        """Decide on a batch that cannot be stored now (disk full); events wait in the open commit.
+
+        Args:
+            batch: Columns of readings.
+            now: The moment it was read.
+            draft: The open commit.
+            refused: Whether it will never be stored (QoS 0): then it is booked refused. Otherwise offer it
+                later with `decided`.
+        """
+        if not batch.sid:
+            return ()
+        desk = self._desk(draft, now)
+        rows = self._ingest.admit("", batch, now, desk.n, desk.node_ns, None).rows
+        if len(self._plans.of) <= len(self._table):
+            self._admit_series()
+        out = Decisions()
+        self._decide(rows, desk, out)
+        if refused:
+            for plan, part in self._parts(rows):
+                desk.plan = plan
+                desk.book(Account.OFFERED, len(part.sid), sum(part.size))
+                desk.book(Account.REFUSED, len(part.sid), sum(part.size))
+        desk.close()
+        return tuple(out.actuations)
+
+    def _decide(self, rows: Rows, desk: Desk, out: Decisions) -> None:
         self._deciders.offer(rows, desk, out)
+        self._trigger(out, desk)
+
+    def _trigger(self, out: Decisions, desk: Desk) -> None:
+        """Tell filters that keep more around an event."""
         for one in out.raised:
             for filter_ in self._plans.of[one.sid].filters:
                 filter_.trigger(one.rule, one.sid, one.when, desk)
+
+    def _take(self, admitted: Admitted, desk: Desk, out: Decisions, *, decided: bool) -> int:
+        """Decide on the rows, then filter them; returns the commit that drops rest on."""
+        rows = admitted.rows
+        desk.timeless = admitted.timeless and not self._timed
+        if not decided:
+            self._decide(rows, desk, out)
         if admitted.timeless and self._unplaced(desk.now):
             self._mark_unplaced(admitted)
         if admitted.implausible:
@@ -264,10 +302,11 @@ class Line:
         due = self._deciders.next_wake()
         if due is not None and due <= now.monotonic_ns:
             self._deciders.wake(desk, out)
-        for one in self._plans.filters:
-            due = one.next_wake()
+            self._trigger(out, desk)
+        for filter_ in self._plans.filters:
+            due = filter_.next_wake()
             if due is not None and due <= now.monotonic_ns:
-                one.wake(desk)
+                filter_.wake(desk)
         desk.close()
         return tuple(out.actuations)
 

@@ -167,7 +167,17 @@ class _Series:
 class VibrationFilter(Filter):
     """Windows of all series of one rule."""
 
-    __slots__ = ("_config", "_edges", "_event_class", "_gap", "_marks", "_series", "_span", "_wake_at")
+    __slots__ = (
+        "_busy",
+        "_config",
+        "_edges",
+        "_event_class",
+        "_gap",
+        "_marks",
+        "_series",
+        "_span",
+        "_wake_at",
+    )
 
     def __init__(self, config: Vibration, rule: str, version: str, cls: RowClass) -> None:
         super().__init__(rule, version, cls)
@@ -179,6 +189,7 @@ class VibrationFilter(Filter):
         self._series: dict[int, _Series] = {}
         self._marks: dict[int, tuple[tuple[int, int], int]] = {}
         self._wake_at = 0
+        self._busy = False
 
     @property
     def placed(self) -> bool:
@@ -214,6 +225,7 @@ class VibrationFilter(Filter):
     def _add(
         self, sid: int, when: int, samples: list[float], owed: tuple[int, int], desk: Desk | None
     ) -> None:
+        self._busy = True
         series = self._series.get(sid)
         if series is None:
             series = self._series[sid] = _Series()
@@ -341,16 +353,18 @@ class VibrationFilter(Filter):
 
     def next_wake(self) -> int | None:
         """Once a second while samples are held."""
-        return self._wake_at if any(one.samples or one.waiting for one in self._series.values()) else None
+        return self._wake_at if self._busy else None
 
     def wake(self, desk: Desk) -> None:
         """End the window and the span of series that say nothing."""
         now = desk.now.monotonic_ns
         self._wake_at = now + 1_000_000_000
         limit = max(self._span, 1_000_000_000)
+        self._busy = False
         for sid, series in self._series.items():
             if not (series.samples or series.waiting):
                 continue
+            self._busy = True
             mark = (series.samples, len(series.waiting))
             seen = self._marks.get(sid)
             if seen is None or seen[0] != mark:
@@ -391,3 +405,4 @@ class VibrationFilter(Filter):
     def restore(self, state: Any, now: Instant) -> None:
         """Take over every series."""
         self._series = {sid: _Series.of(one) for sid, one in state}
+        self._busy = bool(self._series)
