@@ -93,6 +93,11 @@ class Draft:
         """Whether it holds ledger deltas and nothing else (such a commit may wait up to a second)."""
         return bool(self.ledger) and not self._sections and not any(map(len, self._rows.values()))
 
+    @property
+    def payload_bytes(self) -> int:
+        """Payload bytes offered to it so far."""
+        return sum(size for (account, _, _, _), (_, size) in self.ledger.items() if account == Account.OFFERED)
+
     def rows(self, cls: RowClass) -> Columns:
         """The rows of `cls` in this commit, to append to."""
         rows = self._rows.get(cls)

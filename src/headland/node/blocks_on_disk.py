@@ -5,6 +5,8 @@ Pure but for the reads: an executor calls `read_block` on a thread of its own, t
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from headland.blocks import codec
@@ -81,12 +83,17 @@ def read_block(disk: DiskReader, ref: BlockRef) -> Block:
         case OwnBlock(header_ref, rows):
             return _own(disk, header_ref, rows)
         case ReceivedBlock(section):
-            header, body = received_body(_section(disk, section))
+            return _opened(*received_body(_section(disk, section)))
         case FileBlock(path, number, offset, length):
             found = next(iter(read_blocks(disk, path, number, offset, offset + length)), None)
             if not isinstance(found, StoredBlock):
                 raise StorageDamage(f"{path}: the record at {offset} does not verify")
-            header, body = found.header, found.body
+            return _opened(found.header, found.body)
+        case _:
+            assert_never(ref)
+
+
+def _opened(header: BlockHeader, body: bytes) -> Block:
     columns, _ = open_block(header, body)
     return header, body, frozenset(columns.sid)
 

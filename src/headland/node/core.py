@@ -42,8 +42,11 @@ from headland.node.shelving import Shelving
 from headland.node.snapshot import take_snapshot
 from headland.node.south import South
 from headland.sources.contract import Intake as SourceIntake
-from headland.vocabulary import Account, Instant, Priority
+from headland.vocabulary import Account, Instant, Priority, RowClass
 
+FILLED = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW, RowClass.HELD)
+DRAFT_ROWS_MAX = 16_384
+"""Rows of one class in the open commit at which sockets are no longer read (a block holds at most 65,536)."""
 ENTERS = (Account.KEPT, Account.DERIVED)
 BEGINS = (ev.Received, ev.Offered, ev.Pushed, ev.Asked)
 """Events that may write to the open commit: this process's epoch stands before them in it. A start that sees none
@@ -105,7 +108,9 @@ class Node:
     def __init__(self, settings: NodeSettings, parts: Parts, now: Instant) -> None:
         self.settings = settings
         self.parts = parts
-        self.commits: Committing[ev.Action] = Committing(parts.last_n, int(settings.commit_gap_ms * 1e6))
+        self.commits: Committing[ev.Action | ev.Answered] = Committing(
+            parts.last_n, int(settings.commit_gap_ms * 1e6)
+        )
         self.healthy = True
         self.failed = ""
         self.stopping = False
@@ -131,9 +136,9 @@ class Node:
     def handle(self, event: ev.Event, now: Instant) -> list[ev.Action]:
         """Take one event."""
         self._now = now
-        self._out = out = []
+        self._out = []
         if self.failed:
-            return out
+            return self._out
         if not self._epoch_written and isinstance(event, BEGINS):
             self._begin_epoch(now)
         match event:
@@ -141,7 +146,7 @@ class Node:
                 kind = self._kinds.get(connection)
                 if kind == "mqtt":
                     self._mqtt(self.parts.broker.received(connection, data, now, self.draft))
-                    self._bound_unstored(connection)
+                    self._bound_unstored()
                 elif kind == "link":
                     self.parts.south.received(self, connection, data, now)
                 elif kind == "parent":
@@ -276,6 +281,8 @@ class Node:
                 self.parts.south.closed(self, connection, reason, now)
             case "parent":
                 self.parts.north.closed(self, connection, reason, now)
+            case _:
+                pass
 
     def _mqtt(self, actions: Sequence[BrokerAction]) -> None:
         for action in actions:
@@ -300,6 +307,9 @@ class Node:
         if taken.actuations:
             self.actuate(taken.actuations)
         self._mqtt(self.parts.broker.rest_on(accept.connection, run, taken.needs_n, now))
+        for rebirth in self.parts.intake.mapping.take_rebirths():
+            payload = rebirth.payload(now.wall_ns)
+            self._mqtt(self.parts.broker.publish(rebirth.topic, payload, now, self.draft))
 
     def _offered(self, event: ev.Offered, now: Instant) -> None:
         parts, brought, draft = self.parts, event.brought, self.draft
@@ -313,7 +323,7 @@ class Node:
             draft.state("source", msgspec.msgpack.encode((event.source, brought.position)))
             self.after(draft.n, ev.Confirm(event.source, brought.position))
 
-    def after(self, needs_n: int, action: ev.Action) -> None:
+    def after(self, needs_n: int, action: ev.Action | ev.Answered) -> None:
         """Let an action leave when commit `needs_n` is durable."""
         if self.commits.wait(needs_n, action):
             return
@@ -322,13 +332,21 @@ class Node:
         else:
             self._out.append(action)
 
-    def _bound_unstored(self, connection: int) -> None:
-        """While the disk takes nothing, unstored readings are bounded: beyond it the socket is not read."""
-        if self.commits.stalled and connection not in self._paused:
-            held = sum(amount[1] for key, amount in self.draft.ledger.items() if key[0] == Account.OFFERED)
-            if held > self.settings.unstored_bytes_max:
-                self._paused.add(connection)
-                self.emit(ev.Pause(connection, True))
+    def _bound_unstored(self) -> None:
+        """Readings that no commit holds yet are bounded: beyond it no MQTT socket is read until one is durable."""
+        if self._paused or (self.commits.in_flight is None and not self.commits.stalled):
+            return
+        if self.crowded:
+            self._paused = {connection for connection, kind in self._kinds.items() if kind == "mqtt"}
+            self._out += [ev.Pause(connection, True) for connection in self._paused]
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the open commit holds all that it may while another is under way."""
+        draft = self.draft
+        if max(map(draft.row_count, FILLED)) > DRAFT_ROWS_MAX:
+            return True
+        return self.commits.stalled and draft.payload_bytes > self.settings.unstored_bytes_max
 
     # ── the commit cycle ───────────────────────────────────────────────────────────────────────────
     def _tick(self, now: Instant) -> None:

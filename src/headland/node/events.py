@@ -291,7 +291,6 @@ Action = (
     | Established
     | Believe
     | Confirm
-    | Answered
     | Reply
     | Actuate
     | Say

@@ -63,7 +63,11 @@ class Api:
         if request.path == "/healthz":
             return self._health(runner)
         if request.path == "/readyz":
-            return Response(200, b"ready\n", "text/plain") if runner.ready else problem(503, "not_ready", "starting")
+            return (
+                Response(200, b"ready\n", "text/plain")
+                if runner.ready
+                else problem(503, "not_ready", "starting")
+            )
         who = self._who(request)
         if who is None:
             return problem(401, "unauthorised", "send a bearer token")

@@ -17,12 +17,27 @@ def exposition(runner: Runner) -> bytes:
     node = runner.node
     status, books = status_of(node, now), ledger_of(node, now)
     lines: list[str] = []
-    _gauge(lines, "headland_healthy", "1 while the books balance and the disk takes writes.", [({}, int(status.healthy))])
+    _gauge(
+        lines,
+        "headland_healthy",
+        "1 while the books balance and the disk takes writes.",
+        [({}, int(status.healthy))],
+    )
     _gauge(lines, "headland_running_seconds", "Running time over all starts.", [({}, status.running_s)])
     _gauge(lines, "headland_link_up", "1 while the parent is connected.", [({}, int(status.link == "up"))])
     _gauge(lines, "headland_durable_commit", "Newest commit on disk.", [({}, status.durable_n)])
-    _gauge(lines, "headland_pending_readings", "Readings that wait for the parent.", [({}, status.pending_readings)])
-    _gauge(lines, "headland_disk_bytes", "Bytes on disk.", [({"of": "journal"}, status.journal_bytes), ({"of": "files"}, status.file_bytes)])
+    _gauge(
+        lines,
+        "headland_pending_readings",
+        "Readings that wait for the parent.",
+        [({}, status.pending_readings)],
+    )
+    _gauge(
+        lines,
+        "headland_disk_bytes",
+        "Bytes on disk.",
+        [({"of": "journal"}, status.journal_bytes), ({"of": "files"}, status.file_bytes)],
+    )
     _gauge(
         lines,
         "headland_ledger_readings",
@@ -35,8 +50,18 @@ def exposition(runner: Runner) -> bytes:
         "The books in payload bytes.",
         [({"account": a, "group": g, "class": str(c), "rule": r}, b) for a, g, c, r, _, b in books.flows],
     )
-    _gauge(lines, "headland_wire_bytes_north", "Bytes sent to the parent, before TLS.", [({}, status.wire_bytes_north)])
-    _gauge(lines, "headland_mqtt", "Counters of the MQTT listener.", [({"what": k}, v) for k, v in status.mqtt.items()])
+    _gauge(
+        lines,
+        "headland_wire_bytes_north",
+        "Bytes sent to the parent, before TLS.",
+        [({}, status.wire_bytes_north)],
+    )
+    _gauge(
+        lines,
+        "headland_mqtt",
+        "Counters of the MQTT listener.",
+        [({"what": k}, v) for k, v in status.mqtt.items()],
+    )
     stages = runner.stages.report()
     _gauge(
         lines,
@@ -48,8 +73,18 @@ def exposition(runner: Runner) -> bytes:
             for quantile, field in (("0.5", "p50"), ("0.99", "p99"), ("0.999", "p99_9"), ("1", "max"))
         ],
     )
-    _gauge(lines, "headland_stage_observations", "Observations of a stage.", [({"stage": n}, s["count"]) for n, s in stages.items()])
-    _gauge(lines, "headland_stage_misses", "Deadline misses of a stage.", [({"stage": n}, s["misses"]) for n, s in stages.items()])
+    _gauge(
+        lines,
+        "headland_stage_observations",
+        "Observations of a stage.",
+        [({"stage": n}, s["count"]) for n, s in stages.items()],
+    )
+    _gauge(
+        lines,
+        "headland_stage_misses",
+        "Deadline misses of a stage.",
+        [({"stage": n}, s["misses"]) for n, s in stages.items()],
+    )
     return "".join(lines).encode()
 
 

@@ -38,11 +38,13 @@ from headland.node.settings import NodeSettings
 from headland.node.shelving import FILES, Shelving, StoreNote
 from headland.node.snapshot import restore_snapshot
 from headland.node.south import South
-from headland.sources.http_push import PushHandler
+from headland.sources.http_push import PushConfig, PushHandler
 from headland.vocabulary import Columns, Instant, Priority, RowClass, SeriesTable
 
 HELD_AND_NORTH = (*NORTH, RowClass.HELD)
 STORE_BYTES = 16
+PUSH = PushConfig(max_readings=20_000)
+"""A push is one commit, and a commit's rows of one class are one block of at most 65,536."""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -118,7 +120,7 @@ def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Par
         north=North(outbox, uplink),
         south=South(children),
         shelving=Shelving(settings.name, outbox, settings.journal_bytes),
-        pushing=Pushing(PushHandler(table, None, settings.limits, mapping)),
+        pushing=Pushing(PushHandler(table, PUSH, settings.limits, mapping)),
         epoch=entropy.randbytes(16),
         last_epoch=b"",
         last_n=0,
@@ -173,6 +175,8 @@ class _Replay:
                     parts.sealing.sealed(Priority(data[0] & 3))
                     if outbox is None:
                         shelving.replay_seal(data, n, index, frame.node_ns)
+                case _:
+                    pass
             if outbox is not None:
                 outbox.replay_section(section.type, data, n, index, frame.running_ms)
         parts.intake.line.replay_frame(

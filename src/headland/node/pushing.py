@@ -32,7 +32,7 @@ class Pushing:
                 self._asked[token] = event.token
             case Accepted():
                 self._asked[outcome.token] = event.token
-                if node.commits.stalled:
+                if node.commits.stalled or node.crowded:
                     self._refuse(node, outcome.token)
                     return
                 offered = node.parts.intake.line.offer(

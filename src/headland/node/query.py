@@ -92,9 +92,7 @@ def run(disk: DiskReader, where: QueryPlan, names: Names, question: Question) ->
         yield row
 
 
-def _rows(
-    disk: DiskReader, where: QueryPlan, names: Names, question: Question
-) -> Iterator[dict[str, Any]]:
+def _rows(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> Iterator[dict[str, Any]]:
     for number, end in where.files:
         path = path_of("store", number)
         for found in read_blocks(disk, path, number, 0, end):

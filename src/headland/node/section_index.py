@@ -98,6 +98,8 @@ class Places:
                     self.seals[section.data[0] & 3].add(n, i, ref)
                 case SectionType.RECEIVED:
                     self.received.add(n, i, ref)
+                case _:
+                    pass
 
     def forget_to(self, n: int) -> None:
         """Drop everything of commits up to and with `n`."""

@@ -116,7 +116,11 @@ class Server:
         self._log(
             "info",
             "started",
-            {"node": settings.name, "frames": opening.frames, "real_time": self._refused_real_time or "granted"},
+            {
+                "node": settings.name,
+                "frames": opening.frames,
+                "real_time": self._refused_real_time or "granted",
+            },
         )
         code = await self._exit
         supervisor.stopping()
@@ -239,6 +243,9 @@ class Server:
 
     def _poll(self, runner: Runner, loop: asyncio.AbstractEventLoop, name: str, source: Source) -> None:
         now = runner.clock.now()
+        if runner.node.commits.stalled or runner.node.crowded:
+            loop.call_later(1.0, self._poll, runner, loop, name, source)
+            return
         brought = source.poll(now)
         if len(brought) or brought.position is not None:
             runner.feed(ev.Offered(name, brought))
@@ -279,7 +286,9 @@ class Server:
         assert self._http is not None
         kinds_of = dict(action.headers)
         content = kinds_of.pop("content-type", "application/json")
-        self._http.answer(action.token, Response(action.status, action.body, content, tuple(kinds_of.items())))
+        self._http.answer(
+            action.token, Response(action.status, action.body, content, tuple(kinds_of.items()))
+        )
 
     def say(self, action: ev.Say) -> None:
         """One line of the log."""

@@ -240,7 +240,9 @@ class Shelving:
         for at, directory, number in [item for item in self._unlink_after if item[0] <= n]:
             self._unlink_after.remove((at, directory, number))
             node.emit(ev.Beside(node.token(), self.files[directory].remove(number)))
-        if (self.phase is Phase.NOTE and self._batch is not None and self._batch.note_n <= n) or (self.phase is Phase.PRESS and not self._unsealed_in(node)):
+        if (self.phase is Phase.NOTE and self._batch is not None and self._batch.note_n <= n) or (
+            self.phase is Phase.PRESS and not self._unsealed_in(node)
+        ):
             self._next_batch(node, now)
         elif self.phase is Phase.IDLE:
             self._begin(node, now)
@@ -411,10 +413,10 @@ class Shelving:
     def unshelve(self, count: int) -> None:
         """So many blocks at the front of the shelf are in files."""
         for _ in range(count):
-            item = self.shelf.popleft()
-        if count:
-            for n in [n for n in self.arrivals if n < item.n]:
-                del self.arrivals[n]
+            self.shelf.popleft()
+        first = self.shelf[0].n if self.shelf else 0
+        for n in [n for n in self.arrivals if n < first]:
+            del self.arrivals[n]
 
     def _recycle(self, node: Node) -> None:
         assert self._segment is not None

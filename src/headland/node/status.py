@@ -106,7 +106,7 @@ def ledger_of(node: Node, now: Instant) -> Books:
         failures=failures,
         accounts=_accounts(node),
         flows=[
-            (Account(account).name.lower(), group, cls, rule, *amount)
+            (Account(account).name.lower(), group, cls, rule, amount[0], amount[1])
             for (account, group, cls, rule), amount in sorted(parts.ledger.balances.items())
         ],
         wire_bytes_north=wire,
