@@ -21,6 +21,7 @@ def seal(
     runs: tuple[Run, ...],
     age_ms: int = 0,
     groups: tuple[str, ...] = (),
+    with_body: bool = True,
 ) -> tuple[BlockHeader, bytes]:
     """Header and body of the block that these rows make; from here on neither changes.
 
@@ -34,6 +35,7 @@ def seal(
         runs: Which commits brought how many of the rows.
         age_ms: Running time since the first row's commit.
         groups: Series groups in it; more than 16 are written as "any".
+        with_body: Whether the body is wanted now; a block that will be read back from its rows needs none.
 
     Raises:
         DefectError: rows or runs break a bound.
@@ -57,6 +59,8 @@ def seal(
         digest=digest_packed(packed),
         groups=groups if len(groups) <= MAX_GROUPS else (),
     )
+    if not with_body:
+        return header, b""
     if len(columns) <= codec.PLAIN_UP_TO:
         unit = codec.encode(columns, codec.Codec.PLAIN, header.base_ns)
     else:

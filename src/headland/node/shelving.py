@@ -288,6 +288,17 @@ class Shelving:
         oldest = node.parts.sealing.oldest_n()
         return self._segment is not None and oldest is not None and oldest <= self._segment.last_n
 
+    def _limit_n(self, node: Node) -> int:
+        """Last commit whose blocks leave the journal: a block sealed after the segment may have rows in it."""
+        assert self._segment is not None
+        places, last_n = node.parts.places, self._segment.last_n
+        limit = last_n
+        for seals, rows in zip(places.seals, places.rows, strict=True):
+            sealed_n = seals.after(last_n)
+            if sealed_n is not None and rows.between(seals.before(sealed_n) + 1, last_n):
+                limit = max(limit, sealed_n)
+        return limit
+
     def _next_batch(self, node: Node, now: Instant) -> None:
         assert self._segment is not None
         batch = self._outbox_batch(node, now) if self.outbox is not None else self._store_batch(node)
@@ -298,8 +309,8 @@ class Shelving:
         node.emit(ev.ReadBlocks(self._token, tuple(batch.refs)))
 
     def _outbox_batch(self, node: Node, now: Instant) -> _Batch | None:
-        assert self.outbox is not None and self._segment is not None
-        limit = self._segment.last_n
+        assert self.outbox is not None
+        limit = self._limit_n(node)
         runs = self.outbox.to_spill(lambda ref: not ref.space & IN_FILE and ref.space <= limit, now)
         for run in runs:
             refs: list[BlockRef] = []
@@ -318,11 +329,11 @@ class Shelving:
         return None
 
     def _store_batch(self, node: Node) -> _Batch | None:
-        assert self._segment is not None
+        limit = self._limit_n(node)
         resting: list[Resting] = []
         refs: list[BlockRef] = []
         for item in self.shelf:
-            if item.n > self._segment.last_n or len(resting) >= 256:
+            if item.n > limit or len(resting) >= 256:
                 break
             place = block_at(node.parts.places, Ref(item.n, item.index), item.priority)
             if place is None:
