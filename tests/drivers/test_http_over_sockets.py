@@ -19,7 +19,7 @@ from headland.drivers.http_server import HttpLimits, HttpServer, Request, Respon
 from headland.drivers.network import Closed, Limits, Listener, Network, NetworkEvent, Opened, Received
 from headland.trust.authority import Authority
 from headland.trust.contexts import CertificateFiles, device_server
-from headland.trust.identity import Identity, node_name
+from headland.trust.identity import Identity, client_name
 
 
 class Service:
@@ -66,7 +66,7 @@ def serve(
                 address="127.0.0.1",
                 port=0,
                 tls=tls,
-                identify=(lambda der: node_name(der) if der else "") if tls else None,
+                identify=client_name if tls else None,
                 limits=Limits(establish_s=0.0, read_while_full=True),
             )
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -22,10 +24,10 @@ from headland.trust.identity import (
     Members,
     client_name,
     expect,
+    identity_of,
     is_name,
     node_name,
     parse_uri,
-    read_certificate,
 )
 from headland.vocabulary import TrustError
 
@@ -38,8 +40,13 @@ def authority() -> Authority:
     return Authority.create(NOW)
 
 
-def der_of(pem: bytes) -> bytes:
-    return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
+def shown(pem: bytes) -> dict[str, Any]:
+    """A certificate as `getpeercert()` would tell it."""
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        file.write(pem)
+        file.flush()
+        told: dict[str, Any] = ssl._ssl._test_decode_cert(file.name)  # type: ignore[attr-defined]
+        return told
 
 
 def files_in(
@@ -55,7 +62,7 @@ def files_in(
 
 def test_a_certificate_names_its_node_and_its_hosts(authority: Authority) -> None:
     pem = authority.issue(NODE, NOW, hosts=("127.0.0.1", "press.example.com")).certificate_pem
-    assert node_name(der_of(pem)) == "hall-2/press_7"
+    assert node_name(shown(pem)) == "hall-2/press_7"
     names = (
         x509.load_pem_x509_certificate(pem)
         .extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -132,45 +139,43 @@ def test_a_strangers_signature_is_refused(authority: Authority, tmp_path: Path) 
 
 
 def test_the_expected_node_passes_and_every_other_is_named(authority: Authority) -> None:
-    der = der_of(authority.issue(NODE, NOW).certificate_pem)
-    assert expect(NODE)(der) == "hall-2/press_7"
+    told = shown(authority.issue(NODE, NOW).certificate_pem)
+    assert expect(NODE)(told) == "hall-2/press_7"
     with pytest.raises(TrustError, match="certificate names hall-2/press_7, expected hall-2/cloud"):
-        expect(Identity("hall-2", "cloud"))(der)
+        expect(Identity("hall-2", "cloud"))(told)
 
 
 def test_a_client_is_known_by_its_node_or_else_by_its_common_name_or_not_at_all(authority: Authority) -> None:
-    assert client_name(der_of(authority.issue(NODE, NOW).certificate_pem)) == "hall-2/press_7"
+    assert client_name(shown(authority.issue(NODE, NOW).certificate_pem)) == "hall-2/press_7"
     assert client_name(with_uris(common_names=("meter 5",))) == "meter 5"
-    assert client_name(b"") == ""
+    assert client_name({}) == ""
     for nobody in (with_uris(), with_uris(common_names=("a", "b"))):
         with pytest.raises(TrustError, match="names nobody"):
             client_name(nobody)
 
 
 def test_only_members_may_connect(authority: Authority) -> None:
-    der = der_of(authority.issue(NODE, NOW).certificate_pem)
+    told = shown(authority.issue(NODE, NOW).certificate_pem)
     for patterns in (("*",), ("hall-2/*",), ("hall-1/*", "*/press_7")):
-        assert Members(patterns)(der) == "hall-2/press_7"
+        assert Members(patterns)(told) == "hall-2/press_7"
     for patterns in ((), ("hall-1/*",), ("hall-2/press",), ("HALL-2/*",)):
         with pytest.raises(TrustError, match="hall-2/press_7 is not among"):
-            Members(patterns)(der)
+            Members(patterns)(told)
 
 
 def test_a_certificate_without_a_node_with_two_or_of_another_domain_is_refused() -> None:
-    assert read_certificate(with_uris()).identity is None
+    assert identity_of(with_uris()) is None
     with pytest.raises(TrustError, match="names no node"):
         node_name(with_uris())
     with pytest.raises(TrustError, match="more than one URI"):
         node_name(with_uris("spiffe://headland/a/b", "spiffe://headland/a/c"))
     with pytest.raises(TrustError, match="does not name a node"):
         node_name(with_uris("spiffe://other/a/b"))
-    with pytest.raises(TrustError, match="cannot be read"):
-        node_name(b"\x30\x03nonsense")
     with pytest.raises(TrustError, match="no certificate"):
-        node_name(b"")
+        node_name({})
 
 
-def with_uris(*uris: str, common_names: tuple[str, ...] = ()) -> bytes:
+def with_uris(*uris: str, common_names: tuple[str, ...] = ()) -> dict[str, Any]:
     """A self-signed certificate with these URIs."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in common_names])
@@ -187,7 +192,7 @@ def with_uris(*uris: str, common_names: tuple[str, ...] = ()) -> bytes:
         builder = builder.add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris]), critical=False
         )
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return shown(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
 @pytest.mark.parametrize(

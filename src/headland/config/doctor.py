@@ -212,7 +212,7 @@ def _parent(loaded: Loaded, findings: list[Finding]) -> None:
             socket.create_connection((parent.host, parent.port), DIAL_S) as plain,
             context.wrap_socket(plain) as encrypted,
         ):
-            wanted(encrypted.getpeercert(binary_form=True) or b"")
+            wanted(encrypted.getpeercert() or {})
     except (ssl.SSLError, HeadlandError) as error:
         findings.append(Finding("parent", "broken", f"{place}: {error}"))
     except OSError as error:

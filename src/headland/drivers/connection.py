@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from headland.drivers.network_events import (
@@ -21,6 +21,7 @@ from headland.drivers.network_events import (
     Opened,
     classify,
 )
+from headland.drivers.tls import Tls
 from headland.vocabulary import HeadlandError
 
 
@@ -54,8 +55,8 @@ class Owner(Protocol):
         """Somebody was not let in."""
         ...
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a handshake."""
+    def shaking(self, conn: Connection, *, on: bool) -> None:
+        """A handshake begins, or is over."""
         ...
 
     def on_event(self, event: NetworkEvent, /) -> None:
@@ -75,6 +76,7 @@ class Connection(asyncio.Protocol):
         "admitted",
         "cause",
         "closing_at",
+        "detail",
         "endpoint",
         "established",
         "expires_at",
@@ -94,8 +96,11 @@ class Connection(asyncio.Protocol):
         "peer",
         "principal",
         "reading",
+        "ready",
+        "secure",
         "server_name",
         "swept",
+        "timer",
         "tls",
         "transport",
     )
@@ -121,6 +126,10 @@ class Connection(asyncio.Protocol):
         self.number = number
         self.outbound = number != 0
         self.server_name = server_name
+        self.secure: Tls | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.ready: asyncio.Future[None] | None = network.loop.create_future() if number else None
+        """Of a dial: done when it has opened, failed with the reason when it has not."""
         self.peer = ""
         self.principal = ""
         self.address = ""
@@ -129,6 +138,7 @@ class Connection(asyncio.Protocol):
         self.lost = False
         self.cause: Cause | None = None
         """Why it is being closed from this side; None while it is not."""
+        self.detail = ""
         self.full = False
         self.paused = False
         self.reading = True
@@ -152,68 +162,77 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None:
             _keep_alive(sock)
-        if self.outbound:
-            if self.tls is not None:
-                transport.pause_reading()
-            return
-        if not self.network.admit(self.endpoint, self.address, self.limits):
-            self.lost = True
-            transport.abort()
-            self.network.refuse(self.endpoint, self.peer, Cause.TOO_MANY)
-            return
-        self.admitted = True
+        if not self.outbound:
+            if not self.network.admit(self.endpoint, self.address, self.limits):
+                self.lost = True
+                transport.abort()
+                self.network.refuse(self.endpoint, self.peer, Cause.TOO_MANY)
+                return
+            self.admitted = True
         if self.tls is None:
             self.opened()
-        else:
-            # Nothing may be read before the handshake owns the transport.
-            transport.pause_reading()
-            self.network.spawn(self._accept())
-
-    async def _accept(self) -> None:
-        try:
-            await self.handshake()
-        except (OSError, HeadlandError, ValueError) as error:
-            cause, detail = classify(error)
-            self.abandon()
-            self.network.refuse(self.endpoint, self.peer, cause, detail)
-        except asyncio.CancelledError:
-            self.abandon()
-            raise
-        else:
-            self.opened()
-
-    async def handshake(self) -> None:
-        """TLS, where it is asked for, and a look at the certificate."""
-        if self.tls is None:
             return
-        transport = await self.network.loop.start_tls(
-            self.transport,
-            self,
-            self.tls,
-            server_side=not self.outbound,
-            server_hostname=self.server_name if self.outbound else None,
-            ssl_handshake_timeout=self.limits.tls_s,
-            ssl_shutdown_timeout=self.limits.linger_s,
+        self.network.shaking(self, on=True)
+        self.timer = self.network.loop.call_later(
+            self.limits.tls_s, self._fail, TimeoutError("TLS handshake")
         )
-        if transport is None:
-            raise ConnectionResetError("closed during the handshake")
-        self.transport = transport
-        self.expires_at = self._expiry()
+        self.secure = Tls(self.tls, server_side=not self.outbound, server_name=self.server_name)
+        if self.outbound:
+            self.secure.shake()
+            self._flush()
+
+    def _shake(self, data: bytes) -> None:
+        """Bytes of the handshake, and perhaps the first ones after it."""
+        assert self.secure is not None
+        try:
+            plain = self.secure.received(data)
+            if not self.secure.done:
+                self._flush()
+                return
+            self._look(self.secure.peer())
+        except (ssl.SSLError, HeadlandError, ValueError) as error:
+            self._fail(error)
+            return
+        self._flush()
+        self._settled()
+        self.opened()
+        self._deliver(plain)
+
+    def _look(self, shown: Mapping[str, Any]) -> None:
+        """Who is it, and until when."""
+        if "notAfter" in shown:
+            left_s = ssl.cert_time_to_seconds(shown["notAfter"]) - time.time()
+            self.expires_at = self.network.loop.time() + left_s
         if self.identify is not None:
-            self.principal = self.identify(self.certificate())
+            self.principal = self.identify(shown)
 
-    def certificate(self) -> bytes:
-        """The peer's certificate (DER), b"" without TLS or certificate."""
-        tls = self.transport.get_extra_info("ssl_object")
-        return (tls.getpeercert(binary_form=True) or b"") if tls is not None else b""
+    def _fail(self, error: Exception) -> None:
+        """It does not come to open; an alert that says why leaves first."""
+        if self.lost or self.is_open:
+            return
+        self.lost = True
+        self._flush()
+        self._settled()
+        self._release()
+        self.transport.close()
+        if self.ready is not None:
+            if not self.ready.done():
+                self.ready.set_exception(error)
+        else:
+            cause, detail = classify(error)
+            self.network.refuse(self.endpoint, self.peer, cause, detail)
 
-    def _expiry(self) -> float | None:
-        """Loop time at which the peer's certificate ends, by the wall clock of now; None without one."""
-        tls = self.transport.get_extra_info("ssl_object")
-        shown = tls.getpeercert() if tls is not None else None
-        if not shown or "notAfter" not in shown:
-            return None
-        return self.network.loop.time() + ssl.cert_time_to_seconds(shown["notAfter"]) - time.time()
+    def _settled(self) -> None:
+        self.network.shaking(self, on=False)
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def _flush(self) -> None:
+        if self.secure is not None:
+            data = self.secure.outgoing()
+            if data and not self.transport.is_closing():
+                self.transport.write(data)
 
     def opened(self) -> None:
         """Ready for the protocol above."""
@@ -226,13 +245,15 @@ class Connection(asyncio.Protocol):
         high = self.limits.write_high_bytes
         self.transport.set_write_buffer_limits(high=high, low=high // 4)
         self.network.add(self)
+        if self.ready is not None and not self.ready.done():
+            self.ready.set_result(None)
         self.network.on_event(
             Opened(
                 self.number,
                 self.endpoint,
                 self.peer,
                 self.principal,
-                self.certificate(),
+                self.secure.certificate() if self.secure is not None else b"",
                 self.outbound,
                 self.tls is not None,
             )
@@ -240,11 +261,42 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes arrived."""
-        size = len(data)
-        self.heard += size
-        self.network.bytes_in += size
-        if self.cause is None and self.is_open:
+        self.heard += len(data)
+        if self.secure is None:
+            self._deliver(data)
+        elif not self.is_open:
+            if not self.lost:
+                self._shake(data)
+        elif self.cause is None:
+            try:
+                plain = self.secure.received(data)
+            except ssl.SSLError as error:
+                # Under TLS 1.3 this is how a client learns that its certificate was refused.
+                self._flush()
+                self._end(*classify(error))
+                return
+            self._flush()
+            self._deliver(plain)
+            if self.secure.ended and self.cause is None:
+                self._end(Cause.PEER, "")
+
+    def _deliver(self, data: bytes) -> None:
+        if data and self.cause is None and self.is_open:
+            self.network.bytes_in += len(data)
             self.network.on_received(self.number, data)
+
+    def _end(self, cause: Cause, detail: str) -> None:
+        """Close because of what the peer said."""
+        self.detail = detail
+        self.close(cause)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of `data`."""
+        if self.secure is None:
+            self.transport.write(data)
+        else:
+            self.secure.send(data)
+            self._flush()
 
     def pause_writing(self) -> None:
         """asyncio: `write_high_bytes` are waiting."""
@@ -277,14 +329,16 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the transport is gone."""
         first = not self.lost
+        if not self.is_open:
+            if first and self.tls is not None:
+                self._fail(exc or ConnectionResetError("closed during the handshake"))
+            return
         self.lost = True
         self._release()
-        if not self.is_open or not first:
-            return
         self.is_open = False
         self.network.remove(self)
         if self.cause is not None:
-            self.network.on_event(Closed(self.number, self.cause))
+            self.network.on_event(Closed(self.number, self.cause, self.detail))
         elif exc is None:
             self.network.on_event(Closed(self.number, Cause.PEER))
         else:
@@ -296,6 +350,9 @@ class Connection(asyncio.Protocol):
         if self.cause is None:
             self.cause = cause
             self.closing_at = self.network.loop.time()
+            if self.secure is not None:
+                self.secure.close()
+                self._flush()
             self.transport.close()
 
     def cut(self, cause: Cause) -> None:
@@ -308,6 +365,7 @@ class Connection(asyncio.Protocol):
     def abandon(self) -> None:
         """Drop a connection that never opened."""
         self.lost = True
+        self._settled()
         self._release()
         transport = getattr(self, "transport", None)
         if transport is not None:

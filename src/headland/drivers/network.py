@@ -19,8 +19,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from headland.drivers.connection import Connection
 from headland.drivers.network_events import (
@@ -96,7 +95,7 @@ class Network:
         self._servers: dict[str, asyncio.Server] = {}
         self._counts: dict[str, int] = {}
         self._addresses: dict[tuple[str, str], int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._shaking: set[Connection] = set()
         self._last = 0
         self._may_tell = _TOLD_BURST
         self._told_at = self.loop.time()
@@ -152,7 +151,7 @@ class Network:
         conn = self._connections.get(connection)
         if conn is None or conn.cause is not None:
             return False
-        conn.transport.write(data)
+        conn.write(data)
         self.bytes_out += len(data)
         if conn.full and conn.transport.get_write_buffer_size() > conn.limits.write_max_bytes:
             conn.cut(Cause.OVERFLOW)
@@ -207,8 +206,10 @@ class Network:
         self._closing = True
         for name in list(self._servers):
             self.unlisten(name)
-        for task in [*self._dials.values(), *self._tasks]:
+        for task in list(self._dials.values()):
             task.cancel()
+        for conn in list(self._shaking):
+            conn.abandon()
         for conn in list(self._connections.values()):
             conn.close(Cause.LOCAL)
         await self._gone(within_s)
@@ -269,11 +270,12 @@ class Network:
         untold, self._untold = self._untold, 0
         self.on_event(Refused(endpoint, peer, cause, detail, untold))
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a handshake."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def shaking(self, conn: Connection, *, on: bool) -> None:
+        """A handshake begins, or is over."""
+        if on:
+            self._shaking.add(conn)
+        else:
+            self._shaking.discard(conn)
 
     async def _dial(self, number: int, dial: Dial) -> None:
         conn = Connection(
@@ -285,19 +287,21 @@ class Network:
             number=number,
             server_name=dial.server_name or dial.host,
         )
+        assert conn.ready is not None
         try:
             async with asyncio.timeout(dial.limits.tls_s):
                 await self.loop.create_connection(lambda: conn, dial.host, dial.port)
-                await conn.handshake()
+                await conn.ready
         except (OSError, HeadlandError, ValueError) as error:
+            if conn.is_open:
+                return
             cause, detail = classify(error)
             conn.abandon()
             self.on_event(DialFailed(number, dial.name, cause, detail))
         except asyncio.CancelledError:
-            conn.abandon()
+            if not conn.is_open:
+                conn.abandon()
             raise
-        else:
-            conn.opened()
 
     def _sweep(self) -> None:
         now = self.loop.time()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -110,8 +111,9 @@ class DialFailed(msgspec.Struct, frozen=True, gc=False):
 NetworkEvent = Opened | Received | Closed | Full | Drained | Refused | DialFailed
 OnEvent = Callable[[NetworkEvent], None]
 
-Identify = Callable[[bytes], str]
-"""Makes a principal of a peer's certificate (DER); raises TrustError with the reason to refuse it."""
+Identify = Callable[[Mapping[str, Any]], str]
+"""Makes a principal of a peer's certificate, as `ssl.SSLSocket.getpeercert()` gives it ({} for none); raises
+TrustError with the reason to refuse it."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

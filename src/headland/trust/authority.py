@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from headland.trust.identity import Identity, describe
+from headland.trust.identity import Identity, identity_of
 from headland.vocabulary import TrustError
 
 CA_DAYS = 3650
@@ -164,12 +164,22 @@ def judge(path: Path, now: float) -> tuple[Identity | None, float]:
     Raises:
         TrustError: it cannot be read, has expired or is not valid yet at `now`.
     """
-    certificate = describe(read_pem(path)[0])
-    if now > certificate.not_after:
-        raise TrustError(f"{path}: expired on {_date(certificate.not_after)}")
-    if now < certificate.not_before:
-        raise TrustError(f"{path}: not valid before {_date(certificate.not_before)}; is the clock right?")
-    return certificate.identity, certificate.not_after
+    certificate = read_pem(path)[0]
+    not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > not_after.timestamp():
+        raise TrustError(f"{path}: expired on {not_after:%Y-%m-%d %H:%M} UTC")
+    if now < not_before.timestamp():
+        raise TrustError(f"{path}: not valid before {not_before:%Y-%m-%d %H:%M} UTC; is the clock right?")
+    return _identity(certificate), not_after.timestamp()
+
+
+def _identity(certificate: x509.Certificate) -> Identity | None:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return identity_of({"subjectAltName": [("URI", uri) for uri in uris]})
 
 
 def judge_signature(path: Path, ca: Path) -> None:
@@ -182,10 +192,6 @@ def judge_signature(path: Path, ca: Path) -> None:
             continue
         return
     raise TrustError(f"{path} is not signed by {ca}")
-
-
-def _date(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _general_name(host: str) -> x509.GeneralName:

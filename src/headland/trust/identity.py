@@ -8,11 +8,11 @@ A node is (site, name). Its certificate carries exactly one URI, `spiffe://headl
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from headland.vocabulary import TrustError
 
@@ -60,83 +60,55 @@ def parse_uri(uri: str) -> Identity:
     raise TrustError(f"{uri!r} does not name a node (expected {_PREFIX}SITE/NAME)")
 
 
-class Certificate(msgspec.Struct, frozen=True):
-    """What is read from a certificate.
+Shown = Mapping[str, Any]
+"""A certificate that TLS has verified, as `ssl.SSLSocket.getpeercert()` tells it; empty for none.
 
-    Attributes:
-        identity: Whom it names, None when it names no node.
-        not_before, not_after: UTC, seconds since 1970.
-        subject: For messages.
-        common_name: The subject's, when there is exactly one.
-    """
-
-    identity: Identity | None
-    not_before: float
-    not_after: float
-    subject: str
-    common_name: str = ""
+So a running node needs no X.509 parser of its own (cryptography costs 9 MB of memory)."""
 
 
-def read_certificate(der: bytes) -> Certificate:
-    """Read a certificate (DER).
+def identity_of(shown: Shown) -> Identity | None:
+    """Whom a certificate names; None when it names no node.
 
     Raises:
-        TrustError: it cannot be parsed, or carries more than one URI or one that names no node.
+        TrustError: it carries more than one URI, or one that names no node.
     """
-    try:
-        return describe(x509.load_der_x509_certificate(der))
-    except ValueError as error:
-        raise TrustError(f"certificate cannot be read: {error}") from None
-
-
-def describe(certificate: x509.Certificate) -> Certificate:
-    """What is told of a parsed certificate. Raises TrustError as `read_certificate` does."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    except x509.ExtensionNotFound:
-        uris = []
-    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    uris = [value for kind, value in shown.get("subjectAltName", ()) if kind == "URI"]
     if len(uris) > 1:
         raise TrustError("certificate carries more than one URI")
-    return Certificate(
-        parse_uri(uris[0]) if uris else None,
-        certificate.not_valid_before_utc.timestamp(),
-        certificate.not_valid_after_utc.timestamp(),
-        certificate.subject.rfc4514_string(),
-        str(common[0].value) if len(common) == 1 else "",
-    )
+    return parse_uri(uris[0]) if uris else None
 
 
-def node_name(der: bytes) -> str:
-    """`site/name` of the node that a certificate (DER, already verified by TLS) names.
+def node_name(shown: Shown) -> str:
+    """`site/name` of the node that a certificate names.
 
     Raises:
         TrustError: there is none.
     """
-    if not der:
+    if not shown:
         raise TrustError("no certificate was shown")
-    identity = read_certificate(der).identity
+    identity = identity_of(shown)
     if identity is None:
         raise TrustError("certificate names no node (it has no spiffe:// URI)")
     return str(identity)
 
 
-def client_name(der: bytes) -> str:
-    """The name by which a device or a person is known that may show a certificate (DER), "" without one.
+def client_name(shown: Shown) -> str:
+    """The name by which a device or a person is known that may show a certificate, "" without one.
 
     A node's `site/name`; else the subject's common name: certificates of devices were often made elsewhere.
 
     Raises:
         TrustError: the certificate names neither.
     """
-    if not der:
+    if not shown:
         return ""
-    certificate = read_certificate(der)
-    name = str(certificate.identity) if certificate.identity is not None else certificate.common_name
-    if not name:
-        raise TrustError("certificate names nobody (neither a spiffe:// URI nor a common name)")
-    return name
+    identity = identity_of(shown)
+    if identity is not None:
+        return str(identity)
+    common = [value for part in shown.get("subject", ()) for key, value in part if key == "commonName"]
+    if len(common) != 1 or not common[0]:
+        raise TrustError("certificate names nobody (neither a spiffe:// URI nor one common name)")
+    return str(common[0])
 
 
 def expect(identity: Identity) -> Expectation:
@@ -145,26 +117,26 @@ def expect(identity: Identity) -> Expectation:
 
 
 class Expectation(msgspec.Struct, frozen=True):
-    """Callable on a certificate (DER): its node's name if it is the one, else TrustError."""
+    """Callable on a certificate: its node's name if it is the one, else TrustError."""
 
     identity: Identity
 
-    def __call__(self, der: bytes) -> str:
+    def __call__(self, shown: Shown) -> str:
         """The name, if it is the expected one; else TrustError."""
-        name = node_name(der)
+        name = node_name(shown)
         if name != str(self.identity):
             raise TrustError(f"certificate names {name}, expected {self.identity}")
         return name
 
 
 class Members(msgspec.Struct, frozen=True):
-    """Callable on a certificate (DER): its node's name if a pattern fits (`*`: any part), else TrustError."""
+    """Callable on a certificate: its node's name if a pattern fits (`*`: any part), else TrustError."""
 
     patterns: tuple[str, ...] = ("*",)
 
-    def __call__(self, der: bytes) -> str:
+    def __call__(self, shown: Shown) -> str:
         """The name, if it may connect here; else TrustError."""
-        name = node_name(der)
+        name = node_name(shown)
         if any(fnmatchcase(name, pattern) for pattern in self.patterns):
             return name
         raise TrustError(f"{name} is not among {', '.join(self.patterns) or 'nobody'}")
