@@ -5,7 +5,7 @@ import pytest
 
 from headland.demo.answers import rows_of
 from headland.demo.evidence import READING, WINDOW
-from headland.demo.nodes import DecideStage
+from headland.demo.nodes import DecideStage, decide_stage
 from headland.demo.outcome import Judged, Measured, concluded, tell
 from headland.demo.verdicts import Report, Verdict
 from headland.demo.view import NodeView, Picture
@@ -38,7 +38,7 @@ def report(**changes: object) -> Report:
 
 
 def measured(**changes: object) -> Measured:
-    stages = [DecideStage(0.1, 0.5, 2.0, 3.0, 1, 100), DecideStage(0.2, 0.4, 1.0, 9.0, 2, 100)]
+    stages = [DecideStage(0.1, 0.5, 2.0, 3.0, 1), DecideStage(0.2, 0.4, 1.0, 9.0, 2)]
     return msgspec.structs.replace(Measured(True, 3, 1000, 200, stages, 0.51234, 2.0), **changes)
 
 
@@ -114,3 +114,17 @@ def test_the_answer_of_the_cloud_becomes_rows() -> None:
     assert summary.kind == WINDOW
     assert summary.window is not None
     assert (summary.window.count, summary.window.sum, summary.window.revision) == (2, 3.5, 1)
+
+
+def test_decision_times_are_read_from_a_nodes_metrics() -> None:
+    text = (
+        "# HELP headland_stage_seconds Latency of a stage.\n"
+        'headland_stage_seconds{stage="decide",quantile="0.5"} 5.1e-05\n'
+        'headland_stage_seconds{stage="decide",quantile="0.99"} 0.002\n'
+        'headland_stage_seconds{stage="decide",quantile="0.999"} 0.0041\n'
+        'headland_stage_seconds{stage="decide",quantile="1"} 0.2\n'
+        'headland_stage_seconds{stage="commit",quantile="0.5"} 7\n'
+        'headland_stage_misses{stage="decide"} 12\n'
+    )
+    assert decide_stage(text) == DecideStage(0.051, 2.0, 4.1, 200.0, 12)
+    assert decide_stage("") == DecideStage()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headland.demo import loglevels
-from headland.demo.machine import load_at, machine_log, machine_samples
+from headland.demo.machine import machine_log, machine_samples
 from headland.demo.signals import Sample, log_files, signals_of, table_files
 from headland.line.filtering import logformats
 from headland.vocabulary import ConfigurationError
@@ -38,17 +38,15 @@ def test_equal_seeds_give_equal_machines_and_others_differ() -> None:
     assert take(500, "press", ["machine"], 1, None) != take(500, "press", ["machine"], 2, None)
 
 
-def test_the_model_stays_within_the_physics() -> None:
-    samples = list(itertools.islice(machine_samples(3), 7 * 600))
+def test_a_minute_of_the_model_shows_a_start_and_a_bearing_that_goes_bad() -> None:
     by_metric: dict[str, list[float]] = {}
-    for metric, value in samples:
+    for metric, value in itertools.islice(machine_samples(3), 7 * 300):
         by_metric.setdefault(metric, []).append(value)
-    assert all(20 < value < 110 for value in by_metric["temperature"])
-    assert all(1440 < value < 1500 for value in by_metric["speed"])
+    assert all(20 < value < 150 for value in by_metric["temperature"])
+    assert max(by_metric["rpm"]) > 1300
     assert by_metric["energy"] == sorted(by_metric["energy"])
     assert set(by_metric["alarm"]) == {0, 1}
     assert max(by_metric["vibration"][-100:]) > 2 * max(by_metric["vibration"][:50])
-    assert {0.25, 1.0} <= {round(load_at(at / 10), 2) for at in range(240)}
 
 
 def test_a_modelled_logger_declares_what_the_line_says() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -16,8 +17,8 @@ from headland.vocabulary import HeadlandError
 
 READY_S = 30.0
 STATUS_PATH = "/v1/status"
-LEDGER_PATH = "/v1/ledger"
 READY_PATH = "/readyz"
+METRICS_PATH = "/metrics"
 
 
 class NodeCommand(msgspec.Struct, frozen=True):
@@ -45,7 +46,18 @@ class DecideStage(msgspec.Struct, frozen=True):
     p99_9_ms: float = 0.0
     max_ms: float = 0.0
     misses: int = 0
-    count: int = 0
+
+
+_STAGE = re.compile(r'headland_stage_(seconds|misses)\{stage="decide"(?:,quantile="([\d.]+)")?\} (\S+)')
+
+
+def decide_stage(metrics: str) -> DecideStage:
+    """The deciding stage in a node's metrics (Prometheus text format)."""
+    found = {quantile or what: float(value) for what, quantile, value in _STAGE.findall(metrics)}
+    return DecideStage(
+        *(round(found.get(quantile, 0.0) * 1000, 3) for quantile in ("0.5", "0.99", "0.999", "1")),
+        int(found.get("misses", 0)),
+    )
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -57,7 +69,6 @@ class Status(msgspec.Struct, frozen=True):
     pending_readings: int = 0
     unsealed_rows: int = 0
     accounts: dict[str, Amount] = {}
-    decide: DecideStage = DecideStage()
 
     def readings(self, account: str) -> int:
         """Readings of an account, 0 when it was never used."""
@@ -139,6 +150,13 @@ class DemoNode:
             return None
         self.status = msgspec.json.decode(body, type=Status)
         return self.status
+
+    async def decisions(self) -> DecideStage:
+        """Its deciding stage since its last start; nothing if it does not answer."""
+        try:
+            return decide_stage((await get(self._site.http[self.plan.name], METRICS_PATH)).decode())
+        except NoAnswer:
+            return DecideStage()
 
     @property
     def view(self) -> NodeView:

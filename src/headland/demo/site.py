@@ -68,14 +68,14 @@ class Device(msgspec.Struct, frozen=True):
 
 
 DEVICES = (
-    Device("press-1", "mqtt5", "device-1", ("machine",), 45.0),
-    Device("press-2", "mqtt311", "device-1", ("machine",), 45.0),
-    Device("pump-1", "mqtt5", "device-2", ("machine",), 45.0),
-    Device("pusher-1", "http", "device-2", ("machine",), 45.0),
-    Device("fan-1", "mqtt311", "device-3", ("machine",), 45.0),
-    Device("gateway-1", "mqtt5", "local-1", ("machine",), 45.0),
-    Device("gateway-2", "mqtt311", "local-2", ("machine",), 45.0),
-    Device("logger-1", "mqtt5", "local-2", ("log",), 15.0),
+    Device("press-1", "mqtt5", "device-1", ("machine:0",), 45.0),
+    Device("press-2", "mqtt311", "device-1", ("machine:1",), 45.0),
+    Device("pump-1", "mqtt5", "device-2", ("machine:2",), 45.0),
+    Device("pusher-1", "http", "device-2", ("machine:3",), 45.0),
+    Device("fan-1", "mqtt311", "device-3", ("machine:4",), 45.0),
+    Device("gateway-1", "mqtt5", "local-1", ("machine:5",), 45.0),
+    Device("gateway-2", "mqtt311", "local-2", ("machine:6",), 45.0),
+    Device("logger-1", "mqtt5", "local-2", ("log:0",), 15.0),
 )
 """Clients; together 330 readings a second."""
 
@@ -96,15 +96,38 @@ priority = "critical"
 filter = { kind = "deadband", ratio = 0.0, floor = 0.0 }
 
 [[series]]
+name = "logs"
+match = "*/log"
+priority = "high"
+filter = { kind = "severity" }
+
+[[series]]
+name = "hosts"
+match = "host/**"
+priority = "low"
+filter = { kind = "summary", window_s = 5.0, lateness_s = 2.0, hold_s = 10.0 }
+
+[[series]]
 name = "power"
 match = "*/power"
 filter = { kind = "summary", window_s = 5.0, lateness_s = 2.0, hold_s = 10.0 }
 
 [[series]]
+name = "fans"
+match = "fan-1/*"
+filter = { kind = "summary", window_s = 5.0, lateness_s = 2.0, hold_s = 10.0, quantiles = [0.5] }
+
+[[series]]
 name = "vibration"
 match = "*/vibration*"
 priority = "high"
-filter = { kind = "deadband", ratio = 0.05, floor = 0.02, heartbeat_s = 5.0 }
+
+[series.filter]
+kind = "boost"
+before_s = 1.0
+after_s = 2.0
+above = 0.25
+inner = { kind = "deadband", ratio = 0.05, floor = 0.005, heartbeat_s = 5.0 }
 
 [[series]]
 name = "energy"
@@ -115,10 +138,36 @@ filter = { kind = "keep" }
 name = "changes"
 filter = { kind = "deadband", ratio = 0.05, floor = 0.2, heartbeat_s = 10.0 }
 
+[[rule]]
+name = "stop"
+match = "*/vibration*"
+priority = "critical"
+when = { kind = "threshold", above = 0.25, hysteresis = 0.05 }
+act = [{ kind = "mqtt", target = "actuate/{name}", payload = "{value}" }]
+
+[[rule]]
+name = "hot"
+match = "*/temperature*"
+when = { kind = "cel", expression = "value > 60.0 && previous != null && value > previous" }
+
 [classes.normal]
 sync = "every"
 sync_every_s = 2.0
 """
+
+HOST = """
+[[source]]
+name = "host"
+kind = "host"
+every_s = 1.0
+
+[[source]]
+name = "log"
+kind = "logs"
+paths = ["node.log"]
+series = "host/log"
+"""
+"""Added to every local node: the machine it runs on, and its log lines."""
 
 INIT_S = 30.0
 
@@ -181,7 +230,7 @@ async def make_nodes(site: Site, call: dict[str, int]) -> None:
     await asyncio.gather(*(_init(site, node, call) for node in others))
     for node in NODES:
         with site.file(node.name).open("a", encoding="utf-8") as file:
-            file.write(RULES)
+            file.write(RULES + (HOST if node.tier == "local" else ""))
 
 
 async def _init(site: Site, node: NodePlan, call: dict[str, int]) -> None:

@@ -273,7 +273,7 @@ async def _judged(demo: Demo) -> Judged:
             resent_after_commit=demo.resent_after_commit,
             bytes_offered=demo.bytes_offered,
             bytes_north=demo.bytes_north,
-            decisions=[status.decide for status in statuses if status is not None],
+            decisions=[await node.decisions() for node in demo.nodes.values()],
             first_arrival_s=demo.first_arrival_s,
             drain_s=demo.drain_s,
         ),
