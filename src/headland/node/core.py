@@ -42,7 +42,7 @@ from headland.node.shelving import Shelving
 from headland.node.snapshot import take_snapshot
 from headland.node.south import South
 from headland.sources.contract import Intake as SourceIntake
-from headland.vocabulary import Account, Instant, Priority, RowClass
+from headland.vocabulary import Account, Instant, RowClass
 
 FILLED = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW, RowClass.HELD)
 DRAFT_ROWS_MAX = 16_384
@@ -184,8 +184,7 @@ class Node:
                 self.say("warning", "refused", listener=listener, address=address, cause=cause, detail=detail)
             case ev.Stop():
                 self.stopping = True
-                for priority in Priority:
-                    self.parts.sealing.ask(priority)
+                self._mqtt(self.parts.broker.stop(now, self.draft))
         self._settle(now)
         return self._out
 

@@ -235,9 +235,8 @@ def _resume(node: Node, replay: _Replay, now: Instant) -> None:
     if outbox is not None:
         outbox.boot(parts.running_ms, now)
         outbox.recovered()
-    recovered = getattr(parts.intake.line, "recovered", None)
-    if recovered is not None:
-        recovered(now, draft)
+    parts.broker.committed(parts.last_n, now)
+    parts.intake.line.recovered(now, draft)
 
 
 __all__ = ["Draft", "Opening", "open_node"]

@@ -53,6 +53,12 @@ class SectionIndex:
         i = bisect_left(commits, n) - 1
         return commits[i] if i >= 0 else -1
 
+    def after(self, n: int) -> int | None:
+        """The oldest commit above `n` that has such a section here, or None."""
+        commits = self._columns[0]
+        i = bisect_right(commits, n)
+        return commits[i] if i < len(commits) else None
+
     def forget_to(self, n: int) -> None:
         """Drop everything of commits up to and with `n`."""
         count = bisect_right(self._columns[0], n)

@@ -182,11 +182,13 @@ class Shelving:
                 lane=Lane.LIVE,
                 runs=tuple(block.runs),
                 age_ms=max(0, node.running_ms(now) - block.born_ms),
+                with_body=False,
             )
             place = (draft.n, draft.section(SectionType.SEALS, encode_alone(header)))
             self.put_on_shelf(header, place, own=True)
             self.arrivals[draft.n] = now.wall_ns
-        self.cache.put(place, (header, body, frozenset(block.columns.sid)))
+        if body:
+            self.cache.put(place, (header, body, frozenset(block.columns.sid)))
 
     def receive(self, node: Node, deliver: link.Deliver, now: Instant) -> None:
         """Make a child's block or tombstone durable in the open draft."""

@@ -138,16 +138,18 @@ class Outbox:
         if epoch is None:
             raise DefectError("an epoch has to be opened before a block is sealed")
         k = self.state.k.get(priority, 0) + 1
+        lane = self.lane_of_seal(priority, now)
         header, body = seal_block(
             columns,
             origin=self.origin,
             epoch=epoch.epoch,
             priority=priority,
             k=k,
-            lane=self.lane_of_seal(priority, now),
+            lane=lane,
             runs=tuple(runs),
             age_ms=max(0, self.age_clock(now) - born_ms),
             groups=tuple(groups),
+            with_body=lane is Lane.LIVE,
         )
         index = draft.section(records.SEALS, encode_alone(header))
         stream, p = self._place(header, born_ms, Ref(draft.n, index, len(body)), header.lane)
