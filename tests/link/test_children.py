@@ -8,6 +8,8 @@ import msgspec
 import pytest
 from tests.link.world import ChildNode, Clock, Pair, ParentNode, S, delivered_identities
 
+from headland.blocks.block import seal
+from headland.blocks.header import HeaderWriter, Run
 from headland.journal.draft import Draft
 from headland.link import protocol
 from headland.link import received as rx
@@ -15,7 +17,7 @@ from headland.link.actions import Close, Send
 from headland.link.contract import EpochHello, StreamHello
 from headland.link.frames import Deframer, Kind, put_frame
 from headland.link.protocol import CloseReason, Closing, Hello, Welcome
-from headland.vocabulary import Account, Priority
+from headland.vocabulary import NO_TIME, Account, Columns, Lane, Priority
 
 
 class Wire:
@@ -214,6 +216,48 @@ def test_a_child_restored_within_an_epoch_has_gone_back_and_keeps_what_it_has():
     pair.child.keep()
     pair.run(1)
     assert len(delivered_identities(pair.parent)) == 5
+
+
+def test_a_block_at_a_position_that_is_already_here_is_counted_and_dropped(parent):
+    # Kills: a position taken twice.
+    columns = Columns()
+    columns.append(1, NO_TIME, 1.5)
+    header, body = seal(
+        columns, origin="child", epoch=E1, priority=Priority.HIGH, k=1, lane=Lane.LIVE, runs=(Run(1, 5, 1),)
+    )
+    writer, out = HeaderWriter(), bytearray()
+    protocol.put(out, protocol.Define("child", E1, ((1, "s", ()),)))
+    for _ in range(2):
+        protocol.put_point(out, Kind.TURN, protocol.Point(1, 0, 0, 1))
+        put_frame(out, Kind.BLOCK, writer.encode(header), body)
+    wire = Wire(parent, 1).send(hello(E1, b"", EpochHello(E1))).send(raw=bytes(out))
+    parent.commit()
+    assert not wire.closed
+    assert len(parent.delivered) == 1
+    assert parent.ledger.total(Account.RECEIVED)[0] == 1
+
+
+def test_exceptions_are_confirmed_only_when_they_are_durable_at_the_child():
+    # Kills: a parent that forgets a `Later` which the child then loses in a crash.
+    pair = Pair()
+    pair.run(0.3)
+    pair.parent.children.refusing = True
+    pair.child.keep()
+    pair.child.commit()
+    pair.gather()
+    pair.flow()
+    pair.parent.commit()
+    pair.gather()
+    pair.child.keep(Priority.HIGH)
+    pair.child.close_commit()
+    pair.flow()
+    pair.child.finish_commit()
+    assert pair.child.outbox.state.waiting
+    sent = Deframer().feed(b"".join(send.data for send in pair.child.to_send))
+    assert [kind for kind, _ in sent if kind != Kind.TURN] == [Kind.BLOCK]
+    pair.restart_child()
+    pair.run(1.5)
+    assert pair.child.outbox.state.waiting
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -45,6 +45,7 @@ def test_a_repeated_or_older_ack_changes_nothing():
     desk.answer(desk.stream().key, 2)
     desk.answer(desk.stream().key, 1)
     assert (desk.stream().acked, desk.total(Account.COMMITTED)) == (2, 2)
+    assert [len(sections) for _, _, sections in desk.frames[-2:]] == [0, 0]
 
 
 def test_an_ack_beyond_what_was_sent_is_refused_and_nothing_is_reclaimed():

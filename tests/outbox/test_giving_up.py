@@ -146,6 +146,39 @@ def test_after_a_restart_backlog_below_the_horizon_is_of_unknown_outcome():
     assert stream.touchable == 3
 
 
+def test_after_a_restart_live_blocks_are_of_unknown_outcome():
+    # Kills: a restart that forgets what it may have sent.
+    desk = Desk()
+    desk.up()
+    desk.keep(Priority.LOW)
+    desk.commit()
+    desk.send()
+    key = desk.stream(Priority.LOW, 0).key
+    desk.restart()
+    assert desk.outbox.state.find(key).touchable == 2
+    desk.spill()
+    desk.outbox.shed(1 << 40, desk.draft)
+    desk.commit()
+    assert desk.pending() == 1
+
+
+def test_blocks_of_one_file_are_each_as_old_as_they_are():
+    # Kills: age counted from the spill.
+    desk = Desk()
+    desk.keep(Priority.HIGH)
+    desk.commit()
+    desk.advance(DAY - 10)
+    desk.keep(Priority.HIGH)
+    desk.commit()
+    desk.spill()
+    desk.restart()
+    desk.advance(11)
+    desk.up()
+    gap, block = desk.send()
+    assert isinstance(gap, GapEntry)
+    assert (gap.p_from, gap.p_to, block.p) == (1, 1, 2)
+
+
 def filled() -> Desk:
     desk = Desk()
     for priority in (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW):
