@@ -73,7 +73,9 @@ def _data_directory(loaded: Loaded, findings: list[Finding]) -> bool:
         disk = RealDisk(path)
     except ConfigurationError as error:
         if "in use" in str(error.args[0]):
-            findings.append(Finding("data directory", "advice", f"{path}: a process is using it", error.hint))
+            findings.append(
+                Finding("data directory", "advice", f"{path} is in use", "by this node, if it is running")
+            )
             return True
         findings.append(Finding("data directory", "broken", str(error), error.hint))
         return False
