@@ -6,6 +6,7 @@ from random import Random
 
 import msgspec
 
+from headland.blocks import codec
 from headland.blocks.header import Run, decode_alone, encode_alone
 from headland.blocks.wire import Reader
 from headland.journal.draft import Draft
@@ -169,7 +170,8 @@ class ChildNode(Node):
             self.draft,
         )
         ref = self.outbox.state.find(sealed.stream).rows_at(sealed.p).row(sealed.p).ref
-        self.bodies[(ref.space, ref.at)] = sealed.body if body is None else body
+        made = codec.compress(priority, codec.encode(columns, codec.Codec.AUTO, sealed.header.base_ns))
+        self.bodies[(ref.space, ref.at)] = made if body is None else body
         return sealed
 
     def on_committed(self, n: int) -> None:
