@@ -76,6 +76,8 @@ def apply(state: State, record: Record) -> None:
             _parked(state, record)
         case records.Forgotten():
             must_find(state, record.stream).forget_to(record.p)
+        case records.Moved():
+            state.move_letter(record.number, record.ref)
         case records.Evicted():
             state.dead.pop(record.number, None)
         case _:

@@ -11,7 +11,7 @@ from headland.blocks.header import decode_alone
 from headland.blocks.wire import Reader
 from headland.line.outbox import records
 from headland.line.outbox.applying import append_row, append_tombstone, apply, current_stream, entomb, spill
-from headland.line.outbox.rows import Rows
+from headland.line.outbox.rows import SPACE, Rows
 from headland.line.outbox.state import Epoch, History, State, Waiting
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Piece, Stream
 from headland.line.outbox.values import PagedHeader
@@ -51,6 +51,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
     history: list[tuple[StreamKey, int, list[bytes], bytes]]
     next_number: int
     k: dict[str, int]
+    files: list[int] = []
 
 
 _NUMBERS = ("tail", "durable", "acked", "floor", "horizon", "uncertain", "foreign", "released", "booked")
@@ -79,6 +80,7 @@ def snapshot(state: State) -> bytes:
         ],
         next_number=state.next_number,
         k={str(priority): k for priority, k in state.k.items()},
+        files=sorted(state.files_known),
     )
     return msgspec.msgpack.encode(out)
 
@@ -138,6 +140,7 @@ def restore(state: State, data: bytes) -> None:
     for waiting in dumped.waiting:
         waiting.due_ns = 0
         state.set_waiting(waiting)
+    state.files_known = set(dumped.files)
     state.files_known = set(files(state))
     state.version += 1
 
@@ -245,11 +248,18 @@ def unused(state: State) -> list[int]:
 
 
 def files(state: State) -> dict[int, bool]:
-    """Files in use, by number: whether everything in them is answered."""
+    """Files in use, by number: whether everything in them is answered or given up."""
     out: dict[int, bool] = {}
     for stream in state.streams():
         for piece in stream.pieces:
             if isinstance(piece, Extent):
                 number = piece.info.file
                 out[number] = out.get(number, True) and piece.last <= stream.acked
+            elif isinstance(piece, Rows):
+                for number in state.files_known.intersection(piece.columns[SPACE]):
+                    out[number] = out.get(number, True) and piece.last <= stream.acked
+    for letters, given_up in ((state.waiting, False), (state.dead, True)):
+        for item in letters.values():
+            if item.letter.row.space in state.files_known:
+                out[item.letter.row.space] = out.get(item.letter.row.space, True) and given_up
     return dict(sorted(out.items()))

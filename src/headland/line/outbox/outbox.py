@@ -378,6 +378,22 @@ class Outbox:
         """Runs of blocks at the front of each stream whose `Ref` is `inside` (a segment to be recycled)."""
         return space.to_spill(self.state, inside, self.age_clock(now))
 
+    def letters_to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> list[SpillLetter]:
+        """Waiting blocks and dead letters whose `Ref` is `inside`: they leave the segment too."""
+        return space.letters_to_spill(self.state, inside, self.age_clock(now))
+
+    def letters_spilled(self, numbers: Sequence[int], refs: Sequence[Ref], draft: DraftLike) -> None:
+        """They are in an outbox file, synced."""
+        for number, ref in zip(numbers, refs, strict=True):
+            settling.write(self.state, records.Moved(number, ref), draft)
+
+    def letter_lost(self, number: int, draft: DraftLike) -> None:
+        """Its body cannot be read."""
+        if number in self.state.waiting:
+            settling.bury(self.state, number, Reason.CORRUPT, draft)
+        if number in self.state.dead:
+            settling.write(self.state, records.Evicted(number), draft)
+
     def spilled(self, run: SpillRun, refs: Sequence[Ref], now_ms: int, draft: DraftLike) -> None:
         """A run is in an outbox file, synced; `refs` say where, `now_ms` is the age clock of its ages."""
         space.spilled(self.state, run, refs, now_ms, draft)
@@ -388,6 +404,10 @@ class Outbox:
         rows = found.rows_at(p) if found is not None else None
         if rows is not None:
             rows.move(p, ref)
+
+    def in_memory(self) -> int:
+        """Blocks whose row is in memory (112 bytes each): a reason to spill, or to forget answered ones."""
+        return sum(len(rows) for stream in self.state.streams() for rows in stream.rows_pieces())
 
     def forget(self, stream: StreamKey, p: int, draft: DraftLike) -> None:
         """Answered bodies up to p are being deleted (their segment or file is)."""

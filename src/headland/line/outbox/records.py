@@ -19,7 +19,7 @@ import msgspec
 
 from headland.line.outbox.rows import Row
 from headland.line.outbox.stream import BacklogFile
-from headland.link.contract import ExceptionAnswer, GapRange, StreamKey
+from headland.link.contract import ExceptionAnswer, GapRange, Ref, StreamKey
 from headland.vocabulary import StorageDamage
 
 SEALS, RECEIVED, OUTBOX, SPILL, TOMBSTONE, EPOCH = 2, 4, 7, 8, 9, 11
@@ -135,6 +135,13 @@ class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="g"):
     p: int
 
 
+class Moved(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+    """The body of a waiting block or dead letter is in an outbox file now."""
+
+    number: int
+    ref: Ref
+
+
 class Evicted(msgspec.Struct, frozen=True, array_like=True, tag="x"):
     """A dead letter is no longer listed."""
 
@@ -154,6 +161,7 @@ Record = (
     | Buried
     | Parked
     | Forgotten
+    | Moved
     | Evicted
 )
 

@@ -57,7 +57,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
 
 _FIELDS = Row.__struct_fields__[:-2]
-_IDENT, _K, _ROWS, _SIZE, _TS_MIN, _TS_MAX, _BORN, _SPACE, _AT, _LENGTH, _GROUPS, _TRIES = range(12)
+_IDENT, _K, _ROWS, _SIZE, _TS_MIN, _TS_MAX, _BORN, SPACE, _AT, _LENGTH, _GROUPS, _TRIES = range(12)
 
 
 class Rows:
@@ -97,7 +97,7 @@ class Rows:
         columns[_TS_MIN].append(row.ts_min)
         columns[_TS_MAX].append(row.ts_max)
         columns[_BORN].append(row.born_ms)
-        columns[_SPACE].append(row.space)
+        columns[SPACE].append(row.space)
         columns[_AT].append(row.at)
         columns[_LENGTH].append(row.length)
         columns[_GROUPS].append(row.groups)
@@ -143,6 +143,11 @@ class Rows:
         """Encoded bytes of the blocks at p_from to p_to."""
         return sum(map(self.length_at, range(p_from, p_to + 1)))
 
+    @property
+    def oldest_space(self) -> int:
+        """Smallest first number of a `Ref` in it; it is not empty."""
+        return min(self.columns[SPACE][self._dead :])
+
     def totals(self, p_from: int, p_to: int) -> tuple[int, int]:
         """Readings and payload bytes of the blocks at p_from to p_to."""
         i, j = self._index(p_from), self._index(p_to) + 1
@@ -151,7 +156,7 @@ class Rows:
     def move(self, p: int, ref: Ref) -> None:
         """The block at p is now at `ref`."""
         i = self._index(p)
-        self.columns[_SPACE][i], self.columns[_AT][i], self.columns[_LENGTH][i] = (
+        self.columns[SPACE][i], self.columns[_AT][i], self.columns[_LENGTH][i] = (
             ref.space,
             ref.at,
             ref.length,

@@ -9,26 +9,43 @@ from headland.line.outbox.applying import must_find, spill
 from headland.line.outbox.rows import Rows
 from headland.line.outbox.state import State
 from headland.line.outbox.stream import Extent, Stream, extent_of
-from headland.line.outbox.values import SpillRun
+from headland.line.outbox.values import SpillLetter, SpillRun
 from headland.link.contract import START, DraftLike, Ref
 from headland.vocabulary import Priority, Reason
 
 
 def to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[SpillRun]:
-    """Runs of durable blocks at the front of each stream whose `Ref` is `inside`."""
+    """Runs of durable blocks whose `Ref` is `inside`, wherever in a stream: what came again stands behind others.
+
+    `inside` holds for every smaller `Ref.space` when it holds for one.
+    """
     out = []
     for stream in state.streams():
         for rows in stream.rows_pieces():
-            refs, ages = [], []
-            for p in range(rows.first, min(rows.last, stream.durable) + 1):
+            if not len(rows) or not inside(Ref(rows.oldest_space, 0, 0)):
+                continue
+            refs: list[Ref] = []
+            ages: list[int] = []
+            last = min(rows.last, stream.durable)
+            for p in range(rows.first, last + 1):
                 row = rows.row(p)
-                if not inside(row.ref):
-                    break
-                refs.append(row.ref)
-                ages.append(max(0, age_ms - row.born_ms))
-            if refs:
-                out.append(SpillRun(stream.key, rows.first, tuple(refs), tuple(ages)))
+                if inside(row.ref):
+                    refs.append(row.ref)
+                    ages.append(max(0, age_ms - row.born_ms))
+                if refs and (p == last or not inside(row.ref)):
+                    first = p - len(refs) + (p == last and inside(row.ref))
+                    out.append(SpillRun(stream.key, first, tuple(refs), tuple(ages)))
+                    refs, ages = [], []
     return out
+
+
+def letters_to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[SpillLetter]:
+    """Blocks outside of all streams, waiting or dead, whose `Ref` is `inside`."""
+    return [
+        SpillLetter(item.number, item.priority, item.lane, row.ref, max(0, age_ms - row.born_ms))
+        for item in (*state.waiting.values(), *state.dead.values())
+        if inside((row := item.letter.row).ref)
+    ]
 
 
 def spilled(state: State, run: SpillRun, refs: Sequence[Ref], now_ms: int, draft: DraftLike) -> None:

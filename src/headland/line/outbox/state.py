@@ -22,6 +22,7 @@ from headland.link.contract import (
     EpochHello,
     GapRange,
     ParentName,
+    Ref,
     StreamHello,
     StreamKey,
 )
@@ -241,6 +242,14 @@ class State:
         """Let a block wait for its time."""
         self.waiting[item.number] = item
         heapq.heappush(self.due, (item.due_ns, item.number))
+
+    def move_letter(self, number: int, ref: Ref) -> None:
+        """The body of a waiting block or dead letter is at `ref` now; one that has left is left alone."""
+        item = self.waiting.get(number) or self.dead.get(number)
+        if item is not None:
+            row = msgspec.structs.replace(item.letter.row, space=ref.space, at=ref.at, length=ref.length)
+            item.letter = msgspec.structs.replace(item.letter, row=row)
+            self.files_known.add(ref.space)
 
     def take_number(self) -> int:
         """A number for a waiting block or dead letter."""

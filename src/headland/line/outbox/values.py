@@ -42,6 +42,16 @@ class PagedHeader(msgspec.Struct, frozen=True):
     ref: Ref
 
 
+class SpillLetter(msgspec.Struct, frozen=True):
+    """A block that waits for another attempt, or a dead letter, whose body is in such a segment."""
+
+    number: int
+    priority: int
+    lane: int
+    ref: Ref
+    age_ms: int
+
+
 class SpillRun(msgspec.Struct, frozen=True):
     """Consecutive blocks of one stream whose bodies are in a journal segment that is to be recycled."""
 
