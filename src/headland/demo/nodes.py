@@ -54,10 +54,10 @@ _STAGE = re.compile(r'headland_stage_(seconds|misses)\{stage="decide"(?:,quantil
 def decide_stage(metrics: str) -> DecideStage:
     """The deciding stage in a node's metrics (Prometheus text format)."""
     found = {quantile or what: float(value) for what, quantile, value in _STAGE.findall(metrics)}
-    return DecideStage(
-        *(round(found.get(quantile, 0.0) * 1000, 3) for quantile in ("0.5", "0.99", "0.999", "1")),
-        int(found.get("misses", 0)),
+    p50, p99, p99_9, most = (
+        round(found.get(quantile, 0.0) * 1000, 3) for quantile in ("0.5", "0.99", "0.999", "1")
     )
+    return DecideStage(p50, p99, p99_9, most, int(found.get("misses", 0)))
 
 
 class Status(msgspec.Struct, frozen=True):
