@@ -210,6 +210,30 @@ def test_what_will_never_be_stored_is_decided_on_and_booked_refused():
     assert_balanced(commit.entries)
 
 
+def test_conditions_and_acts_without_sense_are_configuration_errors():
+    for kind, bad in (
+        (Threshold, {}),
+        (Threshold, {"above": 1, "for_s": -1}),
+        (Rate, {}),
+        (Silence, {"after_s": 0}),
+        (Expression, {"expression": " "}),
+        (Act, {"kind": "mqtt", "target": ""}),
+        (EventRule, {"name": "", "when": Threshold(above=1)}),
+    ):
+        with pytest.raises(ConfigurationError):
+            kind(**bad)
+
+
+def test_a_pending_condition_survives_a_crash_and_is_told_late_by_the_clock():
+    line, commit = line_with(Threshold(above=80, for_s=3)), Commit(1)
+    feed(line, commit, [81])
+    again, first = line_with(Threshold(above=80, for_s=3)), Commit(2)
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(1))
+    assert again.wake(at(4), first) == ()
+    assert [(e["state"], e["late"]) for e in events_of(first)] == [("raised", True)]
+    assert len(feed(again, first, [85], start=5)) == 1
+
+
 def test_filters_and_rules_need_distinct_names():
     rule = EventRule(name="same", when=Threshold(above=1))
     with pytest.raises(ConfigurationError):

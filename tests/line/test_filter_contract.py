@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+import tomllib
 from math import inf, nan
 from pathlib import Path
 from typing import get_args
@@ -75,6 +76,15 @@ def batch(rows, second):
 
 def test_every_kind_of_filter_has_a_case_here():
     assert {type(case) for case in CASES.values()} == set(get_args(FilterKind))
+
+
+def test_the_handbook_names_every_kind_and_its_example_is_valid():
+    page = (Path(__file__).parents[2] / "docs" / "filters.md").read_text(encoding="utf-8")
+    for kind in get_args(FilterKind):
+        assert f"| `{kind.__struct_config__.tag}` |" in page
+    example = tomllib.loads(page.split("```toml")[1].split("```")[0])
+    rules = msgspec.convert(example["line"], type=LineRules)
+    assert [rule.name for rule in (*rules.series, *rules.events)] == ["temperatures", "hot"]
 
 
 @every_filter

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.line.doubles import T0, Books, Commit, S, assert_balanced, at, batch_of, table_of
 
-from headland.line.filtering import Boost, DeadBand, Keep, Severity, Summary
+from headland.line.filtering import Boost, DeadBand, Keep, Severity, Summary, Vibration
 from headland.line.filtering.selection import filled, matched
 from headland.line.ingest import KEYS_PER_CLIENT
 from headland.line.line import Line
@@ -18,6 +18,7 @@ from headland.vocabulary import (
     Account,
     Batch,
     ConfigurationError,
+    DefectError,
     RowClass,
     RowFlag,
     RowKind,
@@ -200,6 +201,65 @@ def test_what_a_volatile_window_has_told_before_a_crash_is_not_told_again():
     again.replay_frame(commit.columns, commit.states, 1, T0, at(96))
     again.offer("c", batch_of([(1, BASE + S, 1.0)]), at(96), first)
     assert [(flag, kind) for _, _, flag, kind in rows_of(first)] == [(RowFlag.LATE, RowKind.READING)]
+
+
+def test_a_boost_of_a_volatile_series_begins_the_promise_with_the_boosted_rows():
+    filter_ = Boost(before_s=3, after_s=2, above=100, inner=DeadBand(ratio=10.0))
+    line, commit = line_with(filter_, durability="volatile"), Commit(1)
+    for i in range(8):
+        line.offer("c", batch_of([(1, T0 + i * S, 101.0 if i == 5 else 1.0)]), at(i), commit)
+        assert_balanced(commit.entries)
+    assert not commit.columns.get(RowClass.HELD)
+    assert commit.entries[(Account.KEPT, "default", 2, "default")][0] == 1 + 3 + 1 + 2
+    assert commit.entries[(Account.VOLATILE, "default", 2, "default")][0] == 1
+    again = line_with(filter_, durability="volatile")
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(9))
+    again.recovered(at(9), Commit(2))
+    assert again.next_wake() is None
+
+
+def test_vibration_of_a_volatile_series_is_incomplete_after_a_crash():
+    filter_ = Vibration(rate_hz=1, window=16, summary_s=20)
+    line, commit = line_with(filter_, durability="volatile"), Commit(1)
+    line.offer("c", batch_of([(1, BASE + i * S, float(i)) for i in range(10)]), at(10), commit)
+    again, first = line_with(filter_, durability="volatile"), Commit(2)
+    again.restore(line.snapshot(), at(10))
+    again.recovered(at(10), first)
+    again.offer("c", batch_of([(1, BASE + i * S, float(i)) for i in range(30, 70)]), at(70), first)
+    rows = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(first) if k == RowKind.FEATURES]
+    assert [(row["samples"], row["complete"]) for row in rows] == [(16, False), (16, True)]
+
+
+def test_a_volatile_critical_rule_warns():
+    rule = SeriesRule(name="r", durability="volatile", priority="critical")
+    assert len(LineRules(series=(rule,)).warnings()) == 1
+    assert LineRules().warnings() == []
+
+
+def test_a_boost_needs_a_trigger_and_a_ring():
+    for bad in ({}, {"above": 1, "before_s": -1}, {"above": 1, "ring_rows": 0}):
+        with pytest.raises(ConfigurationError):
+            Boost(**bad)
+
+
+def test_a_ring_holds_at_most_so_many_rows_and_the_oldest_leave_early():
+    filter_ = Boost(before_s=1000, after_s=1, above=100, ring_rows=5, inner=DeadBand(ratio=10.0))
+    line, commit = line_with(filter_), Commit(1)
+    line.offer("c", batch_of([(1, T0 + i * S, 1.0) for i in range(20)]), at(20), commit)
+    assert commit.entries[(Account.HELD, "default", 2, "default")][0] == 5
+    assert_balanced(commit.entries)
+
+
+def test_a_text_never_triggers_a_boost():
+    line, commit = line_with(Boost(below=100, inner=DeadBand())), Commit(1)
+    line.offer("c", batch_of([(1, T0, "x"), (1, T0 + S, "x")]), at(1), commit)
+    assert [flag for _, _, flag, _ in rows_of(commit)] == [RowFlag.REFERENCE]
+
+
+def test_a_snapshot_from_a_later_version_is_refused():
+    data = msgspec.msgpack.encode([2, b"", [], [], []])
+    with pytest.raises(DefectError):
+        line_with(Keep()).restore(data, at(0))
 
 
 def test_readings_without_any_trusted_time_enter_no_window():

@@ -86,6 +86,14 @@ class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """Digest of all rules, 12 hex digits."""
         return digest_of(self)
 
+    def warnings(self) -> list[str]:
+        """What is allowed and probably not meant."""
+        return [
+            f"rule {rule.name!r}: a critical series is volatile; what it holds is lost in a crash"
+            for rule in (*self.series, self.default)
+            if rule.durability == "volatile" and rule.priority == "critical"
+        ]
+
     def canonical(self) -> bytes:
         """The rules as canonical JSON."""
         return canonical(self)

@@ -307,8 +307,8 @@ class VibrationFilter(Filter):
             desk.derive(sid, series.first, body, RowKind.FEATURES, flags, self.cls)
         if desk is not None:
             desk.fold(sid, series.owed_n, series.owed_size)
+        series.whole = series.whole or series.samples > 0
         series.clear(series.span)
-        series.whole = True
 
     def offer(self, rows: Rows, desk: Desk) -> None:
         """Whole columns of one series at once when they are floats without gaps and within one span."""
