@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import os
 import socket
 import ssl
 import struct
@@ -534,6 +535,61 @@ def test_a_client_that_never_finishes_tls_is_cut_and_counts_against_the_bound(ru
         world.network.dial(out(port, tls=link_client(pki.device)))
         await world.until(Opened, 2)
         loris.close()
+
+    run(body)
+
+
+def test_garbage_inside_an_encrypted_connection_ends_it_and_no_other(run: Run, pki: Pki) -> None:
+    async def body(world: World) -> None:
+        port = await world.network.listen(linked(pki))
+        good = world.network.dial(out(port, tls=link_client(pki.device)))
+        await world.until(Opened, 2)
+        client = await raw(port)
+        wrapped = await asyncio.to_thread(link_client(pki.device).wrap_socket, client)
+        await world.until(Opened, 3)
+        os.write(wrapped.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+        closed = (await world.until(Closed))[0]
+        assert isinstance(closed, Closed)
+        assert closed.cause is Cause.TLS
+        wrapped.close()
+        world.network.send(good, b"unharmed")
+        await wait_for(lambda: any(isinstance(e, Received) and e.data == b"unharmed" for e in world.events))
+
+    run(body)
+
+
+def test_a_polite_goodbye_is_heard_as_the_peers_end(run: Run, pki: Pki) -> None:
+    async def body(world: World) -> None:
+        port = await world.network.listen(linked(pki))
+        near = world.network.dial(out(port, tls=link_client(pki.device)))
+        await world.until(Opened, 2)
+        world.network.send(near, b"last words")
+        world.network.close(near)
+        await world.until(Closed, 2)
+        causes = {e.connection == near: e.cause for e in world.events if isinstance(e, Closed)}
+        assert causes == {True: Cause.LOCAL, False: Cause.PEER}
+        assert any(isinstance(e, Received) and e.data == b"last words" for e in world.events)
+
+    run(body)
+
+
+def test_a_refused_client_is_told_so_by_an_alert(run: Run, pki: Pki) -> None:
+    async def body(world: World) -> None:
+        port = await world.network.listen(linked(pki))
+        stranger = link_client(pki.files("told", DEVICE, Authority.create(pki.now)))
+
+        def ask() -> str:
+            with (
+                socket.create_connection(("127.0.0.1", port), 10) as plain_socket,
+                stranger.wrap_socket(plain_socket) as wrapped,
+            ):
+                try:
+                    wrapped.recv(1)
+                except ssl.SSLError as error:
+                    return error.reason or ""
+            return ""
+
+        assert "ALERT" in await asyncio.to_thread(ask)
 
     run(body)
 

@@ -294,8 +294,12 @@ class Connection(asyncio.Protocol):
         """Send all of `data`."""
         if self.secure is None:
             self.transport.write(data)
-        else:
+            return
+        try:
             self.secure.send(data)
+        except ssl.SSLError as error:
+            self._end(*classify(error))
+        else:
             self._flush()
 
     def pause_writing(self) -> None:
