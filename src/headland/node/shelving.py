@@ -25,7 +25,7 @@ from headland.blocks.wire import Reader
 from headland.journal import SectionType, SegmentInfo
 from headland.journal.checkpoint import CheckpointInfo
 from headland.journal.outbox_files import BlockFiles, FileInfo, outbox_directory
-from headland.line.outbox import Outbox, SpillRun
+from headland.line.outbox import Outbox, SpillLetter, SpillRun
 from headland.link import actions as link
 from headland.link import received
 from headland.link.contract import Ref
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 1 << 20
 PLACES_MAX = 400_000
 FILES = "files"
+WATCH_NS = 1_000_000_000
 
 
 class Phase(Enum):
@@ -98,6 +99,7 @@ class _Batch(msgspec.Struct):
 
     refs: list[BlockRef]
     run: SpillRun | None = None
+    letters: list[SpillLetter] = []
     resting: list[Resting] = []
     age_clock_ms: int = 0
     priority: int = 0
@@ -143,6 +145,7 @@ class Shelving:
         self._checkpoint: tuple[CheckpointInfo, bytes] | None = None
         self._checkpoint_token = 0
         self._checkpoint_bytes = 0
+        self._watch_ns = 0
 
     @property
     def own_account(self) -> Account:
@@ -248,6 +251,9 @@ class Shelving:
             self._next_batch(node, now)
         elif self.phase is Phase.IDLE:
             self._begin(node, now)
+        if now.monotonic_ns >= self._watch_ns:
+            self._watch_ns = now.monotonic_ns + WATCH_NS
+            self._watch_budget(node)
 
     def done(self, node: Node, token: int, error: str, now: Instant) -> None:
         """Operations beside the commits have ended."""
@@ -313,7 +319,11 @@ class Shelving:
     def _outbox_batch(self, node: Node, now: Instant) -> _Batch | None:
         assert self.outbox is not None
         limit = self._limit_n(node)
-        runs = self.outbox.to_spill(lambda ref: not ref.space & IN_FILE and ref.space <= limit, now)
+
+        def inside(ref: Ref) -> bool:
+            return not ref.space & IN_FILE and ref.space <= limit
+
+        runs = self.outbox.to_spill(inside, now)
         for run in runs:
             refs: list[BlockRef] = []
             size = 0
@@ -328,7 +338,18 @@ class Shelving:
             count = len(refs)
             part = msgspec.structs.replace(run, refs=run.refs[:count], ages_ms=run.ages_ms[:count])
             return _Batch(refs, part, age_clock_ms=self.outbox.age_clock(now), priority=run.stream.priority)
-        return None
+        return self._letters_batch(node, self.outbox.letters_to_spill(inside, now))
+
+    def _letters_batch(self, node: Node, letters: list[SpillLetter]) -> _Batch | None:
+        """Blocks that wait for another attempt, and dead letters, of one class."""
+        letters = [letter for letter in letters if letter.priority == letters[0].priority][:256]
+        refs: list[BlockRef] = []
+        for letter in letters:
+            place = block_at(node.parts.places, letter.ref, letter.priority)
+            if place is None:
+                raise DefectError(f"the block of letter {letter.number} is nowhere")
+            refs.append(place)
+        return _Batch(refs, letters=letters, priority=letters[0].priority) if letters else None
 
     def _store_batch(self, node: Node) -> _Batch | None:
         limit = self._limit_n(node)
@@ -357,6 +378,9 @@ class Shelving:
             for (header, body, _), age in zip(event.blocks[:good], batch.run.ages_ms, strict=False):  # type: ignore[misc]
                 lane = Lane(batch.run.stream.lane)
                 blocks.append((msgspec.structs.replace(header, age_ms=age, lane=lane), body))
+        elif batch.letters:
+            files = self.files[outbox_directory(Priority(batch.priority))]
+            blocks = self._letter_blocks(node, batch, event)
         else:
             files = self.files["store"]
             for item, block in zip(batch.resting, event.blocks, strict=True):
@@ -370,6 +394,22 @@ class Shelving:
         batch.places = [Ref(bits | ref.number, ref.offset, ref.length) for ref in spilled.refs]
         self.phase, self._token = Phase.WRITE, node.token()
         node.emit(ev.Beside(self._token, spilled.plan))
+
+    def _letter_blocks(
+        self, node: Node, batch: _Batch, event: ev.BlocksRead
+    ) -> list[tuple[BlockHeader, bytes]]:
+        assert self.outbox is not None
+        blocks = []
+        for letter, block in zip(batch.letters, event.blocks, strict=True):
+            if block is None:
+                node.alarm("corrupt", f"letter {letter.number}: {event.error}")
+                self.outbox.letter_lost(letter.number, node.draft)
+            else:
+                header = msgspec.structs.replace(block[0], age_ms=letter.age_ms, lane=Lane(letter.lane))
+                blocks.append((header, block[1]))
+        read = zip(batch.letters, event.blocks, strict=True)
+        batch.letters = [letter for letter, block in read if block is not None]
+        return blocks
 
     def _good_prefix(self, node: Node, batch: _Batch, event: ev.BlocksRead) -> int:
         good = next((i for i, block in enumerate(event.blocks) if block is None), len(event.blocks))
@@ -396,6 +436,10 @@ class Shelving:
         if self.outbox is not None and batch.run is not None:
             directory = outbox_directory(Priority(batch.priority))
             self._note_runs(batch, draft)
+        elif self.outbox is not None:
+            directory = outbox_directory(Priority(batch.priority))
+            numbers = [letter.number for letter in batch.letters]
+            self.outbox.letters_spilled(numbers, batch.places, draft)
         else:
             directory = "store"
             draft.state("store", msgspec.msgpack.encode(StoreNote(len(batch.resting))))
@@ -451,6 +495,19 @@ class Shelving:
     def file_bytes(self) -> int:
         """Bytes in all files."""
         return sum(files.used_bytes for files in self.files.values())
+
+    def _watch_budget(self, node: Node) -> None:
+        """Within the budget everything stays; near it what the parent has goes, then what may be shed; at it
+        nothing more is taken in (critical rows, tombstones and answers still fit in the reserve).
+        """
+        settings = node.settings
+        if not settings.budget_bytes:
+            return
+        used = self.file_bytes + node.parts.journal.used_bytes
+        limit = max(1, settings.budget_bytes - settings.reserve_bytes)
+        if used > limit - limit // 10:
+            self.reclaim(node, used - (limit - limit // 8))
+        node.refuse_input(used > limit)
 
     def reclaim(self, node: Node, bytes_needed: int) -> None:
         """Disk budget: delete answered files, oldest first; then shed, lowest class first, critical never."""

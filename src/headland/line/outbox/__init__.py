@@ -3,7 +3,7 @@
 from headland.line.outbox.outbox import Outbox
 from headland.line.outbox.sealer import Sealer
 from headland.line.outbox.settings import DEFAULTS, ClassSettings, OutboxSettings, Sync
-from headland.line.outbox.values import PagedHeader, SealedBlock, SpillRun
+from headland.line.outbox.values import PagedHeader, SealedBlock, SpillLetter, SpillRun
 
 __all__ = [
     "DEFAULTS",
@@ -13,6 +13,7 @@ __all__ = [
     "PagedHeader",
     "SealedBlock",
     "Sealer",
+    "SpillLetter",
     "SpillRun",
     "Sync",
 ]

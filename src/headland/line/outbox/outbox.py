@@ -37,7 +37,7 @@ from headland.line.outbox.scheduling import Scheduler
 from headland.line.outbox.settings import OutboxSettings, Sync, wait_s
 from headland.line.outbox.state import State, Waiting, book_out
 from headland.line.outbox.stream import Extent, Stream
-from headland.line.outbox.values import PagedHeader, Random, SealedBlock, SpillRun
+from headland.line.outbox.values import PagedHeader, Random, SealedBlock, SpillLetter, SpillRun
 from headland.link.contract import (
     REASONS,
     Alarm,
