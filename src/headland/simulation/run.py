@@ -8,18 +8,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import traceback
+from pathlib import Path
 
 import msgspec
 
-from headland.journal.plan import Create
-from headland.node.shelving import Phase
 from headland.simulation.device import Device
 from headland.simulation.disk import SimulatedDisk
-from headland.simulation.faults import Fault, plan
+from headland.simulation.faults import plan
 from headland.simulation.inflict import Inflict
 from headland.simulation.laws import EndLaws
-from headland.simulation.scenario import Scenario
+from headland.simulation.scenario import DeviceSpec, Scenario
 from headland.simulation.watching import Watching
 from headland.simulation.witness import Violation
 from headland.simulation.world import DevicePort, Host, World
@@ -67,15 +66,11 @@ class Run:
         ]
         for host, spec in zip(self.hosts, scenario.node, strict=True):
             host.file_bytes = (spec.sizes or scenario.sizes).file_bytes
+        self.ports: list[DevicePort] = []
         self.devices = [device for spec in scenario.device for device in self._devices(spec)]
         self.inflict = Inflict(self.world, self.witness, scenario, self.hosts, self.ports)
 
-    def _devices(self, spec: object) -> list[Device]:
-        from headland.simulation.scenario import DeviceSpec
-
-        assert isinstance(spec, DeviceSpec)
-        if not hasattr(self, "ports"):
-            self.ports: list[DevicePort] = []
+    def _devices(self, spec: DeviceSpec) -> list[Device]:
         port = DevicePort(self.world, self.world.hosts[spec.node])
         self.ports.append(port)
         names = [spec.name] if spec.count == 1 else [f"{spec.name}{i + 1}" for i in range(spec.count)]
@@ -93,6 +88,29 @@ class Run:
 
     def go(self) -> Outcome:
         """Run it to its end."""
+        drained, stored = 0.0, 0
+        try:
+            drained = self._play()
+            stored = self._judge() if not self._hopeless() else 0
+        except Exception as error:  # a defect of a node ends the run, and is what the run was made to find
+            frames = traceback.extract_tb(error.__traceback__)[-8:]
+            places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+            self.witness.break_law("no_defect", f"{type(error).__name__}: {error} ({places})")
+        acked = sum(reading.published.acked for reading in self.witness.readings.values())
+        world = self.world
+        return Outcome(
+            world.seed,
+            world.steps,
+            self.witness.violations,
+            world.trace,
+            dict(sorted(world.counts.items())),
+            acked,
+            stored,
+            drained,
+        )
+
+    def _play(self) -> float:
+        """Let it happen; simulated seconds that it took to come to rest."""
         world, duration = self.world, int(self.scenario.duration_s * S)
         for host in self.hosts:
             host.start()
@@ -110,19 +128,7 @@ class Run:
                 world.run(world.now_ns + REST_NS)
                 if self._at_rest():
                     break
-        drained = (world.now_ns - healed) / S
-        stored = self._judge() if not self._hopeless() else 0
-        acked = sum(reading.published.acked for reading in self.witness.readings.values())
-        return Outcome(
-            world.seed,
-            world.steps,
-            self.witness.violations,
-            world.trace,
-            dict(sorted(world.counts.items())),
-            acked,
-            stored,
-            drained,
-        )
+        return (world.now_ns - healed) / S
 
     def _hopeless(self) -> bool:
         return len(self.witness.violations) >= VIOLATIONS_MAX
@@ -172,5 +178,3 @@ def run_seed(scenario: Scenario, seed: int, *, story: bool = False) -> Outcome:
         return msgspec.structs.replace(outcome, violations=told.violations)
     return outcome
 
-
-__all__ = ["Outcome", "Run", "run_seed", "Callable", "Create", "Fault", "Phase"]

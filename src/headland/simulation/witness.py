@@ -10,18 +10,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headland.blocks.block import open_block
+from headland.blocks.digest import digest as digest_of
 from headland.blocks.header import BlockHeader
 from headland.journal import DiskOp
 from headland.journal.plan import Create, Rename, Truncate, Write
 from headland.link import actions as link
 from headland.link.received import ReceivedBlock
 from headland.node import events as ev
+from headland.node.core import Node
+from headland.node.open_blocks import OpenBlock
 from headland.node.opening import Opening
-from headland.node.sealing import BodyCache, Block
 from headland.simulation.device import Device, Published
 from headland.simulation.world import Host, Observer, World
-from headland.vocabulary import Instant, RowKind
+from headland.vocabulary import Columns, Instant, RowKind
 
 Identity = tuple[str, bytes, int, int]
 """(origin, epoch, class, k)."""
@@ -74,25 +75,6 @@ class Reading(msgspec.Struct):
     blocks: list[Identity] = []
 
 
-class _WatchedCache(BodyCache):
-    """The node's cache of bodies, which every sealed block passes."""
-
-    def __init__(self, witness: Witness, host: Host) -> None:
-        super().__init__()
-        self._witness = witness
-        self._host = host
-
-    def put(self, place: tuple[int, int], block: Block) -> None:
-        """A block was sealed or received here."""
-        super().put(place, block)
-        self._witness.block_at(self._host, place[0], block[0], block[1])
-
-    @property
-    def bytes(self) -> int:
-        """Held."""
-        return self._bytes
-
-
 class Witness(Observer):
     """See the module.
 
@@ -116,7 +98,6 @@ class Witness(Observer):
         self._emitted: dict[tuple[str, int], int] = {}
         self._stored_ns: dict[str, int] = {}
         self._in_flight: dict[str, tuple[int, int]] = {}
-        self._caches: dict[str, _WatchedCache] = {}
         world.observer = self
 
     # ── story ──────────────────────────────────────────────────────────────────────────────────────
@@ -180,22 +161,26 @@ class Witness(Observer):
                 for identity in identities:
                     self.blocks[identity].durable = at_n <= last_n
         self.tell(host.name, f"starts at commit {last_n}, {opening.frames} frames, {opening.cut} cut")
-        cache = self._caches[host.name] = _WatchedCache(self, host)
-        node.parts.shelving.cache = cache
-        if node.parts.north.outbox is None:
-            self._watch_root(host)
+        self._watch_blocks(host, node)
 
-    def _watch_root(self, host: Host) -> None:
-        assert host.node is not None
-        shelving = host.node.parts.shelving
-        receive = shelving.receive
+    def _watch_blocks(self, host: Host, node: Node) -> None:
+        shelving = node.parts.shelving
+        receive, seal = shelving.receive, shelving.seal
 
-        def watched(node: object, deliver: link.Deliver, now: Instant) -> None:
-            receive(node, deliver, now)  # type: ignore[arg-type]
+        def watched_receive(node: Node, deliver: link.Deliver, now: Instant) -> None:
+            receive(node, deliver, now)
             if isinstance(deliver.item, ReceivedBlock):
-                self.block_at(host, host.node.draft.n if host.node else 0, deliver.item.header, b"")
+                self._received(host, node.draft.n, deliver.item.header)
 
-        shelving.receive = watched  # type: ignore[method-assign]
+        def watched_seal(node: Node, block: OpenBlock, now: Instant) -> None:
+            columns, priority = block.columns, block.priority
+            seal(node, block, now)
+            k = shelving.k if shelving.outbox is None else shelving.outbox.state.k
+            identity = (node.settings.name, shelving.epoch, int(priority), k[priority])
+            self._sealed(host, node, identity, columns)
+
+        shelving.receive = watched_receive  # type: ignore[method-assign]
+        shelving.seal = watched_seal  # type: ignore[method-assign]
 
     def committing(self, host: Host, n: int) -> None:
         """Commit n is handed to the disk."""
@@ -226,7 +211,6 @@ class Witness(Observer):
     def crashed(self, host: Host) -> None:
         """A process vanishes."""
         self.tell(host.name, "crashes")
-        self._caches.pop(host.name, None)
         self._waiting.pop(host.name, None)
 
     def told(self, host: Host, level: str, event: str, fields: dict[str, str | int | float]) -> None:
@@ -236,15 +220,12 @@ class Witness(Observer):
             self.tell(host.name, f"{level}: {event} {text}")
 
     # ── blocks ─────────────────────────────────────────────────────────────────────────────────────
-    def block_at(self, host: Host, n: int, header: BlockHeader, body: bytes) -> None:
-        """A block was sealed or received at a host, in commit n."""
+    def _received(self, host: Host, n: int, header: BlockHeader) -> None:
+        """A block came to a host; it is in the open commit n."""
         identity = (header.origin, header.epoch, int(header.priority), header.k)
         known = self.blocks.get(identity)
-        if header.origin == host.settings.name and known is None:
-            self._sealed(host, n, identity, header, body)
-            return
         if self.recording:
-            what = f"receives block {label(identity)} in commit {n}, lane {int(header.lane)}"
+            what = f"receives {label(identity)} in commit {n}, lane {int(header.lane)}"
             self.tell(host.name, what, identity, (host.name, n))
         if known is None:
             self.break_law("seal_before_send", f"{host.name} has {label(identity)}, never sealed", identity)
@@ -254,10 +235,14 @@ class Witness(Observer):
         elif known.digest != header.digest:
             self.break_law("one_content", f"{label(identity)} has two contents", identity)
 
-    def _sealed(self, host: Host, n: int, identity: Identity, header: BlockHeader, body: bytes) -> None:
-        assert host.node is not None
-        columns, _ = open_block(header, body)
-        table = host.node.parts.names.table
+    def _sealed(self, host: Host, node: Node, identity: Identity, columns: Columns) -> None:
+        """A block was sealed, in the commit that is being closed."""
+        n, digest = node.draft.n, digest_of(columns)
+        known = self.blocks.get(identity)
+        if known is not None:
+            text = f"{host.name} seals {label(identity)} in commit {n}, and {known.host} did in {known.n}"
+            self.break_law("one_content", text, identity)
+        table = node.parts.names.table
         kinds = columns.kind or [0] * len(columns)
         seqs = columns.seq or [-1] * len(columns)
         readings = tuple(
@@ -265,14 +250,23 @@ class Witness(Observer):
             for sid, seq, kind in zip(columns.sid, seqs, kinds, strict=True)
             if kind == RowKind.READING
         )
-        self.blocks[identity] = Sealed(host.name, host.life, n, header.digest, readings)
+        self.blocks[identity] = Sealed(host.name, host.life, n, digest, readings)
         self._in_commit.setdefault((host.name, host.life, n), []).append(identity)
         for key in readings:
             if key in self.readings:
                 self.readings[key].blocks.append(identity)
         if self.recording:
-            what = f"seals {label(identity)} in commit {n}: {len(columns)} rows, lane {int(header.lane)}"
+            what = f"seals {label(identity)} in commit {n}: {len(columns)} rows"
             self.tell(host.name, what, identity, (host.name, n), *readings)
+
+    def handled(self, host: Host, event: ev.Event) -> None:
+        """Every step: the books, and who waits for another attempt."""
+        if host.node is not None and host.node.parts.north.outbox is not None:
+            self._note_waiting(host)
+        if host.node is not None and not host.node.healthy:
+            failed = host.node.parts.ledger.check()
+            host.node.healthy = True
+            self.break_law("books_balance", f"{host.name}: {failed}")
 
     def _note_waiting(self, host: Host) -> None:
         assert host.node is not None
@@ -292,20 +286,6 @@ class Witness(Observer):
         if back:
             self.world.count("later_requeued", back)
         self._waiting[host.name] = now
-
-    def cache_bytes(self, host: Host) -> int:
-        """What a node's cache of bodies holds."""
-        cache = self._caches.get(host.name)
-        return cache.bytes if cache is not None else 0
-
-    def handled(self, host: Host, event: ev.Event) -> None:
-        """Every step: the books, and who waits for another attempt."""
-        if host.node is not None and host.node.parts.north.outbox is not None:
-            self._note_waiting(host)
-        if host.node is not None and not host.node.healthy:
-            failed = host.node.parts.ledger.check()
-            host.node.healthy = True
-            self.break_law("books_balance", f"{host.name}: {failed}")
 
 
 def label(identity: Identity) -> str:
