@@ -114,6 +114,7 @@ class Node:
         self.healthy = True
         self.failed = ""
         self.stopping = False
+        self.full = False
         self.started_ns = now.monotonic_ns
         self.stages: Stages | None = None
         self.alarms: list[tuple[int, str, str]] = []
@@ -226,6 +227,22 @@ class Node:
         """An intent of the parent arrived whole."""
         handle_intent(self, intent, now)
 
+    def refuse_input(self, full: bool) -> None:
+        """The disk budget is used up (or no longer): MQTT sockets are not read, pushes get 503, sources wait."""
+        if full == self.full:
+            return
+        self.full = full
+        self.parts.south.press(self, full, self._now)
+        mqtt = [connection for connection, kind in self._kinds.items() if kind == "mqtt"]
+        self._out += [ev.Pause(connection, full) for connection in mqtt]
+        self._paused = set(mqtt) if full else set()
+        if full:
+            self.alarm(
+                "disk_budget", "the disk budget is used up by data that may not go: nothing more is taken in"
+            )
+        else:
+            self.say("info", "disk_budget", state="room again")
+
     def say(self, level: str, event: str, **fields: str | float) -> None:
         """One line of the log."""
         self._out.append(ev.Say(level, event, fields))
@@ -265,6 +282,9 @@ class Node:
                     event.connection, event.address, event.tls, event.peer_name, event.listener_name or "mqtt"
                 )
                 self._mqtt(self.parts.broker.connected(peer, now))
+                if self.full:
+                    self._paused.add(event.connection)
+                    self.emit(ev.Pause(event.connection, True))
                 self.emit(ev.Established(event.connection))
             case "link":
                 self.parts.south.connected(self, event, now)
@@ -343,6 +363,8 @@ class Node:
     def crowded(self) -> bool:
         """Whether the open commit holds all that it may while another is under way."""
         draft = self.draft
+        if self.full:
+            return True
         if max(map(draft.row_count, FILLED)) > DRAFT_ROWS_MAX:
             return True
         return self.commits.stalled and draft.payload_bytes > self.settings.unstored_bytes_max
@@ -425,9 +447,9 @@ class Node:
         self.parts.north.committed(self, n, now)
         self.parts.south.committed(self, n, now)
         self.parts.shelving.committed(self, n, now)
-        for connection in self._paused:
-            self.emit(ev.Pause(connection, False))
-        self._paused.clear()
+        if not self.full:
+            self._out += [ev.Pause(connection, False) for connection in self._paused]
+            self._paused.clear()
 
     def _settle(self, now: Instant) -> None:
         """After every event: what can be sent is sent; a node that stops ends when nothing is left to do."""

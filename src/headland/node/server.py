@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from headland.config import Loaded, load
+from headland.config.sections import ListenSection
 from headland.drivers import network as net
 from headland.drivers import scheduling
 from headland.drivers.clock import Clock
@@ -76,6 +78,11 @@ def settings_of(loaded: Loaded) -> NodeSettings:
     )
 
 
+def endpoint(listen: ListenSection) -> str:
+    """What the network calls an MQTT listener: `mqtt:NAME`, or `ws:NAME` where WebSocket lies between."""
+    return f"{'ws' if listen.transport in ('ws', 'wss') else 'mqtt'}:{listen.name}"
+
+
 class Server:
     """Owns what a process owns; executes what the runner hands over (`headland.node.loop.Hands`)."""
 
@@ -97,6 +104,8 @@ class Server:
         clock = Clock()
         disk = RealDisk(self._loaded.data_dir)
         settings = settings_of(self._loaded)
+        if not settings.budget_bytes:
+            settings = msgspec.structs.replace(settings, budget_bytes=disk.free_bytes() // 2)
         entropy = generator()
         opening = open_node(disk, settings, self._users(), entropy, clock.now())
         for op in opening.ops:
@@ -170,19 +179,21 @@ class Server:
         for one in self._config.listen:
             tls = one.transport in ("tls", "wss")
             listener = net.Listener(
-                name=f"mqtt:{one.name}" if one.transport in ("tcp", "tls") else f"ws:{one.name}",
+                name=endpoint(one),
                 address=one.address,
                 port=one.port,
                 tls=device_server(self._loaded.certificates, client_certificates=one.client_certificates)
                 if tls
                 else None,
-                identify=identity.node_name if tls else None,
+                identify=identity.client_name if tls else None,
                 limits=net.Limits(
                     max_connections=one.connections_max,
                     max_per_address=one.connections_per_address_max,
                     tls_s=one.tls_handshake_s,
                 ),
             )
+            if one.transport in ("ws", "wss"):
+                runner.websockets.serve(listener.name, one.path, one.origins)
             port = await runner.network.listen(listener)
             self._log("info", "listening", {"listener": listener.name, "port": port})
         link = self._config.link.listen
@@ -192,7 +203,7 @@ class Server:
                 address=link.address,
                 port=link.port,
                 tls=link_server(self._loaded.certificates),
-                identify=identity.node_name,
+                identify=identity.Members(link.children),
                 limits=LINK_LIMITS,
             )
             port = await runner.network.listen(listener)
@@ -206,7 +217,7 @@ class Server:
                 tls=device_server(self._loaded.certificates, client_certificates=http.client_certificates)
                 if http.transport == "tls"
                 else None,
-                identify=identity.node_name if http.transport == "tls" else None,
+                identify=identity.client_name if http.transport == "tls" else None,
                 limits=net.Limits(max_connections=http.connections_max),
             )
             port = await runner.network.listen(listener)
@@ -257,7 +268,7 @@ class Server:
     # ── signals ────────────────────────────────────────────────────────────────────────────────────
     def _stop(self, runner: Runner, supervisor: Supervisor) -> None:
         supervisor.stopping("draining")
-        for name in [f"mqtt:{one.name}" for one in self._config.listen] + ["link", "http"]:
+        for name in [*map(endpoint, self._config.listen), "link", "http"]:
             runner.network.unlisten(name)
         runner.feed(ev.Stop())
         asyncio.get_running_loop().call_later(DRAIN_S, self._give_up)

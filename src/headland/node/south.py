@@ -39,6 +39,10 @@ class South:
         """Commit n is durable: answer what it holds."""
         self._do(node, self.children.committed(n, now), now)
 
+    def press(self, node: Node, pressed: bool, now: Instant) -> None:
+        """The disk is short (or no longer): children get no more credit."""
+        self._do(node, self.children.press(pressed, now), now)
+
     def next_wake(self) -> int | None:
         """Monotonic ns of the next timer."""
         return self.children.next_wake()
