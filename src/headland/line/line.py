@@ -389,12 +389,15 @@ class Line:
                 node_ns = op[2]
         self._admit_series()
 
-        def apply_row(row: Row, verdict: int, noted: bool) -> None:
-            plan = self._plans.of[row.sid]
-            if noted or (not plan.mixed and plan.filters[0].learns_from_kept):
-                _apply(plan, row, [one.judge(row) for one in plan.filters], verdict, n, None)
+        def apply_rows(some: Rows, verdict: int, noted: bool) -> None:
+            for plan, part in self._parts(some):
+                if plan.mixed:
+                    if noted:
+                        self._replay_mixed(plan, part, verdict, n)
+                elif noted or plan.filters[0].learns_from_kept:
+                    plan.filters[0].replay(part, verdict, n)
 
-        frame = FrameRows(rows, node_ns, apply_row, self._apply_derived)
+        frame = FrameRows(rows, node_ns, apply_rows, self._apply_derived)
         for op in ops:
             frame.until(op[0])
             self._replay_op(op, frame, now)
@@ -403,6 +406,15 @@ class Line:
             if cls in NORTH or cls == RowClass.HELD:
                 taken = readings_of(columns)
                 self._ingest.recovered(n, taken.sid, taken.ts, taken.seq, taken.value)
+
+    def _replay_mixed(self, plan: Plan, rows: Rows, verdict: int, n: int) -> None:
+        pair = self._plans.pairs.get(plan)
+        if pair is not None and verdict == HOLD and pair[1].takes_all(rows):
+            pair[1].fold_in(rows, rows.size, None)
+            return
+        for i in range(len(rows.sid)):
+            row = rows.row(i)
+            _apply(plan, row, [one.judge(row) for one in plan.filters], verdict, n, None)
 
     def _apply_derived(self, sid: int, value: bytes) -> None:
         """A derived row of a recovered frame: it is all that is known of a volatile series."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headland.line.filtering.shape import HOLD, KEEP, Row
-from headland.vocabulary import NO_SEQUENCE, NO_TIME, Columns, RowClass, RowFlag, RowKind
+from headland.line.filtering.shape import HOLD, KEEP, Rows
+from headland.vocabulary import NO_TIME, Columns, RowClass, RowFlag, RowKind
 
 NORTH = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW)
 
-ApplyRow = Callable[[Row, int, bool], None]
-"""Row, verdict, and whether its place among the held rows is known."""
+ApplyRows = Callable[[Rows, int, bool], None]
+"""Readings, their verdict, and whether their place among the held rows is known."""
 ApplyDerived = Callable[[int, bytes], None]
 """Series and value of a window or features row."""
 
@@ -23,11 +23,11 @@ class FrameRows:
     """Cursor over the rows of a frame."""
 
     def __init__(
-        self, rows: dict[RowClass, Columns], node_ns: int, row: ApplyRow, derived: ApplyDerived
+        self, rows: dict[RowClass, Columns], node_ns: int, apply: ApplyRows, derived: ApplyDerived
     ) -> None:
         self._rows = {cls: rows[cls] for cls in (*NORTH, RowClass.HELD) if cls in rows}
         self._node_ns = node_ns
-        self._apply_row = row
+        self._apply_rows = apply
         self._apply_derived = derived
         self._at = dict.fromkeys(self._rows, 0)
 
@@ -43,7 +43,7 @@ class FrameRows:
     def one(self, cls: RowClass, index: int) -> None:
         """Apply one kept row of a mixed plan."""
         if cls in self._rows and index < len(self._rows[cls].sid):
-            self._apply(cls, index, noted=True)
+            self._apply(cls, index, index + 1, noted=True)
 
     def finish(self) -> None:
         """Apply all that is left."""
@@ -52,29 +52,40 @@ class FrameRows:
 
     def _advance(self, cls: RowClass, end: int) -> None:
         if cls in self._rows:
-            end = min(end, len(self._rows[cls].sid))
-            for index in range(self._at[cls], end):
-                self._apply(cls, index, noted=cls == RowClass.HELD)
-            self._at[cls] = max(self._at[cls], end)
+            start, end = self._at[cls], min(end, len(self._rows[cls].sid))
+            if start < end:
+                self._apply(cls, start, end, noted=cls == RowClass.HELD)
+                self._at[cls] = end
 
-    def _apply(self, cls: RowClass, index: int, *, noted: bool) -> None:
+    def _apply(self, cls: RowClass, start: int, end: int, *, noted: bool) -> None:
         columns = self._rows[cls]
-        sid, ts, value = columns.sid[index], columns.ts[index], columns.value[index]
-        kind = RowKind.READING if columns.kind is None else columns.kind[index]
-        if kind in (RowKind.WINDOW, RowKind.FEATURES) and isinstance(value, bytes):
-            self._apply_derived(sid, value)
-        flags = 0 if columns.flags is None else columns.flags[index]
-        if kind == RowKind.READING and not flags & RowFlag.TIME_IMPLAUSIBLE:
-            row = Row(
-                sid,
-                ts,
-                self._node_ns if ts == NO_TIME else ts,
-                value,
-                0 if columns.size is None else columns.size[index],
-                NO_SEQUENCE if columns.seq is None else columns.seq[index],
-                flags,
+        ts = columns.ts[start:end]
+        flags = None if columns.flags is None else columns.flags[start:end]
+        rows = Rows(
+            columns.sid[start:end],
+            ts,
+            [self._node_ns if one == NO_TIME else one for one in ts] if NO_TIME in ts else ts,
+            columns.value[start:end],
+            [0] * (end - start) if columns.size is None else columns.size[start:end],
+            None if columns.seq is None else columns.seq[start:end],
+            flags,
+        )
+        kinds = None if columns.kind is None else columns.kind[start:end]
+        if kinds is not None:
+            for kind, sid, value in zip(kinds, rows.sid, rows.value, strict=True):
+                if kind in (RowKind.WINDOW, RowKind.FEATURES) and isinstance(value, bytes):
+                    self._apply_derived(sid, value)
+        odd = RowFlag.TIME_IMPLAUSIBLE
+        if any(kinds or ()) or (flags is not None and any(flag & odd for flag in flags)):
+            rows = rows.take(
+                [
+                    i
+                    for i in range(end - start)
+                    if not (kinds is not None and kinds[i]) and not (flags is not None and flags[i] & odd)
+                ]
             )
-            self._apply_row(row, HOLD if cls == RowClass.HELD else KEEP, noted)
+        if rows.sid:
+            self._apply_rows(rows, HOLD if cls == RowClass.HELD else KEEP, noted)
 
 
 def readings_of(columns: Columns) -> Columns:

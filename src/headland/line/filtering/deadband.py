@@ -244,6 +244,20 @@ class DeadBandFilter(Filter):
             kept.append(i)
             flags.append(FLAGS_OF[verdict])
 
+    def replay(self, rows: Rows, verdict: int, n: int) -> None:
+        """Whole columns at once: the quick tests are derived once a series."""
+        if verdict < KEEP:
+            return
+        values, times, node, commits = self._value, self._ts, self._node, self._n
+        for sid, ts, when, value in zip(rows.sid, rows.ts, rows.when, rows.value, strict=True):
+            if ts > times[sid] or values[sid] is None:
+                times[sid] = ts
+            elif ts != NO_TIME:
+                continue
+            values[sid], node[sid], commits[sid] = value, when, n
+        for sid in set(rows.sid):
+            self._bounds(sid)
+
     def needs(self, sids: Iterable[int]) -> int:
         """The newest commit among the references."""
         return max(map(self._n.__getitem__, sids), default=0)

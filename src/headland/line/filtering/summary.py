@@ -257,7 +257,7 @@ class SummaryFilter(Filter):
         else:
             super().offer(rows, desk)
 
-    def fold_in(self, rows: Rows, owed: list[int], desk: Desk) -> None:
+    def fold_in(self, rows: Rows, owed: list[int], desk: Desk | None) -> None:
         """Add rows that can all be folded; `owed` has the payload bytes, or -1 where another settles them."""
         low, high, add, add_size = self._low, self._high, self._add, self._add_size
         for sid, when, value, size in zip(rows.sid, rows.when, rows.value, owed, strict=True):
@@ -272,6 +272,13 @@ class SummaryFilter(Filter):
                 window = self._open[sid][low[sid]]
                 if len(window.waiting) >= CHUNK:
                     window.settle()
+
+    def replay(self, rows: Rows, verdict: int, n: int) -> None:
+        """Whole columns at once; what was kept is in no window."""
+        if verdict == HOLD and self.takes_all(rows):
+            self.fold_in(rows, rows.size, None)
+        else:
+            super().replay(rows, verdict, n)
 
     def next_wake(self) -> int | None:
         """Once a second while windows are held."""
