@@ -24,7 +24,7 @@ from headland.node import events as ev
 from headland.node import query
 from headland.node.metrics import exposition
 from headland.trust.access import Tokens
-from headland.vocabulary import HeadlandError
+from headland.vocabulary import CapacityError, HeadlandError
 
 if TYPE_CHECKING:
     from headland.node.loop import Runner
@@ -38,6 +38,9 @@ ASKS = {
     ("POST", "/v1/queue/resend"): ("resend", "operate"),
     ("POST", "/v1/queue/demand"): ("demand", "operate"),
 }
+ANSWER_BYTES_MAX = 128 << 20
+"""Largest answer of a query, in memory once."""
+NARROW = "narrow it by series, origin, since_ns, until_ns or limit"
 PUSHES = ("/v1/readings", "/v1/influx", "/api/v2/write", "/write", "/v1/cloudevents", "/v1/topics/", "/ping")
 
 
@@ -113,12 +116,20 @@ class Api:
 
         def work() -> bytes:
             encoder = msgspec.json.Encoder()
-            rows = [encoder.encode(row) for row in query.run(runner.disk, where, names, question)]
+            rows: list[bytes] = []
+            size = 0
+            for row in query.run(runner.disk, where, names, question):
+                rows.append(encoder.encode(row))
+                size += len(rows[-1]) + 1
+                if size > ANSWER_BYTES_MAX:
+                    raise CapacityError(f"the answer is larger than {ANSWER_BYTES_MAX} bytes", hint=NARROW)
             return b'{"rows":[' + b",".join(rows) + b"]}"
 
         def tell(outcome: bytes | Exception) -> None:
             if isinstance(outcome, bytes):
                 self._answer(request.number, Response(200, outcome))
+            elif isinstance(outcome, CapacityError):
+                self._answer(request.number, problem(413, "too_large", f"{outcome}; {outcome.hint}"))
             elif isinstance(outcome, HeadlandError | OSError):
                 self._answer(request.number, problem(500, "storage", str(outcome)))
             else:

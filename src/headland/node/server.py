@@ -24,7 +24,7 @@ from headland.drivers.http_messages import HttpLimits
 from headland.drivers.http_server import HttpServer, Response
 from headland.drivers.randomness import generator
 from headland.node import events as ev
-from headland.node.http_api import Api
+from headland.node.http_api import ANSWER_BYTES_MAX, Api
 from headland.node.loop import Runner
 from headland.node.notify import Supervisor, keep_alive, on_signals
 from headland.node.opening import open_node
@@ -218,7 +218,7 @@ class Server:
                 if http.transport == "tls"
                 else None,
                 identify=identity.client_name if http.transport == "tls" else None,
-                limits=net.Limits(max_connections=http.connections_max),
+                limits=net.Limits(max_connections=http.connections_max, write_max_bytes=2 * ANSWER_BYTES_MAX),
             )
             port = await runner.network.listen(listener)
             self._log("info", "listening", {"listener": "http", "port": port})
