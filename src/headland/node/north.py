@@ -78,7 +78,10 @@ class North:
     def read(self, node: Node, event: ev.BlocksRead | ev.PageRead, now: Instant) -> None:
         """What was asked of the disk for the uplink."""
         if isinstance(event, ev.BlocksRead):
-            for entry, block in zip(self._reads.pop(event.token, ()), event.blocks, strict=True):
+            asked = self._reads.pop(event.token, None)
+            if asked is None:
+                return  # asked for on a connection that is gone
+            for entry, block in zip(asked, event.blocks, strict=True):
                 if block is None:
                     self._lost(node, entry, event.error, now)
                 else:
