@@ -196,6 +196,7 @@ class Host:
             "beside": deque(),
             "read": deque(),
         }
+        self._busy: set[str] = set()
         self._tick_ns: int | None = None
         self._queue: deque[ev.Event] = deque()
         self._feeding = False
@@ -252,6 +253,7 @@ class Host:
         self._queue.clear()
         for worker in self._workers.values():
             worker.clear()
+        self._busy.clear()
         for wire, side in self._wires.values():
             wire.vanish(side)
         self._wires.clear()
@@ -437,26 +439,25 @@ class Host:
         queue = self._workers[worker]
         if front:
             queue.appendleft((cost, job))
-            self._run_next(worker)
-            return
-        queue.append((cost, job))
-        if len(queue) == 1:
+        else:
+            queue.append((cost, job))
+        if worker not in self._busy:
             self._run_next(worker)
 
     def _run_next(self, worker: str) -> None:
         queue = self._workers[worker]
         if not queue:
             return
-        cost, job = queue[0]
+        cost, job = queue.popleft()
+        self._busy.add(worker)
         life = self.life
 
         def run() -> None:
             if self.life != life:
                 return
-            queue.popleft()
-            before = len(queue)
+            self._busy.discard(worker)
             job()
-            if self.life == life and queue and len(queue) <= before:
+            if self.life == life and worker not in self._busy:
                 self._run_next(worker)
 
         self.world.after(cost, run)
