@@ -97,8 +97,7 @@ class Device:
         self._port.later(self, self.interval_ns)
 
     def opened(self) -> None:
-        """The transport is there."""
-        self._connecting = False
+        """The transport is there; it is connected when the broker has said so."""
         self._buffer = b""
         client = self.name.encode()
         body = b"\x00\x04MQTT\x04\x02\x00\x1e" + len(client).to_bytes(2) + client
@@ -116,6 +115,7 @@ class Device:
             body, self._buffer = self._buffer[2 : 2 + length], self._buffer[2 + length :]
             if kind == 2:
                 self._connected = True
+                self._connecting = False
                 for packet_id, reading in self._inflight.items():
                     self.resent += 1
                     self._publish(packet_id, reading, dup=True)
