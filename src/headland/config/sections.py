@@ -73,6 +73,10 @@ class ListenSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Meta(description="Plain TCP, TLS, WebSocket, WebSocket over TLS."),
     ] = "tcp"
     path: Annotated[str, Meta(description="Path of the WebSocket transports.")] = "/mqtt"
+    origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Web pages of other hosts that may connect by WebSocket: scheme://host:port, or *."),
+    ] = ()
     anonymous: Annotated[
         bool, Meta(description="Whether clients without user or certificate are let in.")
     ] = False

@@ -8,10 +8,12 @@ imported by whoever serves WebSocket and by nobody else.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import msgspec
-from wsproto import ConnectionType, WSConnection  # type: ignore[import-not-found,unused-ignore]
-from wsproto.connection import ConnectionState  # type: ignore[import-not-found,unused-ignore]
-from wsproto.events import (  # type: ignore[import-not-found,unused-ignore]
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import (
     AcceptConnection,
     BytesMessage,
     CloseConnection,
@@ -20,7 +22,7 @@ from wsproto.events import (  # type: ignore[import-not-found,unused-ignore]
     Request,
     TextMessage,
 )
-from wsproto.utilities import (  # type: ignore[import-not-found,unused-ignore]
+from wsproto.utilities import (
     LocalProtocolError,
     RemoteProtocolError,
 )
@@ -49,28 +51,44 @@ class WebSocket:
     """One connection.
 
     Attributes:
-        opened: Whether the handshake is done: only then may bytes be wrapped.
+        opened: Whether the handshake is done and no end said or heard: only then may bytes be wrapped.
     """
 
-    def __init__(
-        self, paths: tuple[str, ...] = ("/mqtt", "/"), origins: tuple[str, ...] | None = None
-    ) -> None:
+    def __init__(self, paths: tuple[str, ...] = ("/mqtt", "/"), origins: tuple[str, ...] = ()) -> None:
         """Begin to wait for the handshake.
 
         Args:
             paths: Request paths that are served.
-            origins: Values of the Origin header that are accepted, None for any. A page of any site can make
-                a browser connect: where the browser's own certificate is the credential, name the origins.
+            origins: Values of the Origin header that are accepted beside pages of the host that is asked, "*"
+                for any. A page of any site can make a browser connect, also to loopback and with the
+                browser's own certificate (RFC 6455 section 10.2). What sends no Origin is no browser.
         """
         self.opened = False
         self._paths = paths
         self._origins = origins
+        self._tail = b""
         self._wire = WSConnection(ConnectionType.SERVER)
 
     def received(self, data: bytes) -> Taken:
         """Take bytes of the transport. What breaks RFC 6455 or MQTT section 6 ends the connection."""
+        if self.opened or not data:
+            return self._take(data) if data else Taken()
+        # wsproto forgets what follows a handshake in the same read, so it is given apart.
+        seen = self._tail + data
+        end = seen.find(_END) + len(_END)
+        if end < len(_END):
+            self._tail = seen[1 - len(_END) :]
+            return self._take(data)
+        first = self._take(seen[len(self._tail) : end])
+        self._tail = b""
+        if first.ended or end == len(seen):
+            return first
+        second = self._take(seen[end:])
+        return Taken(second.data, first.reply + second.reply, second.ended)
+
+    def _take(self, data: bytes) -> Taken:
         payload: list[bytes] = []
-        reply = b""
+        reply: list[bytes] = []
         ended = False
         try:
             self._wire.receive_data(data)
@@ -78,50 +96,71 @@ class WebSocket:
                 if isinstance(event, BytesMessage):
                     payload.append(bytes(event.data))
                 elif isinstance(event, Request):
-                    reply += self._open(event)
+                    reply.append(self._open(event))
                     ended = not self.opened
                 elif isinstance(event, Ping):
-                    reply += self._wire.send(event.response())
+                    reply.append(self._wire.send(event.response()))
                 elif isinstance(event, CloseConnection):
-                    if self._wire.state is ConnectionState.REMOTE_CLOSING:
-                        reply += self._wire.send(event.response())
+                    # The peer's farewell, which is returned; or what wsproto says of a frame that is none.
+                    left = self._wire.state is ConnectionState.REMOTE_CLOSING
+                    reply.append(self._wire.send(event.response()) if left else self.close(event.code))
                     ended = True
+                    break
                 elif isinstance(event, TextMessage):
                     # MQTT-6.0.0-1: control packets travel in binary frames.
-                    return Taken(b"".join(payload), reply + self.close(UNSUPPORTED_DATA), True)
+                    reply.append(self.close(UNSUPPORTED_DATA))
+                    ended = True
+                    break
         except RemoteProtocolError:
-            farewell = self.close(PROTOCOL_ERROR) if self.opened else _BAD_REQUEST
-            return Taken(b"".join(payload), reply + farewell, True)
+            reply.append(self.close(PROTOCOL_ERROR) if self.opened else _BAD_REQUEST)
+            ended = True
         except LocalProtocolError:
             # Bytes after the closing frame.
-            return Taken(b"".join(payload), reply, True)
-        return Taken(b"".join(payload), reply, ended)
+            ended = True
+        if ended:
+            self.opened = False
+        return Taken(b"".join(payload), b"".join(reply), ended)
 
     def _open(self, request: Request) -> bytes:
         path = request.target.partition("?")[0]
-        origins = [value.decode("latin-1") for name, value in request.extra_headers if name == b"origin"]
+        origins = [
+            value.decode("latin-1") for name, value in request.extra_headers if name.lower() == b"origin"
+        ]
         status = 0
         if path not in self._paths:
             status = 404
         elif SUBPROTOCOL not in request.subprotocols:
             status = 400
-        elif self._origins is not None and any(origin not in self._origins for origin in origins):
+        elif not all(self._welcome(origin, request.host) for origin in origins):
             status = 403
         if status:
             return bytes(self._wire.send(RejectConnection(status_code=status)))
         self.opened = True
         return bytes(self._wire.send(AcceptConnection(subprotocol=SUBPROTOCOL)))
 
+    def _welcome(self, origin: str, host: str) -> bool:
+        return "*" in self._origins or origin in self._origins or _host_of(origin) == _host_of(f"//{host}")
+
     def wrap(self, data: bytes) -> bytes:
         """Bytes of the broker as one binary frame."""
         return bytes(self._wire.send(BytesMessage(data=data)))
 
     def close(self, code: int = NORMAL) -> bytes:
-        """The closing frame; empty when there is no one to say it to any more."""
+        """The closing frame, after which nothing is wrapped; empty when nobody is there to hear it."""
+        self.opened = False
         try:
             return bytes(self._wire.send(CloseConnection(code=code)))
         except LocalProtocolError:
             return b""
 
 
+def _host_of(url: str) -> str:
+    """Its host without the port; a name that no host has when there is none."""
+    try:
+        return urlsplit(url).hostname or f"none in {url}"
+    except ValueError:
+        return f"none in {url}"
+
+
+_END = b"\r\n\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

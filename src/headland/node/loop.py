@@ -19,6 +19,7 @@ from headland.drivers.committer import DiskWorker, Done, Failed, Outcome
 from headland.drivers.committer import NoSpace as PlanNoSpace
 from headland.drivers.disk import RealDisk
 from headland.drivers.http_server import HttpServer
+from headland.drivers.websockets import WebSockets
 from headland.journal import DiskOp
 from headland.line.stages import Cause, StageName, Stages
 from headland.node import events as ev
@@ -63,6 +64,7 @@ class Runner:
         self._hands = hands
         self._parent = parent
         self.network = net.Network(self._network_event, on_received=self._received)
+        self.websockets = WebSockets(self.network)
         self.committer: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "committer")
         self.beside: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "beside")
         self.queries: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "queries")
@@ -94,6 +96,10 @@ class Runner:
     def _received(self, connection: int, data: bytes) -> None:
         if connection in self._http_connections and self.http is not None:
             self.http.received(connection, data, self.clock.now())
+        elif connection in self.websockets:
+            inner = self.websockets.received(connection, data)
+            if inner:
+                self.feed(ev.Received(connection, inner))
         else:
             self.feed(ev.Received(connection, data))
 
@@ -136,7 +142,7 @@ class Runner:
         for action in actions:
             match action:
                 case ev.Send(connection, data):
-                    self.network.send(connection, data)
+                    self._wire(connection).send(connection, data)
                     self._tell_backlog(connection)
                 case ev.Commit(n, ops):
                     self.committer.execute(ops, self._commit_outcome(n, self.clock.now().monotonic_ns))
@@ -153,7 +159,7 @@ class Runner:
                 case ev.Beside(token, ops):
                     self.beside.execute(ops, self._side_outcome(token))
                 case ev.Close(connection):
-                    self.network.close(connection)
+                    self._wire(connection).close(connection)
                 case ev.Pause(connection, paused):
                     if paused:
                         self.network.pause(connection)
@@ -171,6 +177,9 @@ class Runner:
                 case ev.Exit():
                     self._hands.exit(action)
 
+    def _wire(self, connection: int) -> net.Network | WebSockets:
+        return self.websockets if connection in self.websockets else self.network
+
     def _tell_backlog(self, connection: int) -> None:
         waiting = self.network.unwritten(connection)
         if waiting:
@@ -182,10 +191,13 @@ class Runner:
                 self._http_connections.add(event.connection)
                 self.http.opened(event.connection, event.peer, event.principal, self.clock.now())
             case net.Opened():
+                kind = "parent" if event.outbound else event.endpoint.partition(":")[0]
+                if kind == "ws":
+                    self.websockets.opened(event.connection, event.endpoint)
                 self.feed(
                     ev.Opened(
                         event.connection,
-                        "parent" if event.outbound else event.endpoint.partition(":")[0],
+                        "mqtt" if kind == "ws" else kind,
                         event.peer,
                         event.tls,
                         event.principal or None,
@@ -198,6 +210,7 @@ class Runner:
                 self._http_connections.discard(connection)
                 self.http.closed(connection)
             case net.Closed(connection, cause, detail):
+                self.websockets.closed(connection)
                 self.feed(ev.Closed(connection, f"{cause}: {detail}" if detail else str(cause)))
             case net.DialFailed(_, _, cause, detail):
                 self.feed(ev.DialFailed(f"{cause}: {detail}" if detail else str(cause)))
