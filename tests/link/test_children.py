@@ -11,7 +11,7 @@ from tests.link.world import ChildNode, Clock, Pair, ParentNode, S, delivered_id
 from headland.blocks.block import seal
 from headland.blocks.header import HeaderWriter, Run
 from headland.journal.draft import Draft
-from headland.link import protocol
+from headland.link import protocol, sending
 from headland.link import received as rx
 from headland.link.actions import Close, Send
 from headland.link.contract import EpochHello, StreamHello
@@ -351,6 +351,47 @@ def test_a_full_parent_spends_no_attempt_and_gets_the_block_when_it_has_room():
     pair.parent.children.refusing = False
     pair.run(40, 0.5)
     assert [k for *_, k in delivered_identities(pair.parent)] == [1]
+
+
+def test_more_epochs_than_a_hello_names_are_compared_on_later_connections(monkeypatch):
+    # Kills: streams that no handshake compared; a child of thousands of restarts that can never connect.
+    monkeypatch.setattr(sending, "HELLO_EPOCHS", 3)
+    pair = Pair()
+    pair.reachable = False
+    for _ in range(8):
+        pair.run(0.1)
+        pair.child.keep()
+        pair.child.keep(Priority.HIGH)
+        pair.child.commit()
+        pair.restart_child()
+    pair.reachable = True
+    pair.run(20)
+    assert len(set(delivered_identities(pair.parent))) == len(pair.parent.delivered) == 16
+    assert len({item.stream.epoch for item in pair.parent.delivered}) == 8
+    assert all(stream.drained for stream in pair.child.outbox.state.streams())
+    assert not pair.child.alarms + pair.parent.alarms
+
+
+def test_an_answer_that_the_child_has_and_never_confirmed_is_confirmed_after_the_next_handshake():
+    # Kills: a parent that keeps exceptions for ever.
+    pair = Pair()
+    pair.run(0.3)
+    pair.parent.children.refusing = True
+    pair.child.keep()
+    pair.child.commit()
+    pair.gather()
+    pair.flow()
+    pair.parent.commit()
+    pair.gather()
+    pair.flow()
+    pair.child.commit()
+    assert pair.child.outbox.state.waiting
+    pair.child.to_send.clear()
+    (stream,) = pair.parent.children.positions.children["child"].streams.values()
+    assert stream.exceptions
+    pair.cut()
+    pair.run(3)
+    assert not stream.exceptions
 
 
 def test_a_silent_connection_is_dead_after_three_missed_heartbeats():

@@ -33,11 +33,11 @@ GOLDEN = {
         protocol.Hello(
             "headland-link", 1, 1, "n", E, b"", (protocol.EpochHello(E),), 5, True, False, (("c", 2),)
         ),
-        "48109bad686561646c616e642d6c696e6b0101a16ec410"
+        "49109cad686561646c616e642d6c696e6b0101a16ec410"
         + E.hex()
         + "c4009194c410"
         + E.hex()
-        + "c400009005c3c29192a16302",
+        + "c400009005c3c29192a16302c2",
     ),
     "welcome": (
         protocol.Welcome(1, "p", E, (StreamWelcome(StreamKey(E, 2, 1), 3, E),), (1, 2, 3, 4), 5, True),

@@ -98,6 +98,11 @@ class Children:
         """Connection of each connected child."""
         return {name: link.connection for name, link in self._up.items()}
 
+    def applied(self, name: str) -> tuple[tuple[str, int], ...]:
+        """(kind, version) of the intents that a connected child named in its hello as applied."""
+        link = self._up.get(name)
+        return link.hello.intents[: intents.MAX_KINDS] if link is not None and link.hello is not None else ()
+
     # ── connections ─────────────────────────────────────────────────────────────────────────────────────────
 
     def opened(self, connection: int, peer_name: str | None, now: Instant) -> list[DownlinkAction]:
@@ -302,7 +307,7 @@ class Children:
                 link.version, settings.node, settings.store, positions, granted, now.wall_ns, now.trusted
             ),
         )
-        if draft is not None:
+        if draft is not None and not hello.partial:
             self._drop_old(child, hello, draft)
         applied = dict(hello.intents)
         for intent in child.desired.values():
@@ -327,7 +332,7 @@ class Children:
                     alarms.append(Alarm("fork", f"{child.name} {here.key}: another chain value at {here.p}"))
         named = {item.epoch for item in hello.epochs}
         known = child.epochs()
-        if known and known[-1] not in named:
+        if known and known[-1] not in named and not hello.partial:
             alarms.append(Alarm("child_went_back", f"{child.name} does not know its epoch {known[-1].hex()}"))
         return alarms
 
@@ -469,8 +474,7 @@ def _position(
     here = child.streams.get(key)
     if here is None:
         return StreamWelcome(key, -1 if acked or floor else 0)
-    exceptions = tuple(item for item in here.exceptions if acked < item.p <= here.durable_p)
-    return StreamWelcome(key, here.durable_p, here.durable_chain, exceptions)
+    return StreamWelcome(key, here.durable_p, here.durable_chain, tuple(here.exceptions))
 
 
 def _name(link: ChildLink) -> str:

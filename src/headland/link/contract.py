@@ -262,7 +262,7 @@ class StreamWelcome(msgspec.Struct, frozen=True, array_like=True):
         stream: The stream.
         p: Highest committed position; -1 when the parent has no history of the stream.
         chain: Chain value after p.
-        exceptions: Answers above the child's acked position that were not `Committed`.
+        exceptions: Answers that were not `Committed` and that the child has not confirmed.
     """
 
     stream: StreamKey

@@ -54,6 +54,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
         trusted: Whether that is confirmed.
         metered: Whether bytes are dear.
         intents: (kind, version) of the intents that it has applied.
+        partial: There are more epochs, to be named on a later connection.
     """
 
     magic: str
@@ -67,6 +68,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     trusted: bool = False
     metered: bool = False
     intents: tuple[tuple[str, int], ...] = ()
+    partial: bool = False
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True):

@@ -15,6 +15,8 @@ from headland.vocabulary import Instant, Lane, PeerError, Priority, SeriesKey
 
 DIGEST_FROM_ROWS = 32
 """Blocks of fewer rows travel without their digest; the chain value in the ack still proves it."""
+HELLO_EPOCHS = protocol.MAX_EPOCHS // 2
+"""Epochs in one hello; others may be opened while the connection lasts."""
 BURST = 32 * 1024
 """Bytes of backlog put on a connection at once: what a live block may have to wait behind, beside buffers."""
 DEFINE_MAX = 256
@@ -44,7 +46,9 @@ class Sending:
         granted: Bytes of BLOCK frames that the parent allows, per class, since the connection began.
         blocks: Blocks put into `out` so far.
         more: Backlog is ready and waits for the next burst.
-        exhausted: No (origin, epoch) number is left: the connection has to be made anew.
+        exhausted: The next block's origin has no number left, or its stream was not compared: nothing more
+            is taken, and the connection has to be made anew.
+        stuck: Not even what is ready can be sent.
     """
 
     def __init__(
@@ -55,10 +59,12 @@ class Sending:
         self.blocks = 0
         self.more = False
         self.exhausted = False
+        self.stuck = False
         self._outgoing = outgoing
         self._series_of = series_of
         self._with_digests = with_digests
         self._read_ahead = read_ahead
+        self._unnamed: frozenset[bytes] = frozenset()
         self._writer = HeaderWriter()
         self._epochs: dict[bytes, int] = {}
         self._names: list[bytes] = []
@@ -69,6 +75,25 @@ class Sending:
         self._spent = [0, 0, 0, 0]
         self._reserved = [0, 0, 0, 0]
         self._defined: dict[tuple[str, bytes], set[int]] = {}
+
+    def greet(self, epochs: list[EpochHello]) -> tuple[EpochHello, ...]:
+        """The epochs that a hello names: all, or of very many the current one and those whose turn is next.
+
+        The rest is compared on a later connection, which is made when its turn comes.
+        """
+        chosen = {item.epoch for item in epochs[-1:]}
+        for epoch in [*_by_turn(epochs), *(item.epoch for item in reversed(epochs))]:
+            if len(chosen) < HELLO_EPOCHS:
+                chosen.add(epoch)
+        named = [item for item in epochs if item.epoch in chosen]
+        self._unnamed = frozenset(item.epoch for item in epochs) - {item.epoch for item in named}
+        self.name_epochs(named)
+        return tuple(named)
+
+    @property
+    def partial(self) -> bool:
+        """Whether the hello did not name every epoch."""
+        return bool(self._unnamed)
 
     def name_epochs(self, epochs: Collection[EpochHello]) -> None:
         """Number epochs in the order in which the peer learns of them."""
@@ -113,6 +138,8 @@ class Sending:
                     break
                 case PageIn():
                     actions.append(ReadPage(entry))
+                case _ if entry.stream.epoch in self._unnamed:
+                    self.exhausted = True
                 case BlockEntry():
                     self._queue(entry)
                     self._under_way[entry.stream.lane] += entry.size
@@ -158,7 +185,7 @@ class Sending:
         for key in sorted(self._queues, key=_precedence):
             queue = self._queues[key]
             backlog = key.lane == Lane.BACKLOG
-            while queue and queue[0].ready and not self.exhausted:
+            while queue and queue[0].ready and not self.stuck:
                 if backlog and len(self.out) >= BURST:
                     self.more = True
                     break
@@ -185,7 +212,7 @@ class Sending:
         key = entry.stream
         identity = (header.origin, header.epoch)
         if self._writer.full and identity not in self._defined:
-            self.exhausted = True
+            self.exhausted = self.stuck = True
             return False
         self._define(identity, slot.sids)
         code = key.priority << 1 | key.lane
@@ -218,6 +245,17 @@ class Sending:
     def idle(self) -> bool:
         """Whether nothing is being read or waits for its turn."""
         return not self._queues
+
+
+def _by_turn(epochs: list[EpochHello]) -> list[bytes]:
+    """Epochs of undrained streams in the order in which an outbox sends: lane, class, age."""
+    turns = [
+        (stream.lane, stream.priority, age, item.epoch)
+        for age, item in enumerate(epochs)
+        for stream in item.streams
+        if stream.acked < stream.sealed
+    ]
+    return [epoch for *_, epoch in sorted(turns)]
 
 
 def _precedence(key: StreamKey) -> tuple[int, int]:

@@ -34,6 +34,7 @@ from headland.link.contract import (
     Outgoing,
     ParentName,
     StreamKey,
+    StreamWelcome,
 )
 from headland.link.dialling import Dialling, Random
 from headland.link.frames import Deframer, Kind, put_frame
@@ -126,6 +127,7 @@ class Uplink:
         )
         self._flush_by: int | None = None
         self._heard: list[tuple[StreamKey, int]] = []
+        self._acked: dict[StreamKey, int] = {}
         self._heard_at = 0
         self._sent_at = 0
         self.paused = False
@@ -147,8 +149,12 @@ class Uplink:
         self.phase = Phase.GREETING
         self._connection = connection
         self._since = self._heard_at = now.monotonic_ns
-        epochs = tuple(self._outgoing.epochs())
-        self._sending.name_epochs(epochs)
+        epochs = self._sending.greet(self._outgoing.epochs())
+        self._acked = {
+            StreamKey(item.epoch, stream.priority, stream.lane): stream.acked
+            for item in epochs
+            for stream in item.streams
+        }
         hello = protocol.Hello(
             protocol.MAGIC,
             protocol.VERSION_MIN,
@@ -161,6 +167,7 @@ class Uplink:
             now.trusted,
             self.settings.metered,
             tuple(sorted(self._applied.items())),
+            self._sending.partial,
         )
         protocol.put(self._sending.out, hello)
         return self._flush(now)
@@ -276,7 +283,7 @@ class Uplink:
         self._dialling.up(now)
         actions: list[UplinkAction] = [Up(parent, welcome.version)]
         actions.append(PeerClock(welcome.wall_ns, welcome.trusted, now.monotonic_ns - self._since))
-        actions += self._outgoing.link_up(parent, welcome.positions, now, draft)
+        actions += self._outgoing.link_up(parent, list(map(self._news, welcome.positions)), now, draft)
         for position in welcome.positions:
             if position.p < 0:
                 self._sending.open_at(position.stream, *self._outgoing.opening(position.stream))
@@ -285,6 +292,12 @@ class Uplink:
         actions += self._sending.pull(now)
         self._flush_by = now.monotonic_ns
         return actions
+
+    def _news(self, position: StreamWelcome) -> StreamWelcome:
+        """The same without answers that are known."""
+        acked = self._acked.get(position.stream, 0)
+        news = tuple(item for item in position.exceptions if item.p > acked)
+        return StreamWelcome(position.stream, position.p, position.chain, news)
 
     def _closing(self, closing: protocol.Closing, now: Instant) -> list[UplinkAction]:
         actions: list[UplinkAction] = []
@@ -329,8 +342,9 @@ class Uplink:
         """Something may have become sendable: a commit ended, a page is in, an intent was settled."""
         if self.phase is not Phase.UP:
             return []
+        self._confirm()
         actions = self._sending.pull(now)
-        return actions + self._flush_if_due(now)
+        return actions + self._go_on(now)
 
     def pause(self, paused: bool, now: Instant) -> list[UplinkAction]:
         """The connection's buffer went above (or below) its mark."""
@@ -339,8 +353,10 @@ class Uplink:
 
     def committed(self, n: int, now: Instant) -> list[UplinkAction]:
         """Commits up to n are durable; call it after `Outbox.committed`."""
-        if self.phase is not Phase.UP:
-            return []
+        return self.pump(now)
+
+    def _confirm(self) -> None:
+        """Tell the parent which exceptions are durable here, so that it need not keep them."""
         waiting = []
         for key, p in self._heard:
             if self._outgoing.durable_ack(key) < p:
@@ -349,7 +365,6 @@ class Uplink:
                 code, index = key.priority << 1 | key.lane, self._sending.index(key.epoch)
                 protocol.put(self._sending.out, protocol.Heard(code, index, p))
         self._heard = waiting
-        return self.pump(now)
 
     def block_read(
         self, entry: BlockEntry, header: BlockHeader, body: bytes, sids: Collection[int], now: Instant
@@ -359,9 +374,7 @@ class Uplink:
             return []
         self._sending.read(entry, header, body, sids)
         self._emit(now)
-        if self._sending.exhausted and not self._sending.out:
-            return self._end(CloseReason.GOING, "no number left for another origin", now)
-        return [*self._sending.pull(now), *self._flush_if_due(now)]
+        return self.pump(now)
 
     def block_lost(self, entry: BlockEntry, now: Instant) -> list[UplinkAction]:
         """It cannot be read: call `Outbox.unreadable` next, then `pump`."""
@@ -382,6 +395,13 @@ class Uplink:
     def applied(self, kind: str, version: int) -> None:
         """At start: an intent that is in force."""
         self._applied[kind] = version
+
+    def _go_on(self, now: Instant) -> list[UplinkAction]:
+        """Write what is due; make the connection anew when this one can carry no more."""
+        actions = self._flush_if_due(now)
+        if self._sending.stuck or (self._sending.exhausted and self._sending.idle):
+            actions += self._end(CloseReason.GOING, "another connection is needed for more origins", now)
+        return actions
 
     def _emit(self, now: Instant) -> None:
         if self.paused:
