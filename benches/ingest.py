@@ -17,6 +17,7 @@ def measure(context: Context) -> list[Row]:
     """Servers take turns, one generator run each; the ratio is that of the medians."""
     rates: dict[tuple[str, int], list[float]] = {}
     idle: list[float] = []
+    kept: dict[str, float] = {}
     cpu: dict[tuple[str, int], list[float]] = {}
     with servers.mosquitto(context.work / "mosquitto") as reference:
         for repeat in range(context.repeats):
@@ -29,11 +30,12 @@ def measure(context: Context) -> list[Row]:
                         folder = context.work / f"{name.replace(' ', '-')}-{window}-{repeat}"
                         with servers.headland(folder, more) as node:
                             found, used = _one(node, window, context.seconds, value)
+                            kept[name] = node.share("kept")
                     rates.setdefault((name, window), []).append(found["acks_per_s"])
                     cpu.setdefault((name, window), []).append(used)
                     idle.append(found["idle_share"])
                     say(f"window {window}, {name}: {found['acks_per_s']:,.0f} acks/s, server cpu {used:.2f}")
-    return [_row(window, rates, cpu, min(idle), context) for window in (20, 1)]
+    return [_row(window, rates, cpu, kept, min(idle), context) for window in (20, 1)]
 
 
 def _one(server: servers.Server, window: int, seconds: float, value: str) -> tuple[dict[str, float], float]:
@@ -48,6 +50,7 @@ def _row(
     window: int,
     rates: dict[tuple[str, int], list[float]],
     cpu: dict[tuple[str, int], list[float]],
+    kept: dict[str, float],
     least_idle: float,
     context: Context,
 ) -> Row:
@@ -55,7 +58,8 @@ def _row(
     ratios = {name: median(rates[name, window]) / reference for name in VARIANTS}
     worst = min(ratios, key=lambda name: ratios[name])
     figures = ", ".join(
-        f"{name} {median(rates[name, window]):,.0f}/s (cpu {median(cpu[name, window]):.2f})"
+        f"{name} {median(rates[name, window]):,.0f}/s (cpu {median(cpu[name, window]):.2f}"
+        + (f", {kept[name]:.1%} kept)" if name in kept else ")")
         for name in ("mosquitto", *VARIANTS)
     )
     how = (

@@ -374,7 +374,7 @@ static void on_packet(struct connection *c, const uint8_t *p, int header, int le
         unsigned id = (unsigned)p[header] << 8 | p[header + 1];
         c->in_flight--;
         acked++;
-        if (measuring) {
+        if (measuring && !got) {
             measured_acked++;
             record(at_ns - c->sent_at[id % MAX_WINDOW]);
         }

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psutil
-
 START_S = 20.0
 STOP_S = 20.0
 
@@ -38,25 +36,34 @@ def free_port() -> int:
 class Server:
     """A process that listens on `port`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path | None = None) -> None:
         self.process = process
         self.port = port
+        self.log = log
 
     def await_open(self) -> None:
         """Return when it accepts connections."""
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}")
+                raise RuntimeError(
+                    f"{self.process.args!r} ended with {self.process.returncode}: {self.said()}"
+                )
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
             time.sleep(0.005)
         raise RuntimeError(f"{self.process.args!r} does not listen on {self.port} after {START_S:g} s")
 
+    def said(self) -> str:
+        """The end of its log."""
+        if self.log is None or not self.log.exists():
+            return "(no log)"
+        return self.log.read_text(errors="replace")[-1500:]
+
     def cpu_s(self) -> float:
-        """User and system time used so far, all threads."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+        """Processor time used so far by all threads that still run, nanosecond resolution."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def write_bytes(self) -> int:
         """Bytes it caused to be written to storage (`write_bytes` of /proc/PID/io)."""
@@ -113,13 +120,20 @@ def mosquitto(directory: Path) -> Iterator[Server]:
 class Node(Server):
     """A running headland node."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, http_port: int) -> None:
-        super().__init__(process, port)
+    def __init__(self, process: subprocess.Popen[bytes], port: int, http_port: int, log: Path) -> None:
+        super().__init__(process, port, log)
         self.http_port = http_port
 
     def status(self) -> Any:
         """Its JSON status."""
         return self._ask("/v1/status")
+
+    def share(self, account: str) -> float:
+        """Readings of an account as a share of those offered."""
+        accounts = self.status()["accounts"]
+        offered: int = accounts["offered"]["readings"]
+        readings: int = accounts.get(account, {"readings": 0})["readings"]
+        return readings / offered
 
     def query(self, series: str) -> list[dict[str, Any]]:
         """Rows of a series at this node."""
@@ -155,7 +169,7 @@ def headland(directory: Path, more: str = "", *, tier: str = "local", keep: bool
     port, http_port = json.loads(ports.read_text())
     with (directory / "node.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-m", "headland", "run", str(config)], stderr=log)
-    node = Node(process, port, http_port)
+    node = Node(process, port, http_port, directory / "node.log")
     try:
         node.await_open()
         yield node

@@ -63,7 +63,7 @@ def running(directory: Path, name: str, ports: dict[str, int]) -> Iterator[Node]
         process = subprocess.Popen(
             [sys.executable, "-m", "headland", "run", str(home / "node.toml")], stderr=log
         )
-    node = Node(process, ports["mqtt"], ports["http"])
+    node = Node(process, ports["mqtt"], ports["http"], home / "node.log")
     try:
         node.await_open()
         yield node

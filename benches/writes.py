@@ -9,19 +9,19 @@ ROWS = ("write_amplification_1000", "write_amplification_100")
 
 
 def measure(context: Context) -> list[Row]:
-    """Groups of G: a burst of G publishes, all acknowledgements awaited, then the next."""
+    """Groups of G: one connection writes G publishes at once, awaits all acknowledgements, then the next."""
     rows = []
     for size in (1000, 100):
         ratios, per_reading, payload = [], [], 0.0
         for repeat in range(context.repeats):
             with servers.headland(context.work / f"writes-{size}-{repeat}", servers.KEEP_ALL) as node:
                 generator.load(
-                    node.port, connections=10, window=size, burst=size, total=size, seconds=5, warmup=0
+                    node.port, connections=1, window=size, burst=size, total=size, seconds=5, warmup=0
                 )
                 before = node.write_bytes()
                 found = generator.load(
                     node.port,
-                    connections=10,
+                    connections=1,
                     window=size,
                     burst=size,
                     seconds=context.seconds,
