@@ -36,12 +36,14 @@ class Loaded(msgspec.Struct, frozen=True):
         file: The file, absolute.
         digest: BLAKE2b-128 of the file's bytes, hex: whether the file itself has changed.
         overridden: Keys that environment variables have set.
+        tree: The file's tables with those variables over them, before any default.
     """
 
     config: NodeConfig
     file: Path
     digest: str
     overridden: tuple[str, ...] = ()
+    tree: dict[str, Any] = {}
 
     def path(self, relative: str) -> Path:
         """A path of the configuration: relative ones start from the file's directory."""
@@ -90,7 +92,9 @@ def load(path: Path, environ: Mapping[str, str], kinds: SourceKinds | None = Non
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(f"larger than {MAX_FILE_BYTES} bytes", file=str(path))
     config, overridden = parse(data, str(path), environ, kinds)
-    return Loaded(config, path.resolve(), file_digest(data), overridden)
+    tree = tomllib.loads(data.decode())
+    apply_overrides(tree, NodeConfig, environ)
+    return Loaded(config, path.resolve(), file_digest(data), overridden, tree)
 
 
 def file_digest(data: bytes) -> str:

@@ -97,8 +97,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @property
     def rules(self) -> LineRules:
-        """The filter rules as the line takes them."""
-        return LineRules(series=self.series, default=self.default)
+        """Filter and event rules as the line takes them."""
+        return LineRules(series=self.series, default=self.default, events=self.rule)
 
     @property
     def outbox(self) -> OutboxSettings:

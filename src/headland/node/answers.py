@@ -1,30 +1,163 @@
-"""Questions to a running node: status, books, queues. They change nothing, but for those that say so."""
+"""Questions to a running node, and the few orders that it takes from its operator.
+
+Questions change nothing. An order (`resend`, `demand`, `desire`) is answered when its commit is durable.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tomllib
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headland.link.intents import MAX_BODY
 from headland.node import events as ev
+from headland.node.queues import dead_letters_of, queue_of
+from headland.node.reloading import KIND
 from headland.node.status import ledger_of, status_of
-from headland.vocabulary import Instant
+from headland.vocabulary import Instant, Priority
 
 if TYPE_CHECKING:
     from headland.node.core import Node
 
+PREVIEW_CHARACTERS = 200
+ORDERS = "orders"
+"""Owner of STATE sections that only say that an operator ordered something."""
+ROOT = {"code": "no_parent", "message": "this node sends to nobody: it has no queue"}
+
 
 def answer(node: Node, asked: ev.Asked, now: Instant) -> None:
-    """Answer one question with a `Reply`."""
+    """Answer one question, or take one order."""
     match asked.what:
         case "status":
             _reply(node, asked.token, status_of(node, now))
         case "ledger":
-            _reply(node, asked.token, ledger_of(node, now))
+            hours = asked.arguments.get("hours", "") not in ("", "0", "false")
+            _reply(node, asked.token, ledger_of(node, now, hours=hours))
+        case "queue":
+            _reply(node, asked.token, queue_of(node, now))
+        case "dead":
+            outbox = node.parts.north.outbox
+            _reply(node, asked.token, {"dead": dead_letters_of(outbox) if outbox is not None else []})
+        case "quarantine":
+            _reply(node, asked.token, _quarantine(node))
+        case "children":
+            _reply(node, asked.token, {"children": node.parts.south.report()})
+        case "resend":
+            _resend(node, asked, now)
+        case "demand":
+            _demand(node, asked, now)
+        case "desire":
+            _desire(node, asked, now)
         case _:
-            _reply(node, asked.token, {"error": f"unknown question {asked.what!r}"}, 404)
+            _problem(node, asked.token, 404, "no_such_question", asked.what)
+
+
+def ordered(node: Node, done: ev.Ordered, now: Instant) -> None:
+    """What an order wrote is durable."""
+    if done.released is not None:
+        assert node.parts.north.outbox is not None
+        node.parts.north.outbox.demand(Priority(done.released))
+        node.parts.north.stir()
+        _reply(node, done.token, {"row_class": Priority(done.released).name.lower(), "state": "released"})
+    if done.status is not None:
+        node.parts.north.report(node, done.status, now)
+
+
+def _resend(node: Node, asked: ev.Asked, now: Instant) -> None:
+    text = asked.arguments.get("number", "")
+    outbox = node.parts.north.outbox
+    if outbox is None:
+        _reply(node, asked.token, ROOT, 409)
+        return
+    if not text.isdecimal() or len(text) > 18:
+        _problem(node, asked.token, 400, "bad_number", "number=N, as the list of dead letters says")
+        return
+    number = int(text)
+    if number not in {item.number for item in outbox.dead_letters()}:
+        _problem(node, asked.token, 404, "no_such_letter", f"{number} is not in the list of dead letters")
+        return
+    node.begin(now)
+    outbox.resend(number, now, node.draft)
+    node.parts.north.stir()
+    node.say("info", "order", what="resend", number=number)
+    node.after(node.draft.n, _answer_of(asked.token, {"number": number, "state": "waits again"}))
+
+
+def _demand(node: Node, asked: ev.Asked, now: Instant) -> None:
+    name = asked.arguments.get("class", "").upper()
+    if node.parts.north.outbox is None:
+        _reply(node, asked.token, ROOT, 409)
+        return
+    if name not in Priority.__members__:
+        known = ", ".join(one.name.lower() for one in Priority)
+        _problem(node, asked.token, 400, "bad_class", f"class= one of {known}")
+        return
+    priority = Priority[name]
+    node.begin(now)
+    node.parts.sealing.ask(priority)
+    node.draft.state(ORDERS, msgspec.msgpack.encode(["demand", int(priority)]))
+    node.say("info", "order", what="demand", row_class=name.lower())
+    node.after(node.draft.n, ev.Ordered(asked.token, released=int(priority)))
+
+
+def _desire(node: Node, asked: ev.Asked, now: Instant) -> None:
+    """Want a configuration at a direct child; it is sent down until the child says what became of it."""
+    name, body = asked.arguments.get("child", ""), asked.arguments.get("body", "").encode()
+    children = node.parts.south.children
+    if name not in children.positions.children:
+        _problem(node, asked.token, 404, "no_such_child", f"{name!r} has never called here")
+        return
+    if len(body) > MAX_BODY:
+        _problem(node, asked.token, 413, "too_large", f"an intent is at most {MAX_BODY} bytes")
+        return
+    try:
+        tomllib.loads(body.decode())
+    except tomllib.TOMLDecodeError as error:
+        _problem(node, asked.token, 400, "not_toml", str(error))
+        return
+    version = node.parts.south.newest_version(name, KIND) + 1
+    node.begin(now)
+    children.desire(name, KIND, version, body, now, node.draft)
+    node.say("info", "order", what="desire", child=name, version=version)
+    node.after(node.draft.n, _answer_of(asked.token, {"child": name, "kind": KIND, "version": version}))
+
+
+def _quarantine(node: Node) -> dict[str, Any]:
+    quarantine = node.parts.intake.quarantine
+    return {
+        "evicted": quarantine.evicted,
+        "entries": [
+            {
+                "number": one.number,
+                "node_ns": one.node_ns,
+                "client": one.client,
+                "topic": one.topic,
+                "reason": one.reason,
+                "detail": one.detail,
+                "bytes": len(one.payload),
+                "payload": b64encode(one.payload).decode(),
+                "preview": _preview(one.payload),
+            }
+            for one in quarantine.entries()
+        ],
+    }
+
+
+def _preview(payload: bytes) -> str:
+    """The beginning as text in which nothing can move a cursor."""
+    text = payload[: PREVIEW_CHARACTERS * 4].decode(errors="replace")[:PREVIEW_CHARACTERS]
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _problem(node: Node, token: int, status: int, code: str, message: str) -> None:
+    _reply(node, token, {"code": code, "message": message}, status)
 
 
 def _reply(node: Node, token: int, body: object, status: int = 200) -> None:
-    headers = (("content-type", "application/json"),)
-    node.emit(ev.Reply(token, status, msgspec.json.encode(body), headers))
+    node.emit(_answer_of(token, body, status))
+
+
+def _answer_of(token: int, body: object, status: int = 200) -> ev.Reply:
+    return ev.Reply(token, status, msgspec.json.encode(body), (("content-type", "application/json"),))

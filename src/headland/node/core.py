@@ -28,13 +28,14 @@ from headland.link.actions import Intent
 from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, Send
 from headland.mqtt import Action as BrokerAction
 from headland.node import events as ev
-from headland.node.answers import answer
+from headland.node.answers import answer, ordered
 from headland.node.committing import Committing
 from headland.node.intake import Intake
 from headland.node.intents import handle_intent
 from headland.node.names import Names
 from headland.node.north import North
 from headland.node.pushing import Pushing
+from headland.node.reloading import Reloading
 from headland.node.sealing import Sealing
 from headland.node.section_index import Places
 from headland.node.settings import NodeSettings
@@ -48,7 +49,7 @@ FILLED = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW, RowCl
 DRAFT_ROWS_MAX = 16_384
 """Rows of one class in the open commit at which sockets are no longer read (a block holds at most 65,536)."""
 ENTERS = (Account.KEPT, Account.DERIVED)
-BEGINS = (ev.Received, ev.Offered, ev.Pushed, ev.Asked)
+BEGINS = (ev.Received, ev.Offered, ev.Pushed)
 """Events that may write to the open commit: this process's epoch stands before them in it. A start that sees none
 of them leaves nothing."""
 
@@ -93,6 +94,7 @@ class Parts(msgspec.Struct):
     positions: dict[str, bytes]
     store_id: bytes
     sources: dict[str, SourceIntake] = {}
+    reloading: Reloading = msgspec.field(default_factory=Reloading)
 
 
 class Node:
@@ -108,7 +110,7 @@ class Node:
     def __init__(self, settings: NodeSettings, parts: Parts, now: Instant) -> None:
         self.settings = settings
         self.parts = parts
-        self.commits: Committing[ev.Action | ev.Answered] = Committing(
+        self.commits: Committing[ev.Waits] = Committing(
             parts.last_n, int(settings.commit_gap_ms * 1e6)
         )
         self.healthy = True
@@ -140,8 +142,8 @@ class Node:
         self._out = []
         if self.failed:
             return self._out
-        if not self._epoch_written and isinstance(event, BEGINS):
-            self._begin_epoch(now)
+        if isinstance(event, BEGINS):
+            self.begin(now)
         match event:
             case ev.Received(connection, data):
                 kind = self._kinds.get(connection)
@@ -181,6 +183,10 @@ class Node:
                 self._fail(reason)
             case ev.Asked():
                 answer(self, event, now)
+            case ev.Reconfigure():
+                self.parts.reloading.file_changed(self, event, now)
+            case ev.FileRefused(why):
+                self.parts.reloading.file_refused(self, why)
             case ev.Refused(listener, address, cause, detail):
                 self.say("warning", "refused", listener=listener, address=address, cause=cause, detail=detail)
             case ev.Stop():
@@ -207,6 +213,12 @@ class Node:
     def draft(self) -> Draft:
         """The open commit."""
         return self.commits.draft
+
+    def begin(self, now: Instant) -> None:
+        """This process's epoch stands in the open commit, before whatever is going to be written to it."""
+        if not self._epoch_written:
+            self._epoch_written = True
+            self.parts.shelving.open_epoch(self, now)
 
     def emit(self, action: ev.Action) -> None:
         """Add an action to the answer of the event in hand."""
@@ -342,12 +354,16 @@ class Node:
             draft.state("source", msgspec.msgpack.encode((event.source, brought.position)))
             self.after(draft.n, ev.Confirm(event.source, brought.position))
 
-    def after(self, needs_n: int, action: ev.Action | ev.Answered) -> None:
+    def after(self, needs_n: int, action: ev.Waits) -> None:
         """Let an action leave when commit `needs_n` is durable."""
-        if self.commits.wait(needs_n, action):
-            return
+        if not self.commits.wait(needs_n, action):
+            self._leave(action)
+
+    def _leave(self, action: ev.Waits) -> None:
         if isinstance(action, ev.Answered):
             self.parts.pushing.durable(self, action.token)
+        elif isinstance(action, ev.Ordered):
+            ordered(self, action, self._now)
         else:
             self._out.append(action)
 
@@ -398,8 +414,7 @@ class Node:
 
     def _close_draft(self, now: Instant) -> None:
         parts, draft = self.parts, self.draft
-        if not self._epoch_written:
-            self._begin_epoch(now)
+        self.begin(now)
         node_ns, running_ms = now.wall_ns, self.running_ms(now)
         parts.sealing.add(draft, node_ns, running_ms, now)
         for block in parts.sealing.due(now, pressed=self.stopping or parts.shelving.presses):
@@ -420,10 +435,6 @@ class Node:
         self.emit(ev.Commit(n, appended.plan))
         parts.shelving.closed(self, n)
 
-    def _begin_epoch(self, now: Instant) -> None:
-        self._epoch_written = True
-        self.parts.shelving.open_epoch(self, now)
-
     def _book_pending(self, draft: Draft) -> None:
         """Own rows that go north are pending from the commit that holds them (at a root: applied)."""
         account = self.parts.shelving.own_account
@@ -440,10 +451,7 @@ class Node:
         self.commits.committed(n)
         self._mqtt(self.parts.broker.committed(n, now))
         for action in self.commits.release():
-            if isinstance(action, ev.Answered):
-                self.parts.pushing.durable(self, action.token)
-            else:
-                self._out.append(action)
+            self._leave(action)
         self.parts.north.committed(self, n, now)
         self.parts.south.committed(self, n, now)
         self.parts.shelving.committed(self, n, now)

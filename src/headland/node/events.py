@@ -1,8 +1,8 @@
 """What can happen to a node, and what a node can ask of the world.
 
 The core (`headland.node.core.Node`) takes events and returns actions; whoever executes the actions (the real
-event loop, the simulator) contains no branch on product state. Connections are integers chosen by the executor,
-never reused within a process.
+event loop, the simulator) contains no branch on product state. Connections are integers chosen by the
+executor, never reused within a process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import msgspec
 
 from headland.journal.plan import DiskOp
 from headland.line.deciding import Actuation
+from headland.link.protocol import IntentStatus
 from headland.node.blocks_on_disk import Block, BlockRef, Paged
+from headland.node.settings import Base
 from headland.sources.contract import SourceBatch
 
 # ── events ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,6 +138,22 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     detail: str = ""
 
 
+class Reconfigure(msgspec.Struct, frozen=True, tag=True):
+    """The configuration file was read again, and is right as far as it alone can be."""
+
+    base: Base
+    live: tuple[str, ...] = ()
+    """Keys that differ and are applied now."""
+    restart: tuple[str, ...] = ()
+    """Keys that differ and count from the next start."""
+
+
+class FileRefused(msgspec.Struct, frozen=True, tag=True):
+    """The configuration file was read again, and is wrong."""
+
+    why: str
+
+
 class Tick(msgspec.Struct, frozen=True, tag=True):
     """The time asked for by `Node.next_wake` has come."""
 
@@ -160,6 +178,8 @@ Event = (
     | Asked
     | Unwritten
     | Refused
+    | Reconfigure
+    | FileRefused
     | Tick
     | Stop
 )
@@ -249,6 +269,15 @@ class Answered(msgspec.Struct, frozen=True, tag=True):
     token: int
 
 
+class Ordered(msgspec.Struct, frozen=True, tag=True):
+    """What an order wrote is durable. Executed by the core itself: the parent is told, a class is let go."""
+
+    token: int = 0
+    released: int | None = None
+    """Class whose on-demand blocks may leave now."""
+    status: IntentStatus | None = None
+
+
 class Reply(msgspec.Struct, frozen=True, tag=True):
     """Answer to `Pushed` or `Asked`."""
 
@@ -296,3 +325,5 @@ Action = (
     | Say
     | Exit
 )
+Waits = Action | Answered | Ordered
+"""What may wait for a commit."""

@@ -7,6 +7,9 @@ GET  /v1/status          one look at the node (`headland.node.status.Status`)
 GET  /v1/ledger          the books
 GET  /v1/queue, /v1/queue/dead, /v1/quarantine          what waits, what was given up, what did not fit
 POST /v1/queue/resend?number=N                          send a dead letter again
+POST /v1/queue/demand?class=CLASS                       seal and send what an on-demand class has
+GET  /v1/children                                       children, what is wanted of them and what they said
+POST /v1/children/SITE/NAME/intents/config              want this TOML in force at a child
 GET  /v1/query?series=&origin=&since_ns=&until_ns=&limit=   rows of a node that stores
 POST /v1/readings, /v1/influx, /api/v2/write, /write, /v1/cloudevents, /v1/topics/...   readings
 """
@@ -37,7 +40,9 @@ ASKS = {
     ("GET", "/v1/quarantine"): ("quarantine", "read"),
     ("POST", "/v1/queue/resend"): ("resend", "operate"),
     ("POST", "/v1/queue/demand"): ("demand", "operate"),
+    ("GET", "/v1/children"): ("children", "read"),
 }
+CHILD, INTENT = "/v1/children/", "/intents/config"
 ANSWER_BYTES_MAX = 128 << 20
 """Largest answer of a query, in memory once."""
 NARROW = "narrow it by series, origin, since_ns, until_ns or limit"
@@ -83,6 +88,8 @@ class Api:
         if ask is not None and ask[1] in may:
             runner.feed(ev.Asked(request.number, ask[0], dict(parse_qsl(request.query))))
             return None
+        if request.method == "POST" and request.path.startswith(CHILD) and request.path.endswith(INTENT):
+            return self._desire(runner, request, may)
         if request.path.startswith(PUSHES) and "push" in may:
             path = request.raw_path + (f"?{request.query}" if request.query else "")
             runner.feed(ev.Pushed(request.number, name, request.method, path, request.headers, request.body))
@@ -90,6 +97,17 @@ class Api:
         if ask is not None or request.path in ("/metrics", "/v1/query") or request.path.startswith(PUSHES):
             return problem(403, "forbidden", f"{name} may only {', '.join(sorted(may))}")
         return problem(404, "no_such_route", request.path)
+
+    def _desire(self, runner: Runner, request: Request, may: frozenset[str]) -> Response | None:
+        if "operate" not in may:
+            return problem(403, "forbidden", "an intent takes the right to operate")
+        try:
+            body = request.body.decode()
+        except UnicodeDecodeError as error:
+            return problem(400, "not_toml", f"not UTF-8 text at byte {error.start}")
+        child = request.path[len(CHILD) : -len(INTENT)]
+        runner.feed(ev.Asked(request.number, "desire", {"child": child, "body": body}))
+        return None
 
     def _who(self, request: Request) -> tuple[str, frozenset[str]] | None:
         if request.bearer:

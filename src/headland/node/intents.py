@@ -1,7 +1,7 @@
 """What comes down: intents of the parent, reconciled and never just executed.
 
-Kind "config": TOML of the sections that may change while the node runs (see `headland.config.reload`); it is checked
-like a file, refused with its path and hint, or taken over in one commit.
+Kind "config": TOML of the sections that may change while a node runs. It is laid over the node's own
+file, checked like it, and put in force in one commit, or refused with its path and hint (`headland.node.reloading`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from headland.link.actions import Intent
 from headland.link.protocol import IntentStatus
+from headland.node.reloading import KIND
 from headland.vocabulary import Instant
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 def handle_intent(node: Node, intent: Intent, now: Instant) -> None:
     """Take one intent and report what became of it."""
+    if intent.kind == KIND:
+        node.parts.reloading.intent(node, intent, now)
+        return
     status = IntentStatus(
         intent.kind, intent.version, "refused", f"no intent of kind {intent.kind!r} is known here"
     )
-    node.say("info", "intent", kind=intent.kind, version=intent.version, state=status.state)
+    node.say("warning", "intent", kind=intent.kind, version=intent.version, state=status.state)
     node.parts.north.report(node, status, now)

@@ -32,9 +32,10 @@ from headland.node.pushing import OWNER as HTTP
 from headland.node.pushing import Pushing
 from headland.node.quarantine import OWNER as QUARANTINE
 from headland.node.quarantine import Quarantine
+from headland.node.reloading import OWNER as CONFIG
 from headland.node.sealing import NORTH, Sealing
 from headland.node.section_index import Places
-from headland.node.settings import NodeSettings
+from headland.node.settings import Base, NodeSettings
 from headland.node.shelving import FILES, Shelving, StoreNote
 from headland.node.snapshot import restore_snapshot
 from headland.node.south import South
@@ -66,9 +67,22 @@ class Opening(msgspec.Struct, frozen=True):
 
 
 def open_node(
-    disk: DiskReader, settings: NodeSettings, auth: Authenticator, entropy: Entropy, now: Instant
+    disk: DiskReader,
+    settings: NodeSettings,
+    auth: Authenticator,
+    entropy: Entropy,
+    now: Instant,
+    base: Base | None = None,
 ) -> Opening:
     """Recover a node from its disk, be it empty, clean or crashed.
+
+    Args:
+        disk: Its data directory.
+        settings: What it is told; where the journal says that an intent counts more, that is put in force.
+        auth: Who may connect.
+        entropy: Chance.
+        now: The moment.
+        base: The file that the settings are from; without it no intent can be applied.
 
     Raises:
         StorageDamage: What is there cannot be read at all.
@@ -94,6 +108,7 @@ def open_node(
         ops += files.reconcile(disk)
     node = Node(settings, parts, now)
     _resume(node, replay, now)
+    parts.reloading.resume(node, base if base is not None else Base(settings=settings), now)
     return Opening(node, ops, list(found.damage), frames, len(found.cut))
 
 
@@ -219,6 +234,8 @@ class _Replay:
                 parts.pushing.handler.replay(body)
             case _ if owner == QUARANTINE:
                 parts.intake.quarantine.replay(body)
+            case _ if owner == CONFIG:
+                parts.reloading.replay(body, parts)
             case _:
                 pass
 

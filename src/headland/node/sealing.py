@@ -61,6 +61,10 @@ class Sealing:
         self.open[cls].add(rows, n, node_ns, running_ms)
         self._sealer.rows(Priority(cls), len(rows), now)
 
+    def reconfigure(self, settings: OutboxSettings) -> None:
+        """The classes are told something else; what is open is sealed by the new word."""
+        self._sealer.reconfigure(settings)
+
     def resume(
         self, priority: Priority, rows: Columns, runs: Sequence[Run], born_ms: int, now: Instant
     ) -> None:

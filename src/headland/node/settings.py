@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from headland.journal import JournalConfig
@@ -56,3 +58,17 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     price_per_gb: float = 0.0
     currency: str = "EUR"
     metered: bool = False
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is told by its own file, before any intent.
+
+    Attributes:
+        settings: The file as the core takes it.
+        digest: Of the file's bytes; "" for a node without a file.
+        tree: The file's tables, for intents to be laid over; None for a node without a file.
+    """
+
+    settings: NodeSettings
+    digest: str = ""
+    tree: dict[str, Any] | None = None

@@ -50,6 +50,7 @@ def take_snapshot(node: Node) -> bytes:
         "http": parts.pushing.handler.snapshot(),
         "link": parts.south.children.snapshot(),
         "shelving": parts.shelving.snapshot(),
+        "config": parts.reloading.snapshot(),
     }
     if parts.north.outbox is not None:
         machines["outbox"] = parts.north.outbox.snapshot()
@@ -84,6 +85,8 @@ def restore_snapshot(parts: Parts, data: bytes, now: Instant) -> None:
     parts.pushing.handler.restore(machines["http"])
     parts.south.children.restore(machines["link"])
     parts.shelving.restore(machines["shelving"])
+    if "config" in machines:
+        parts.reloading.restore(machines["config"])
     if parts.north.outbox is not None and "outbox" in machines:
         parts.north.outbox.restore(machines["outbox"])
     for priority, one in zip(Priority, snapshot.unsealed, strict=True):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headland.journal import SectionType
 from headland.link import actions as link
 from headland.link.children import Children
 from headland.link.contract import Alarm
+from headland.link.protocol import IntentStatus
 from headland.node import events as ev
 from headland.vocabulary import Instant
 
@@ -16,12 +19,68 @@ if TYPE_CHECKING:
     from headland.node.core import Node
 
 
+class WantedIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted of a child, and what it said.
+
+    Attributes:
+        kind: Of the intent.
+        desired: Version that this node wants, 0 for none.
+        reported: Version that the child spoke of last, 0 for none.
+        state: applied, refused or superseded, as the child said; "" for nothing yet.
+        detail: Its words.
+    """
+
+    kind: str
+    desired: int
+    reported: int
+    state: str
+    detail: str
+
+
+class ChildReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One direct child."""
+
+    name: str
+    connected: bool
+    intents: list[WantedIntent]
+
+
 class South:
-    """Executes what the children's end of the link asks for."""
+    """Executes what the children's end of the link asks for.
+
+    Attributes:
+        reported: What children have last said of intents that are wanted of them, since this start.
+    """
 
     def __init__(self, children: Children) -> None:
         self.children = children
         self.blocks = 0
+        self.reported: dict[tuple[str, str], IntentStatus] = {}
+
+    def report(self) -> list[ChildReport]:
+        """Every child that has ever called, by name."""
+        up = self.children.connected()
+        out = []
+        for name, child in sorted(self.children.positions.children.items()):
+            said = {kind: status for (who, kind), status in self.reported.items() if who == name}
+            wanted = [
+                WantedIntent(
+                    kind=kind,
+                    desired=child.desired[kind].version if kind in child.desired else 0,
+                    reported=said[kind].version if kind in said else 0,
+                    state=said[kind].state if kind in said else "",
+                    detail=said[kind].detail if kind in said else "",
+                )
+                for kind in sorted({*child.desired, *said})
+            ]
+            out.append(ChildReport(name=name, connected=name in up, intents=wanted))
+        return out
+
+    def newest_version(self, child: str, kind: str) -> int:
+        """Newest version of an intent that this node or the child has named."""
+        desired = self.children.positions.child(child).desired.get(kind)
+        said = self.reported.get((child, kind))
+        return max(desired.version if desired is not None else 0, said.version if said is not None else 0)
 
     def connected(self, node: Node, event: ev.Opened, now: Instant) -> None:
         """A child's connection was accepted."""
@@ -65,9 +124,13 @@ class South:
                 case link.ChildUp(child, connection, version):
                     node.emit(ev.Established(connection))
                     node.say("info", "child_up", child=child, version=version)
+                    for kind, applied in self.children.applied(child):
+                        self.reported.setdefault((child, kind), IntentStatus(kind, applied, "applied"))
                 case link.ChildDown(child, _, reason):
                     node.say("warning", "child_down", child=child, reason=reason)
                 case link.Reported(child, status):
+                    if self._known(child, status.kind):
+                        self.reported[child, status.kind] = status
                     node.say(
                         "info",
                         "intent",
@@ -78,6 +141,9 @@ class South:
                     )
                 case Alarm(kind, detail):
                     node.alarm(kind, detail)
+
+    def _known(self, child: str, kind: str) -> bool:
+        return (child, kind) in self.reported or kind in self.children.positions.child(child).desired
 
     def _deliver(self, node: Node, deliver: link.Deliver, now: Instant) -> None:
         for definitions in deliver.definitions:

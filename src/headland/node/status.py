@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headland.line.ledger import Imbalance
+from headland.line.ledger import HOUR_NS, NORTH_LEFT, NORTH_RIGHT, SOUTH_LEFT, SOUTH_RIGHT, Imbalance
+from headland.line.stages import StageName
+from headland.node.reloading import ConfigStatus
 from headland.vocabulary import Account, Instant, Priority
 
 if TYPE_CHECKING:
@@ -20,6 +22,35 @@ class Amount(msgspec.Struct, frozen=True):
     bytes: int
 
 
+class Equation(msgspec.Struct, frozen=True):
+    """One side against the other, over everything; accounts that were never used are left out.
+
+    Attributes:
+        name: south or north.
+        left: Accounts of the left side.
+        right: Accounts of the right side.
+        left_sum: Their sum.
+        right_sum: The other sum; the same, or the books are wrong.
+    """
+
+    name: str
+    left: dict[str, Amount]
+    right: dict[str, Amount]
+    left_sum: Amount
+    right_sum: Amount
+
+
+class DecideTimes(msgspec.Struct, frozen=True):
+    """The deciding stage: milliseconds from a socket's read to the decision; misses of the budget."""
+
+    count: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    p99_9_ms: float = 0.0
+    max_ms: float = 0.0
+    misses: int = 0
+
+
 class Books(msgspec.Struct, frozen=True):
     """The books of a node, account by account.
 
@@ -31,6 +62,10 @@ class Books(msgspec.Struct, frozen=True):
         wire_bytes_north: Bytes sent to the parent, before TLS.
         cost_per_month: Of those, at the configured price, projected from the running time.
         currency: Of the price.
+        equations: Both of them with their sums.
+        reduction: Share of the offered payload bytes that does not go north as payload, 0 to 1.
+        hours: Hourly totals, when asked for: start of the hour (ns UTC), account, series group, class, rule,
+            readings, payload bytes.
     """
 
     balanced: bool
@@ -40,6 +75,9 @@ class Books(msgspec.Struct, frozen=True):
     wire_bytes_north: int
     cost_per_month: float
     currency: str
+    equations: list[Equation]
+    reduction: float
+    hours: list[tuple[int, str, str, int, str, int, int]] | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -65,6 +103,8 @@ class Status(msgspec.Struct, frozen=True):
     file_bytes: int
     unsealed_rows: int
     stages: dict[str, Any]
+    decide: DecideTimes
+    config: ConfigStatus
 
 
 def status_of(node: Node, now: Instant) -> Status:
@@ -91,16 +131,26 @@ def status_of(node: Node, now: Instant) -> Status:
         journal_bytes=parts.journal.used_bytes,
         file_bytes=parts.shelving.file_bytes,
         stages=node.stages.report() if node.stages is not None else {},
+        decide=decide_of(node),
+        config=parts.reloading.status(node),
         unsealed_rows=sum(len(parts.sealing.open[priority]) for priority in Priority),
     )
 
 
-def ledger_of(node: Node, now: Instant) -> Books:
+def decide_of(node: Node) -> DecideTimes:
+    """The deciding stage's times."""
+    if node.stages is None:
+        return DecideTimes()
+    one = node.stages[StageName.DECIDE].percentiles()
+    return DecideTimes(one.count, one.p50, one.p99, one.p99_9, one.max, one.misses)
+
+
+def ledger_of(node: Node, now: Instant, *, hours: bool = False) -> Books:
     """The books now; they speak of everything up to the newest closed commit."""
     parts, settings = node.parts, node.settings
     failures = parts.ledger.check()
     wire = parts.north.uplink.bytes_sent if parts.north.uplink is not None else 0
-    hours = max(1e-9, (now.monotonic_ns - node.started_ns) / 3.6e12)
+    running_h = max(1e-9, (now.monotonic_ns - node.started_ns) / 3.6e12)
     return Books(
         balanced=node.healthy and not failures,
         failures=failures,
@@ -110,9 +160,44 @@ def ledger_of(node: Node, now: Instant) -> Books:
             for (account, group, cls, rule), amount in sorted(parts.ledger.balances.items())
         ],
         wire_bytes_north=wire,
-        cost_per_month=round(wire / hours * 730 / 1e9 * settings.price_per_gb, 2),
+        cost_per_month=round(wire / running_h * 730 / 1e9 * settings.price_per_gb, 2),
         currency=settings.currency,
+        equations=[
+            _equation(node, "south", SOUTH_LEFT, SOUTH_RIGHT),
+            _equation(node, "north", NORTH_LEFT, NORTH_RIGHT),
+        ],
+        reduction=_reduction(node),
+        hours=_hours(node) if hours else None,
     )
+
+
+def _equation(node: Node, name: str, left: tuple[Account, ...], right: tuple[Account, ...]) -> Equation:
+    return Equation(name, _side(node, left), _side(node, right), _sum(node, left), _sum(node, right))
+
+
+def _side(node: Node, accounts: tuple[Account, ...]) -> dict[str, Amount]:
+    amounts = {one.name.lower(): Amount(*node.parts.ledger.total(one)) for one in accounts}
+    return {name: amount for name, amount in amounts.items() if amount != Amount(0, 0)}
+
+
+def _sum(node: Node, accounts: tuple[Account, ...]) -> Amount:
+    totals = [node.parts.ledger.total(one) for one in accounts]
+    return Amount(sum(readings for readings, _ in totals), sum(size for _, size in totals))
+
+
+def _reduction(node: Node) -> float:
+    ledger = node.parts.ledger
+    offered = ledger.total(Account.OFFERED)[1]
+    north = ledger.total(Account.KEPT)[1] + ledger.total(Account.DERIVED)[1]
+    return round(1 - north / offered, 4) if offered else 0.0
+
+
+def _hours(node: Node) -> list[tuple[int, str, str, int, str, int, int]]:
+    return [
+        (hour * HOUR_NS, Account(account).name.lower(), group, cls, rule, amount[0], amount[1])
+        for hour, flows in sorted(node.parts.ledger.hours.items())
+        for (account, group, cls, rule), amount in sorted(flows.items())
+    ]
 
 
 def _accounts(node: Node) -> dict[str, Amount]:

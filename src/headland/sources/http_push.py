@@ -143,6 +143,11 @@ class PushHandler:
         self._first_of: dict[int, int] = {}
         self._tokens = 0
 
+    def remap(self, mapping: PayloadMapping, limits: FormatLimits) -> None:
+        """Read payloads by other mappings and bounds from now on."""
+        self._mapping = mapping
+        self._limits = msgspec.structs.replace(limits, max_readings=self._config.max_readings)
+
     def request(
         self, principal: str, method: str, path: str, headers: Headers, body: bytes, now: Instant
     ) -> Response | Accepted | Waiting:

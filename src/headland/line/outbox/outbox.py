@@ -71,6 +71,10 @@ class Outbox:
         self._connected = False
         self._scheduler = Scheduler(self.state)
 
+    def reconfigure(self, settings: OutboxSettings) -> None:
+        """Go by other settings from now on; what waits for an attempt keeps the time it was given."""
+        self.settings = self.state.settings = settings
+
     # ── time ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def boot(self, running_ms: int, now: Instant) -> None:

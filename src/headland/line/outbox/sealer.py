@@ -23,6 +23,10 @@ class Sealer:
         self._since = [0, 0, 0, 0]
         self._demanded: set[Priority] = set()
 
+    def reconfigure(self, settings: OutboxSettings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+
     def rows(self, priority: Priority, count: int, now: Instant) -> None:
         """`count` rows of a class are in the open commit and in no block yet."""
         if count and not self._rows[priority]:
