@@ -32,6 +32,9 @@ class Port(Protocol):
     def transmit(self, device: Device, data: bytes) -> None:
         """Bytes to the node."""
 
+    def hang_up(self, device: Device) -> None:
+        """Give the connection up."""
+
     def later(self, device: Device, delay_ns: int) -> None:
         """Call `tick` of the device after a while."""
 
@@ -48,7 +51,8 @@ class Port(Protocol):
         """The node has acknowledged a reading."""
 
 
-RETRY_NS = 500_000_000
+PATIENCE_NS = 3_000_000_000
+"""A device that waits for an answer for so long gives its connection up."""
 
 
 class Device:
@@ -69,7 +73,6 @@ class Device:
         interval_ns: int,
         window: int,
         limit: int,
-        silent: bool = False,
     ) -> None:
         self.name = name
         self.log: list[Published] = []
@@ -82,8 +85,8 @@ class Device:
         self._packet_id = 0
         self._connected = False
         self._connecting = False
+        self._heard_ns = 0
         self._buffer = b""
-        self._silent = silent
         self.resent = 0
 
     @property
@@ -109,6 +112,7 @@ class Device:
 
     def received(self, data: bytes) -> None:
         """Bytes of the broker."""
+        self._heard_ns = self._port.wall_ns()
         self._buffer += data
         while len(self._buffer) >= 2 and len(self._buffer) >= 2 + self._buffer[1]:
             kind, length = self._buffer[0] >> 4, self._buffer[1]
@@ -127,6 +131,9 @@ class Device:
 
     def tick(self) -> None:
         """One interval has passed."""
+        waits = self._connecting or (self._connected and self._inflight)
+        if waits and self._port.wall_ns() - self._heard_ns > PATIENCE_NS:
+            self._port.hang_up(self)
         if not self._connected and not self._connecting:
             self._dial()
         if self._connected and len(self.log) < self.limit and len(self._inflight) < self._window:
@@ -146,6 +153,7 @@ class Device:
 
     def _dial(self) -> None:
         self._connecting = True
+        self._heard_ns = self._port.wall_ns()
         self._port.connect(self)
 
     def _publish(self, packet_id: int, reading: Published, *, dup: bool) -> None:

@@ -545,6 +545,14 @@ class DevicePort:
         if wire is not None:
             wire.send(0, data)
 
+    def hang_up(self, device: Device) -> None:
+        """Close its connection; the node may or may not notice."""
+        wire = self._wires.pop(device.name, None)
+        if wire is not None:
+            wire.close(0)
+            self._devices = {number: one for number, one in self._devices.items() if one is not device}
+        device.failed()
+
     def later(self, device: Device, delay_ns: int) -> None:
         """Call the device's `tick` after a while."""
         self._world.after(delay_ns, device.tick)
@@ -567,7 +575,9 @@ class DevicePort:
 
     def wire_received(self, connection: int, data: bytes) -> None:
         """Bytes from the broker."""
-        self._devices[connection].received(data)
+        device = self._devices.get(connection)
+        if device is not None:
+            device.received(data)
 
     def wire_closed(self, connection: int, reason: str) -> None:
         """The broker or the network ended it."""
