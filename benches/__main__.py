@@ -61,7 +61,8 @@ def _measured(name: str, context: Context) -> list[Row]:
         found: list[Row] = group(name).measure(context)
     except Exception as problem:  # noqa: BLE001 - whatever stops one group must not hide the others
         traceback.print_exc(file=sys.stderr)
-        return [row(one, None, "", f"could not be measured: {problem}") for one in group(name).ROWS]
+        why = (str(problem).strip() or type(problem).__name__).splitlines()[-1]
+        return [row(one, None, "", f"could not be measured: {why}") for one in group(name).ROWS]
     return found
 
 
