@@ -94,6 +94,11 @@ class Draft:
         return bool(self.ledger) and not self._sections and not any(map(len, self._rows.values()))
 
     @property
+    def section_count(self) -> int:
+        """Sections appended so far, rows and ledger not counted."""
+        return len(self._sections)
+
+    @property
     def payload_bytes(self) -> int:
         """Payload bytes offered to it so far."""
         return sum(size for (account, _, _, _), (_, size) in self.ledger.items() if account == Account.OFFERED)

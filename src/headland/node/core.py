@@ -110,9 +110,7 @@ class Node:
     def __init__(self, settings: NodeSettings, parts: Parts, now: Instant) -> None:
         self.settings = settings
         self.parts = parts
-        self.commits: Committing[ev.Waits] = Committing(
-            parts.last_n, int(settings.commit_gap_ms * 1e6)
-        )
+        self.commits: Committing[ev.Waits] = Committing(parts.last_n, int(settings.commit_gap_ms * 1e6))
         self.healthy = True
         self.failed = ""
         self.stopping = False
@@ -204,6 +202,7 @@ class Node:
             parts.broker.next_wake(),
             parts.north.next_wake(self),
             parts.south.next_wake(),
+            parts.shelving.next_wake(self),
             self._seal_due(),
         )
         return min((due for due in dues if due is not None), default=None)
@@ -396,6 +395,7 @@ class Node:
             self._mqtt(parts.broker.wake(now, self.draft))
         parts.north.wake(self, now)
         parts.south.wake(self, now)
+        parts.shelving.wake(self, now)
         due = self.commits.due_ns(now)
         if self.commits.stalled:
             if due is not None and due <= mono:

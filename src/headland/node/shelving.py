@@ -22,7 +22,7 @@ import msgspec
 from headland.blocks.block import seal as seal_block
 from headland.blocks.header import BlockHeader, decode_alone, encode_alone
 from headland.blocks.wire import Reader
-from headland.journal import SectionType, SegmentInfo
+from headland.journal import DiskOp, SectionType, SegmentInfo
 from headland.journal.checkpoint import CheckpointInfo
 from headland.journal.outbox_files import BlockFiles, FileInfo, outbox_directory
 from headland.line.outbox import Outbox, SpillLetter, SpillRun
@@ -141,11 +141,13 @@ class Shelving:
         self._segment: SegmentInfo | None = None
         self._batch: _Batch | None = None
         self._token = 0
-        self._unlink_after: list[tuple[int, str, int]] = []
+        self._unlink_after: list[tuple[int, list[DiskOp]]] = []
         self._checkpoint: tuple[CheckpointInfo, bytes] | None = None
         self._checkpoint_token = 0
         self._checkpoint_bytes = 0
         self._watch_ns = 0
+        self._checkpoint_segment = -1
+        self._tight = False
 
     @property
     def own_account(self) -> Account:
@@ -233,8 +235,10 @@ class Shelving:
     # ── the commit cycle ───────────────────────────────────────────────────────────────────────────
     def closed(self, node: Node, n: int) -> None:
         """Commit n is on its way; the state in memory is that after it."""
-        if node.parts.journal.wants_checkpoint and self._checkpoint is None:
-            self._checkpoint = (node.parts.journal.start_checkpoint(n), node.snapshot())
+        journal = node.parts.journal
+        if self._checkpoint is None and (journal.wants_checkpoint or self._held_up(node)):
+            self._checkpoint = (journal.start_checkpoint(n), node.snapshot())
+            self._checkpoint_segment = journal.segments()[-1].id
 
     def committed(self, node: Node, n: int, now: Instant) -> None:
         """Commit n is durable."""
@@ -242,9 +246,8 @@ class Shelving:
             ops, self._checkpoint_bytes = node.parts.journal.checkpoint_ops(*self._checkpoint)
             self._checkpoint_token = node.token()
             node.emit(ev.Beside(self._checkpoint_token, ops))
-        for at, directory, number in [item for item in self._unlink_after if item[0] <= n]:
-            self._unlink_after.remove((at, directory, number))
-            node.emit(ev.Beside(node.token(), self.files[directory].remove(number)))
+        while self._unlink_after and self._unlink_after[0][0] <= n:
+            node.emit(ev.Beside(node.token(), self._unlink_after.pop(0)[1]))
         if (self.phase is Phase.NOTE and self._batch is not None and self._batch.note_n <= n) or (
             self.phase is Phase.PRESS and not self._unsealed_in(node)
         ):
@@ -276,6 +279,26 @@ class Shelving:
             return False
         self._write(node, event, now)
         return True
+
+    def _held_up(self, node: Node) -> bool:
+        """The journal is over its budget, and only for want of a checkpoint its oldest segment cannot go."""
+        journal = node.parts.journal
+        segments = journal.segments()
+        return (
+            journal.used_bytes > self._journal_bytes
+            and segments[0].id not in journal.recyclable()
+            and segments[-1].id > self._checkpoint_segment
+        )
+
+    def next_wake(self, node: Node) -> int | None:
+        """Monotonic ns at which a full node looks for room again."""
+        return self._watch_ns if node.full and node.commits.in_flight is None else None
+
+    def wake(self, node: Node, now: Instant) -> None:
+        """A full node that takes nothing in still has to commit, so that checkpoints and deletions go on."""
+        due = self.next_wake(node)
+        if due is not None and due <= now.monotonic_ns:
+            node.draft.state("node", node.parts.store_id)
 
     # ── spilling ───────────────────────────────────────────────────────────────────────────────────
     def _begin(self, node: Node, now: Instant) -> None:
@@ -309,12 +332,26 @@ class Shelving:
 
     def _next_batch(self, node: Node, now: Instant) -> None:
         assert self._segment is not None
+        if self._tight and self._forgotten(node):
+            self._batch, self.phase = _Batch([], note_n=node.draft.n), Phase.NOTE
+            return
         batch = self._outbox_batch(node, now) if self.outbox is not None else self._store_batch(node)
         if batch is None:
             self._recycle(node)
             return
         self._batch, self._token, self.phase = batch, node.token(), Phase.READ
         node.emit(ev.ReadBlocks(self._token, tuple(batch.refs)))
+
+    def _forgotten(self, node: Node) -> bool:
+        """Short of room, answered blocks are forgotten in place of being copied; whether there were any."""
+        if self.outbox is None:
+            return False
+        limit, before = self._limit_n(node), node.draft.section_count
+        for file in self.outbox.forget_answered(
+            lambda ref: not ref.space & IN_FILE and ref.space <= limit, node.draft
+        ):
+            self._give_back(node, file)
+        return node.draft.section_count > before
 
     def _outbox_batch(self, node: Node, now: Instant) -> _Batch | None:
         assert self.outbox is not None
@@ -505,6 +542,7 @@ class Shelving:
             return
         used = self.file_bytes + node.parts.journal.used_bytes
         limit = max(1, settings.budget_bytes - settings.reserve_bytes)
+        self._tight = used > limit - limit // 5
         if used > limit - limit // 10:
             self.reclaim(node, used - (limit - limit // 8))
         node.refuse_input(used > limit)
@@ -530,8 +568,9 @@ class Shelving:
         for stream, p in self.outbox.last_positions(file):
             self.outbox.forget(stream, p, node.draft)
         node.draft.state(FILES, msgspec.msgpack.encode(FileNote(directory, (), (number,))))
-        self._unlink_after.append((node.draft.n, directory, number))
-        return next((info.bytes for info in self.files[directory].files() if info.number == number), 0)
+        size = self.file_end(priority, number)
+        self._unlink_after.append((node.draft.n, self.files[directory].remove(number)))
+        return size
 
     # ── recovery ───────────────────────────────────────────────────────────────────────────────────
     def snapshot(self) -> bytes:

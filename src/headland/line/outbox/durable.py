@@ -10,7 +10,15 @@ from headland.blocks.digest import chain, identity_bytes
 from headland.blocks.header import decode_alone
 from headland.blocks.wire import Reader
 from headland.line.outbox import records
-from headland.line.outbox.applying import append_row, append_tombstone, apply, current_stream, entomb, spill
+from headland.line.outbox.applying import (
+    append_row,
+    append_tombstone,
+    apply,
+    current_stream,
+    entomb,
+    must_find,
+    spill,
+)
 from headland.line.outbox.rows import SPACE, Rows
 from headland.line.outbox.state import Epoch, History, State, Waiting
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Piece, Stream
@@ -198,6 +206,9 @@ def replay(state: State, kind: int, data: bytes, n: int, index: int, running_ms:
             record = records.decode_spill(data)
             state.files_known.add(record.info.file)
             spill(state, record)
+            piece = must_find(state, record.stream).piece_at(record.info.p_from)
+            if isinstance(piece, Extent):
+                piece.rewind()  # what it kept of rows under way names places in a segment that is gone
         case _:
             pass
 

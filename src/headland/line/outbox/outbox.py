@@ -417,6 +417,16 @@ class Outbox:
         """Answered bodies up to p are being deleted (their segment or file is)."""
         settling.write(self.state, records.Forgotten(stream, p), draft)
 
+    def forget_answered(self, inside: Callable[[Ref], bool], draft: DraftLike) -> list[int]:
+        """Forget answered bodies at the front of each stream that are `inside` (a segment to be recycled).
+
+        Returns:
+            Outbox files that nothing refers to any more.
+        """
+        for stream, p in space.answered(self.state, inside):
+            settling.write(self.state, records.Forgotten(stream, p), draft)
+        return durable.unused(self.state)
+
     def files(self) -> dict[int, bool]:
         """Outbox files in use, oldest first: whether everything in them is answered or given up."""
         return durable.files(self.state)

@@ -10,7 +10,7 @@ from headland.line.outbox.rows import Rows
 from headland.line.outbox.state import State
 from headland.line.outbox.stream import Extent, Stream, extent_of
 from headland.line.outbox.values import SpillLetter, SpillRun
-from headland.link.contract import START, DraftLike, Ref
+from headland.link.contract import START, DraftLike, Ref, StreamKey
 from headland.vocabulary import Priority, Reason
 
 
@@ -36,6 +36,26 @@ def to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[S
                     first = p - len(refs) + (p == last and inside(row.ref))
                     out.append(SpillRun(stream.key, first, tuple(refs), tuple(ages)))
                     refs, ages = [], []
+    return out
+
+
+def answered(state: State, inside: Callable[[Ref], bool]) -> list[tuple[StreamKey, int]]:
+    """Of each stream the last position up to which everything is answered and, in the journal, `inside`."""
+    out = []
+    for stream in state.streams():
+        p = stream.floor
+        for piece in stream.pieces:
+            if isinstance(piece, Rows):
+                while p < min(piece.last, stream.acked) and inside(piece.row(p + 1).ref):
+                    p += 1
+                if p < piece.last:
+                    break
+            elif piece.last <= stream.acked:
+                p = piece.last
+            else:
+                break
+        if p > stream.floor:
+            out.append((stream.key, p))
     return out
 
 

@@ -1,0 +1,63 @@
+"""Laws of the backlog on disk: what leaves the journal is still there, after a crash as before it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.node.chain import SECOND, Chain
+
+from headland.simulation.wire import Weather
+from headland.vocabulary import Account
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_backlog_that_was_spilled_in_an_outage_and_crashed_arrives_whole(seed: int) -> None:
+    """Kills: blocks under way at the spill keep naming the recycled segment after a restart."""
+    chain = Chain(seed, readings=1500, interval_ns=2_000_000)
+    world, local = chain.world, chain.local
+    world.after(SECOND // 2, lambda: world.cut("s/local", "s/regional", Weather.REFUSED))
+    world.after(12 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
+    spilled = []
+
+    def crash() -> None:
+        assert local.node is not None
+        spilled.append(local.node.parts.shelving.spilled_blocks)
+        local.crash()
+        local.restart()
+
+    world.after(8 * SECOND, crash)
+    chain.run_s(60)
+    assert spilled[0] > 0, "nothing was spilled: the law was not tried"
+    assert chain.acknowledged() == 4500
+    assert chain.total(local, Account.COMMITTED) == chain.total(local, Account.KEPT) == 4500
+    assert chain.total(chain.cloud, Account.APPLIED) == 4500
+    assert chain.balanced()
+    assert local.alarms == []
+
+
+def test_a_root_moves_what_it_stores_into_files_and_forgets_nothing() -> None:
+    """Kills: a recycled segment whose blocks were not copied to the store."""
+    chain = Chain(4, devices=2, readings=1500, interval_ns=2_000_000)
+    chain.run_s(60)
+    cloud = chain.cloud.node
+    assert cloud is not None
+    assert cloud.parts.shelving.spilled_blocks > 0
+    stored = sum(info.readings for info in cloud.parts.shelving.files["store"].files())
+    assert 0 < stored <= 3_000
+    assert chain.total(chain.cloud, Account.APPLIED) == 3_000
+    assert len(cloud.parts.journal.segments()) < 12
+
+
+def test_a_used_up_disk_budget_stops_the_intake_and_not_the_way_north() -> None:
+    """Kills: acknowledging into a full budget; a node that never takes anything in again."""
+    chain = Chain(5, devices=2, readings=1500, interval_ns=2_000_000, budget_bytes=8 << 14)
+    world, local = chain.world, chain.local
+    world.cut("s/local", "s/regional", Weather.REFUSED)
+    world.after(40 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
+    chain.run_s(39)
+    assert local.node is not None
+    assert local.node.full or chain.total(local, Account.SHED) > 0
+    chain.run_s(200)
+    assert chain.balanced()
+    shed = chain.total(local, Account.SHED)
+    assert chain.total(chain.cloud, Account.APPLIED) + shed == chain.total(local, Account.KEPT)
+    assert all(device.done for device in chain.devices)
