@@ -50,10 +50,14 @@ PUSHES = ("/v1/readings", "/v1/influx", "/api/v2/write", "/write", "/v1/cloudeve
 
 
 class Api:
-    """Routes requests to the core, to the metrics, or to a query on a thread of its own."""
+    """Routes requests to the core, to the metrics, or to a query on a thread of its own.
+
+    Attributes:
+        tokens: Who bears which token.
+    """
 
     def __init__(self, tokens: Tokens, *, anonymous: bool) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
         self._anonymous = anonymous
         self._runner: Runner | None = None
         self._answer: Callable[[int, Response], bool] = lambda _number, _response: False
@@ -111,7 +115,7 @@ class Api:
 
     def _who(self, request: Request) -> tuple[str, frozenset[str]] | None:
         if request.bearer:
-            return self._tokens.who(request.bearer)
+            return self.tokens.who(request.bearer)
         if request.principal:
             return request.principal, frozenset(("push", "read"))
         return ("anonymous", frozenset(("push", "read", "operate"))) if self._anonymous else None

@@ -1,7 +1,8 @@
 """What comes down: intents of the parent, reconciled and never just executed.
 
 Kind "config": TOML of the sections that may change while a node runs. It is laid over the node's own
-file, checked like it, and put in force in one commit, or refused with its path and hint (`headland.node.reloading`).
+file, checked like it, and put in force in one commit, or refused with its path and hint
+(`headland.node.reloading`).
 """
 
 from __future__ import annotations

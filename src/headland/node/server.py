@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from headland.config import Loaded, load
+from headland.config import Loaded, NodeConfig, load
 from headland.config.sections import ListenSection
 from headland.drivers import network as net
 from headland.drivers import scheduling
@@ -28,15 +29,15 @@ from headland.node.http_api import ANSWER_BYTES_MAX, Api
 from headland.node.loop import Runner
 from headland.node.notify import Supervisor, keep_alive, on_signals
 from headland.node.opening import open_node
-from headland.node.settings import NodeSettings
+from headland.node.watching import CurrentUsers, Watching, base_of, tokens_of, users_of
 from headland.sinks.actuators import Actuators
 from headland.sources.contract import Source, SourceContext
 from headland.sources.registry import kinds, make_source
 from headland.trust import identity
-from headland.trust.access import Door, Tokens, User, Users
 from headland.trust.contexts import device_server, link_client, link_server
 
 DRAIN_S = 10.0
+LEVELS = ("debug", "info", "warning", "error")
 LINK_LIMITS = net.Limits(read_while_full=True, write_max_bytes=64 << 20)
 
 
@@ -52,32 +53,6 @@ def run(path: Path) -> int:
         return runner.run(Server(loaded, refused).serve())
 
 
-def settings_of(loaded: Loaded) -> NodeSettings:
-    """The configuration as the core takes it."""
-    config = loaded.config
-    return NodeSettings(
-        name=str(config.identity),
-        tier=config.node.tier,
-        has_parent=config.link.parent is not None,
-        mqtt=config.mqtt,
-        mappings=config.mapping,
-        limits=config.formats,
-        line=config.rules,
-        outbox=config.outbox,
-        journal=config.journal_sizes,
-        labels=tuple(sorted(config.node.labels.items())),
-        journal_bytes=config.journal.segment_bytes * 4,
-        commit_gap_ms=config.journal.commit_gap_ms,
-        budget_bytes=config.disk.budget_bytes,
-        reserve_bytes=config.disk.reserve_bytes,
-        unstored_bytes_max=config.journal.unstored_bytes_max,
-        decide_budget_ms=config.decide.budget_ms,
-        price_per_gb=config.ledger.price_per_gb,
-        currency=config.ledger.currency,
-        metered=config.link.parent is not None and config.link.parent.profile == "metered",
-    )
-
-
 def endpoint(listen: ListenSection) -> str:
     """What the network calls an MQTT listener: `mqtt:NAME`, or `ws:NAME` where WebSocket lies between."""
     return f"{'ws' if listen.transport in ('ws', 'wss') else 'mqtt'}:{listen.name}"
@@ -90,11 +65,13 @@ class Server:
         self._loaded = loaded
         self._config = loaded.config
         self._refused_real_time = refused_real_time
-        self._levels = ("debug", "info", "warning", "error").index(loaded.config.log.level)
+        self._levels = LEVELS.index(loaded.config.log.level)
         self._exit: asyncio.Future[int] | None = None
         self._http: HttpServer | None = None
         self._sources: dict[str, Source] = {}
         self._actuators = Actuators(self._log)
+        self._users = CurrentUsers(users_of(loaded, loaded.config))
+        self._contexts: list[ssl.SSLContext] = []
 
     async def serve(self) -> int:
         """Open, listen, turn, drain."""
@@ -103,22 +80,28 @@ class Server:
         supervisor = Supervisor(os.environ)
         clock = Clock()
         disk = RealDisk(self._loaded.data_dir)
-        settings = settings_of(self._loaded)
+        base = base_of(self._loaded, self._config)
+        settings = base.settings
         if not settings.budget_bytes:
             settings = msgspec.structs.replace(settings, budget_bytes=disk.free_bytes() // 2)
+            base = msgspec.structs.replace(base, settings=settings)
         entropy = generator()
-        opening = open_node(disk, settings, self._users(), entropy, clock.now())
+        opening = open_node(disk, settings, self._users, entropy, clock.now(), base)
         for op in opening.ops:
             disk.apply(op)
         for damage in opening.damage:
             self._log("error", "damage", {"what": damage.what, "detail": damage.detail})
         runner = Runner(opening.node, disk, clock, self, self._parent())
         self._runner = runner
-        self._start_http(runner)
+        api = self._start_http(runner)
         runner.start()
         await self._listen(runner)
         self._make_sources(runner)
-        on_signals(loop, stop=lambda: self._stop(runner, supervisor), reload=lambda: self._reload(runner))
+        watching = Watching(
+            self._loaded, runner, self._users, api, self._contexts, self._log, self._reconfigured
+        )
+        on_signals(loop, stop=lambda: self._stop(runner, supervisor), reload=watching.reload)
+        watching.start()
         runner.ready = True
         keep_alive(supervisor, loop, lambda: not runner.node.failed)
         supervisor.ready(f"{settings.name}: listening")
@@ -145,22 +128,6 @@ class Server:
         return code
 
     # ── making ─────────────────────────────────────────────────────────────────────────────────────
-    def _users(self) -> Users:
-        reveal = self._loaded.reveal
-        users = [
-            User(
-                one.name,
-                reveal(one.password, os.environ) if one.password is not None else "",
-                one.publish,
-                one.subscribe,
-            )
-            for one in self._config.user
-        ]
-        doors = {
-            one.name: Door(one.anonymous, one.client_certificates != "none") for one in self._config.listen
-        }
-        return Users(users, doors, time.monotonic)
-
     def _parent(self) -> net.Dial | None:
         parent = self._config.link.parent
         if parent is None:
@@ -170,7 +137,7 @@ class Server:
             name="parent",
             host=parent.host,
             port=parent.port,
-            tls=link_client(self._loaded.certificates),
+            tls=self._renewable(link_client(self._loaded.certificates)),
             identify=identity.expect(identity.Identity(site, name)),
             limits=LINK_LIMITS,
         )
@@ -182,9 +149,7 @@ class Server:
                 name=endpoint(one),
                 address=one.address,
                 port=one.port,
-                tls=device_server(self._loaded.certificates, client_certificates=one.client_certificates)
-                if tls
-                else None,
+                tls=self._device_tls(one.client_certificates) if tls else None,
                 identify=identity.client_name if tls else None,
                 limits=net.Limits(
                     max_connections=one.connections_max,
@@ -202,7 +167,7 @@ class Server:
                 name="link",
                 address=link.address,
                 port=link.port,
-                tls=link_server(self._loaded.certificates),
+                tls=self._renewable(link_server(self._loaded.certificates)),
                 identify=identity.Members(link.children),
                 limits=LINK_LIMITS,
             )
@@ -214,27 +179,33 @@ class Server:
                 name="http",
                 address=http.address,
                 port=http.port,
-                tls=device_server(self._loaded.certificates, client_certificates=http.client_certificates)
-                if http.transport == "tls"
-                else None,
+                tls=self._device_tls(http.client_certificates) if http.transport == "tls" else None,
                 identify=identity.client_name if http.transport == "tls" else None,
                 limits=net.Limits(max_connections=http.connections_max, write_max_bytes=2 * ANSWER_BYTES_MAX),
             )
             port = await runner.network.listen(listener)
             self._log("info", "listening", {"listener": "http", "port": port})
 
-    def _start_http(self, runner: Runner) -> None:
-        http = self._config.http
-        tokens = Tokens(
-            {self._loaded.reveal(one.token, os.environ): (one.name, frozenset(one.may)) for one in http.token}
+    def _device_tls(self, client_certificates: str) -> ssl.SSLContext:
+        return self._renewable(
+            device_server(self._loaded.certificates, client_certificates=client_certificates)
         )
-        api = Api(tokens, anonymous=http.anonymous)
+
+    def _renewable(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """Renewed certificates go into this context, too."""
+        self._contexts.append(context)
+        return context
+
+    def _start_http(self, runner: Runner) -> Api:
+        http = self._config.http
+        api = Api(tokens_of(self._loaded, self._config), anonymous=http.anonymous)
         limits = HttpLimits(
             body_bytes_max=http.body_bytes_max, request_s=http.request_s, keep_alive_s=http.keep_alive_s
         )
         self._http = HttpServer(runner.network, api, limits)
         api.attach(runner, self._http.answer)
         runner.http = self._http
+        return api
 
     def _make_sources(self, runner: Runner) -> None:
         loop = asyncio.get_running_loop()
@@ -278,8 +249,9 @@ class Server:
             self._log("warning", "drain_timed_out", {"after_s": DRAIN_S})
             self._exit.set_result(0)
 
-    def _reload(self, runner: Runner) -> None:
-        self._log("warning", "reload", {"state": "not applied yet"})
+    def _reconfigured(self, config: NodeConfig) -> None:
+        """Another configuration is in force."""
+        self._levels = LEVELS.index(config.log.level)
 
     # ── hands of the runner ────────────────────────────────────────────────────────────────────────
     def actuate(self, action: ev.Actuate) -> None:
