@@ -88,6 +88,17 @@ def test_a_reading_older_than_max_age_never_actuates_and_its_event_is_late():
     assert len(young.actuations) == 1
 
 
+def test_an_old_reading_that_clears_a_latch_does_not_act_either():
+    undo = Act(kind="http", target="http://localhost/undo", on="clear")
+    rule = EventRule(name="hot", when=Threshold(above=80), act=(undo,))
+    line = Line(LineRules(events=(rule,)), table_of("a"))
+    commit = Commit(1)
+    assert feed(line, commit, [99]) == []
+    assert line.offer("c", batch_of([(1, T0 + S, 1)]), at(100), commit).actuations == ()
+    assert [(e["state"], e["late"]) for e in events_of(commit)] == [("raised", False), ("cleared", True)]
+    assert [a.kind for a in feed(line, commit, [99, 1], start=101)] == ["http"]
+
+
 def test_an_untrusted_clock_does_not_make_a_fresh_reading_old():
     line = line_with(Threshold(above=80))
     offered = line.offer("c", batch_of([(1, T0, 99)]), at(5000, trusted=False), Commit(1))
