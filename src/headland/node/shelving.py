@@ -425,7 +425,9 @@ class Shelving:
                     node.alarm("corrupt", f"block of commit {item.n}: {event.error}")
                     continue
                 blocks.append(self._stored(node, item, block))
+        before = files.files(), files.next_number
         spilled = files.append(blocks)
+        files.restore(*before)  # what is not noted is not there: not in a checkpoint, not for the next spill
         batch.files = spilled.files
         bits = IN_FILE | batch.priority << 56
         batch.places = [Ref(bits | ref.number, ref.offset, ref.length) for ref in spilled.refs]
@@ -481,7 +483,9 @@ class Shelving:
             directory = "store"
             draft.state("store", msgspec.msgpack.encode(StoreNote(len(batch.resting))))
             self.unshelve(len(batch.resting))
-        draft.state(FILES, msgspec.msgpack.encode(FileNote(directory, tuple(batch.files))))
+        note = FileNote(directory, tuple(batch.files))
+        draft.state(FILES, msgspec.msgpack.encode(note))
+        self._take_note(note)
         self.spilled_blocks += len(batch.places)
         batch.note_n = draft.n
         self.phase = Phase.NOTE
@@ -619,7 +623,9 @@ class Shelving:
 
     def replay_files(self, data: bytes) -> None:
         """A STATE section "files" of a recovered commit."""
-        note = msgspec.msgpack.decode(data, type=FileNote)
+        self._take_note(msgspec.msgpack.decode(data, type=FileNote))
+
+    def _take_note(self, note: FileNote) -> None:
         files = self.files.setdefault(note.directory, BlockFiles(note.directory))
         infos = {info.number: info for info in (*files.files(), *note.files)}
         for number in note.gone:
