@@ -148,6 +148,7 @@ class North:
                     self.reached_ns = now.monotonic_ns
                     node.say("info", "link_up", parent=parent.name, version=version)
                     node.established_parent()
+                    node.parts.reloading.connected(node, now)
                     self._dirty = True
                 case link.Down(reason):
                     self.link_downs += 1

@@ -104,6 +104,7 @@ class Reloading:
         self.restart: tuple[str, ...] = ()
         self.refused = ""
         self.told: IntentStatus | None = None
+        self._told_n = 0
 
     # ── at start ───────────────────────────────────────────────────────────────────────────────────
     def replay(self, data: bytes, parts: Parts) -> None:
@@ -198,6 +199,11 @@ class Reloading:
         node.say("info", "intent", version=intent.version, state="applied")
         self._report(node, intent.version, "applied", f"rules {node.parts.intake.line.rules.version}")
 
+    def connected(self, node: Node, now: Instant) -> None:
+        """A parent has welcomed us: it is told what stands."""
+        if self.told is not None and self._told_n <= node.commits.durable_n:
+            node.parts.north.report(node, self.told, now)
+
     def status(self, node: Node) -> ConfigStatus:
         """For the status."""
         told = self.told
@@ -222,7 +228,8 @@ class Reloading:
         """Tell the parent when the open commit is durable."""
         self._tell(version, state, detail)
         assert self.told is not None
-        node.after(node.draft.n if not node.draft.empty else 0, ev.Ordered(status=self.told))
+        self._told_n = node.draft.n if not node.draft.empty else 0
+        node.after(self._told_n, ev.Ordered(status=self.told))
 
 
 def _standing(intent: bytes) -> tuple[str, str]:
