@@ -1,6 +1,7 @@
 """Regenerates the documents that come from the code: `./dev docs`. `--check` only exits 1 when one is stale.
 
-Each document in GENERATED is a whole file made by one function. Add a line to add a document.
+Each document in GENERATED is a whole file made by one function. Add a line to add a document. ARCHITECTURE.md
+is written by hand but for the parts that `docs_architecture` makes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from docs_architecture import architecture
 
 from headland.cli import COMMANDS, main
 from headland.config import reference
@@ -52,6 +54,7 @@ def configuration() -> str:
 
 
 GENERATED: dict[str, Callable[[], str]] = {
+    "ARCHITECTURE.md": architecture,
     "docs/reference/commands.md": commands,
     "docs/configuration.md": configuration,
     "docs/configuration.schema.json": lambda: reference.schema(source_kinds()),
