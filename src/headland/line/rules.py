@@ -76,7 +76,7 @@ class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     events: tuple[EventRule, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [rule.name for rule in (*self.series, self.default, *self.events)]
+        names = [rule.name for rule in (*self.series, self.default)] + [rule.name for rule in self.events]
         for name in names:
             if names.count(name) > 1:
                 raise ConfigurationError(f"two rules are named {name!r}", path="series", hint="rename one")
