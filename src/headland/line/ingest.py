@@ -109,8 +109,8 @@ class Ingest:
                 rows.when = [one if one != NO_TIME and floor <= one <= limit else node_ns for one in ts]
                 return
         else:
-            own = rows.flags or [0] * len(ts)
-            rows.flags = [flag | RowFlag.CLOCK_UNTRUSTED for flag in own]
+            mark = RowFlag.CLOCK_UNTRUSTED
+            rows.flags = [mark] * len(ts) if rows.flags is None else [flag | mark for flag in rows.flags]
         if admitted.timeless:
             rows.when = [node_ns if one == NO_TIME else one for one in ts]
 

@@ -46,6 +46,9 @@ class Hands(Protocol):
         """End the process."""
 
 
+IMMINENT_NS = 2_000_000
+
+
 class Runner:
     """Feeds a node and executes its actions on the running loop."""
 
@@ -77,6 +80,7 @@ class Runner:
         self._feeding = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self._now_ns = 0
         self._dialled: int | None = None
 
     def start(self) -> None:
@@ -84,7 +88,9 @@ class Runner:
         self.committer.start()
         self.beside.start()
         self.queries.start()
-        self._execute(self.node.start(self.clock.now()))
+        now = self.clock.now()
+        self._now_ns = now.monotonic_ns
+        self._execute(self.node.start(now))
         self._drain()
 
     def feed(self, event: ev.Event) -> None:
@@ -109,6 +115,7 @@ class Runner:
             while self._queue:
                 event = self._queue.popleft()
                 now = self.clock.now()
+                self._now_ns = now.monotonic_ns
                 actions = self.node.handle(event, now)
                 if isinstance(event, ev.Received):
                     self.stages[StageName.DECIDE].observe(
@@ -120,6 +127,9 @@ class Runner:
         self._arm()
 
     def _arm(self) -> None:
+        now_ns = self._now_ns
+        if self._timer is not None and self._timer_ns - now_ns < IMMINENT_NS:
+            return  # the tick that is about to come asks again
         due = self.node.next_wake()
         if due is None:
             if self._timer is not None:
@@ -131,7 +141,7 @@ class Runner:
                 return
             self._timer.cancel()
         self._timer_ns = due
-        wait_s = max(0.0, (due - self.clock.now().monotonic_ns) / 1e9)
+        wait_s = max(0.0, (due - now_ns) / 1e9)
         self._timer = self._loop.call_later(wait_s, self._tick)
 
     def _tick(self) -> None:
