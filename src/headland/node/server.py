@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import ssl
@@ -37,6 +38,8 @@ from headland.trust import identity
 from headland.trust.contexts import device_server, link_client, link_server
 
 DRAIN_S = 10.0
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Readings make no cycles; a full collection is a pause that every decision would wait for."""
 LEVELS = ("debug", "info", "warning", "error")
 LINK_LIMITS = net.Limits(read_while_full=True, write_max_bytes=64 << 20)
 
@@ -102,6 +105,9 @@ class Server:
         )
         on_signals(loop, stop=lambda: self._stop(runner, supervisor), reload=watching.reload)
         watching.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         runner.ready = True
         keep_alive(supervisor, loop, lambda: not runner.node.failed)
         supervisor.ready(f"{settings.name}: listening")
