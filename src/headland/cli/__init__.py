@@ -16,6 +16,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("headland.cli.init", "Make a node: a commented file, certificates, a data directory."),
     "check": ("headland.cli.check", "Say whether a node could run from a file, and what is wrong."),
     "run": ("headland.cli.run", "Run a node."),
+    "status": ("headland.cli.status", "Say how a running node is."),
+    "query": ("headland.cli.query", "Show rows that a node stores."),
+    "ledger": ("headland.cli.ledger", "Show the books: every reading, every byte, and what it costs."),
+    "queue": ("headland.cli.queue", "Show what waits for the parent; send what was given up."),
+    "quarantine": ("headland.cli.quarantine", "List payloads that were no readings."),
+    "intent": ("headland.cli.intent", "Want a configuration in force at a child."),
+    "simulate": ("headland.cli.simulate", "Run nodes on a simulated clock, disk and network, with faults."),
     "password": ("headland.cli.password", "Make a password and the hash to keep of it."),
     "version": ("headland.cli.version", "Say which Headland this is, and what it runs on."),
 }
