@@ -21,7 +21,11 @@ Bounds: 65,536 rows; 64 MiB unfolded. Whatever does not decode raises `PeerError
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from functools import partial
+from typing import Generic, TypeVar
 
 import lz4.block
 import zstandard
@@ -46,10 +50,9 @@ PLAIN_UP_TO = 20
 COMPRESS_FROM = 64
 """Encoded bytes below which no class compresses."""
 
+T = TypeVar("T")
 _NONE, _LZ4, _ZSTD = range(3)
 _LEVELS = {Priority.NORMAL: 3, Priority.LOW: 9}
-_decompressor = zstandard.ZstdDecompressor()
-_compressors: dict[int, zstandard.ZstdCompressor] = {}
 
 
 def encode(columns: Columns, codec: Codec = Codec.AUTO, base_ns: int = 0) -> bytes:
@@ -100,7 +103,8 @@ def compress(priority: Priority, unit: bytes) -> bytes:
         if priority is Priority.HIGH:
             packed: bytes = lz4.block.compress(unit, store_size=False)
         else:
-            packed = _compressor(_LEVELS[priority]).compress(unit)
+            with _compressors[_LEVELS[priority]].one() as compressor:
+                packed = compressor.compress(unit)
         if len(head) + len(packed) <= len(unit):
             return bytes(head) + packed
     return bytes((_NONE,)) + unit
@@ -126,7 +130,8 @@ def decompress(body: bytes | memoryview) -> bytes:
         else:
             if zstandard.frame_content_size(data) != length:
                 raise PeerError("a Zstandard frame of another length than announced")
-            unit = _decompressor.decompress(data, max_output_size=length, allow_extra_data=False)
+            with _decompressors.one() as decompressor:
+                unit = decompressor.decompress(data, max_output_size=length, allow_extra_data=False)
     except (zstandard.ZstdError, lz4.block.LZ4BlockError, ValueError) as error:
         raise PeerError(f"a block body does not decompress: {error}") from None
     if len(unit) != length:
@@ -134,10 +139,32 @@ def decompress(body: bytes | memoryview) -> bytes:
     return unit
 
 
+class _Pool(Generic[T]):
+    """Objects of zstandard that one thread at a time may use: taken out, used, put back.
+
+    Taking and putting back are one operation each of a list, so no lock is needed.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._idle: list[T] = []
+
+    @contextmanager
+    def one(self) -> Iterator[T]:
+        """An object for this use alone."""
+        try:
+            held = self._idle.pop()
+        except IndexError:
+            held = self._make()
+        yield held
+        self._idle.append(held)
+
+
 def _compressor(level: int) -> zstandard.ZstdCompressor:
-    found = _compressors.get(level)
-    if found is None:
-        found = _compressors[level] = zstandard.ZstdCompressor(
-            level=level, write_content_size=True, write_checksum=False, write_dict_id=False
-        )
-    return found
+    return zstandard.ZstdCompressor(
+        level=level, write_content_size=True, write_checksum=False, write_dict_id=False
+    )
+
+
+_compressors = {level: _Pool(partial(_compressor, level)) for level in _LEVELS.values()}
+_decompressors: _Pool[zstandard.ZstdDecompressor] = _Pool(zstandard.ZstdDecompressor)

@@ -7,7 +7,8 @@ Laws
     3. North:  kept + derived + received = pending + committed + expired + shed + dead + corrupt
        + lost_by_restore + unknown_by_restore + held_above, for every class. At a node that stores and has
        no parent the right side is unapplied + applied + duplicate_received.
-    4. Both hold in readings and in payload bytes, at every commit. A failed equation is a defect: the node
+    4. No account holds less than nothing: what is moved out was there.
+    5. All hold in readings and in payload bytes, at every commit. A failed equation is a defect: the node
        withdraws its claim of health until it is restarted from a journal that balances.
 
 Format of a delta and of a snapshot (msgpack): list of [account, group, class, rule, readings, bytes].
@@ -130,7 +131,7 @@ class Ledger:
             _add_bounded(hour, key, amount)
             self._weigh(key, amount, touched_south, touched_north)
         self._forget_old_hours()
-        return self._failures(touched_south, touched_north)
+        return self._failures(touched_south, touched_north) + self._overdrawn(deltas)
 
     def total(self, account: Account, cls: int | None = None) -> tuple[int, int]:
         """Readings and payload bytes of an account, of one class or of all."""
@@ -143,7 +144,7 @@ class Ledger:
 
     def check(self) -> list[Imbalance]:
         """Every equation, over everything."""
-        return self._failures(set(self._south), set(self._north))
+        return self._failures(set(self._south), set(self._north)) + self._overdrawn(self.balances)
 
     def snapshot(self) -> bytes:
         """Everything, for a checkpoint."""
@@ -188,6 +189,17 @@ class Ledger:
         if account in _NORTH_SIGN:
             _signed(self._north, cls, amount, _NORTH_SIGN[account])
             touched_north.add(cls)
+
+    def _overdrawn(self, keys: Iterable[Key]) -> list[Imbalance]:
+        """Accounts that hold less than nothing: something was moved out twice."""
+        failed = []
+        for key in keys:
+            readings, payload_bytes = self.balances[key]
+            if readings < 0 or payload_bytes < 0:
+                account, group, cls, rule = key
+                name = f"{Account(account).name.lower()} >= 0"
+                failed.append(Imbalance(name, group, cls, rule, readings, payload_bytes))
+        return failed
 
     def _failures(self, south: Iterable[tuple[str, int, str]], north: Iterable[int]) -> list[Imbalance]:
         failed = [

@@ -8,6 +8,7 @@ causes (a connection that turns out closed) are fed after it, never inside it.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -116,7 +117,11 @@ class Runner:
                 event = self._queue.popleft()
                 now = self.clock.now()
                 self._now_ns = now.monotonic_ns
-                actions = self.node.handle(event, now)
+                try:
+                    actions = self.node.handle(event, now)
+                except Exception as error:  # noqa: BLE001 - after half an event nothing may go on
+                    self._defect(event, error)
+                    return
                 if isinstance(event, ev.Received):
                     self.stages[StageName.DECIDE].observe(
                         self.clock.now().monotonic_ns - now.monotonic_ns, Cause.FILTERS
@@ -125,6 +130,14 @@ class Runner:
         finally:
             self._feeding = False
         self._arm()
+
+    def _defect(self, event: ev.Event, error: Exception) -> None:
+        """The core raised: its state is half an event old, so nothing is acknowledged any more."""
+        self.node.failed = f"{type(error).__name__}: {error}"
+        self._queue.clear()
+        story = "".join(traceback.format_exception(error))
+        self._hands.say(ev.Say("error", "defect", {"while": type(event).__name__, "story": story}))
+        self._hands.exit(ev.Exit(1, self.node.failed))
 
     def _arm(self) -> None:
         now_ns = self._now_ns
