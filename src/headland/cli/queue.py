@@ -1,0 +1,103 @@
+"""`headland queue`: what waits for the parent, what was given up, and sending it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from headland.cli.asking import answer, ask, asks_a_node, door_of, moment, size, span, table
+from headland.node.queues import DeadLetter, QueueReport
+
+CLASSES = ("critical", "high", "normal", "low")
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """What `headland queue dead --json` prints."""
+
+    dead: list[DeadLetter]
+
+
+@click.group(name="queue")
+def command() -> None:
+    """Show what waits for the parent of a running node, and send what was given up or is sent on demand."""
+
+
+@command.command(name="list")
+@asks_a_node
+def list_(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
+    """Show what waits at NODE, per class and lane, and how far each stream has come."""
+    data = ask(door_of(target, token_env, ca), "/v1/queue")
+    report = answer(data, QueueReport)
+    click.echo(data.decode() if as_json else told(report))
+
+
+@command.command(name="dead")
+@asks_a_node
+def dead(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
+    """List the dead letters of NODE: blocks whose attempts are spent or that the parent rejected."""
+    data = ask(door_of(target, token_env, ca), "/v1/queue/dead")
+    letters = answer(data, Dead).dead
+    if as_json:
+        click.echo(data.decode())
+    elif not letters:
+        click.echo("no dead letters")
+    else:
+        rows = [
+            (one.number, one.origin, one.row_class, one.k, one.readings, size(one.bytes), one.reason,
+             moment(one.ts_min), moment(one.ts_max))
+            for one in letters
+        ]  # fmt: skip
+        click.echo(
+            table(("number", "origin", "class", "k", "readings", "bytes", "reason", "from", "to"), rows)
+        )
+
+
+@command.command(name="resend")
+@asks_a_node
+@click.argument("number", type=click.IntRange(1))
+def resend(target: str, as_json: bool, ca: Path | None, token_env: str, number: int) -> None:
+    """Send dead letter NUMBER of NODE again: same identity, new position. Exit 1 when it is not listed."""
+    data = ask(door_of(target, token_env, ca), "/v1/queue/resend", {"number": str(number)}, method="POST")
+    click.echo(data.decode() if as_json else f"dead letter {number} waits again")
+
+
+@command.command(name="demand")
+@asks_a_node
+@click.argument("row_class", metavar="CLASS", type=click.Choice(CLASSES))
+def demand(target: str, as_json: bool, ca: Path | None, token_env: str, row_class: str) -> None:
+    """Seal what class CLASS of NODE has, and send it (for classes that are sent on demand)."""
+    data = ask(door_of(target, token_env, ca), "/v1/queue/demand", {"class": row_class}, method="POST")
+    click.echo(data.decode() if as_json else f"class {row_class} is sealed and may leave")
+
+
+def told(report: QueueReport) -> str:
+    """For people."""
+    if report.link == "none":
+        return "this node sends to nobody: it has no queue"
+    waiting = [
+        (one.row_class, one.lane, one.blocks, one.readings, size(one.bytes),
+         "-" if one.oldest_s is None else span(one.oldest_s), one.later, one.in_files, one.tombstones)
+        for one in report.lanes
+        if one.blocks or one.tombstones
+    ]  # fmt: skip
+    head = ("class", "lane", "blocks", "readings", "bytes", "oldest", "later", "in files", "tombstones")
+    streams = [
+        (one.epoch[:8], one.row_class, one.lane, one.sealed, one.sent, one.confirmed, one.noted, one.stopped)
+        for one in report.streams
+    ]
+    unsealed = ", ".join(f"{count:,} {name}" for name, count in report.unsealed.items() if count)
+    lines = [
+        (
+            f"parent {report.parent or 'never reached'}, link {report.link}, {report.dead:,} dead letters, "
+            f"{size(report.file_bytes)} in files"
+        ),
+        table(head, waiting) if waiting else "nothing waits in blocks",
+    ]
+    if unsealed:
+        lines.append(f"not in a block yet: {unsealed}")
+    if streams:
+        lines.append(table(("epoch", "class", "lane", "sealed", "sent", "confirmed", "noted", ""), streams))
+    lines += [f"parked: the parent does not accept {origin}" for origin in report.parked]
+    return "\n\n".join(lines)

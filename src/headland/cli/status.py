@@ -1,0 +1,60 @@
+"""`headland status`: one look at a running node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from headland.cli.asking import answer, ask, asks_a_node, door_of, moment, plain, size, span
+from headland.node.status import Status
+
+ALARMS_SHOWN = 5
+
+
+@click.command(name="status")
+@asks_a_node
+def command(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
+    """Say how the running node NODE is (its file, or http://HOST:PORT).
+
+    Exit 0 if it is healthy and its books balance, 1 if not or if it does not answer, 2 for a wrong command or
+    file.
+    """
+    data = ask(door_of(target, token_env, ca), "/v1/status")
+    status = answer(data, Status)
+    click.echo(data.decode() if as_json else told(status))
+    raise SystemExit(0 if status.healthy and status.balanced else 1)
+
+
+def told(status: Status) -> str:
+    """For people."""
+    health = "healthy" if status.healthy else "UNHEALTHY"
+    decide, config = status.decide, status.config
+    lines = [
+        f"{status.name}  {status.tier}  {health}  running {span(status.running_s)}  link {status.link}",
+        f"books    {'balanced' if status.balanced else 'DO NOT BALANCE'}, commit {status.durable_n:,}",
+        f"waits    {status.pending_readings:,} readings, of them {status.unsealed_rows:,} unsealed",
+        f"disk     journal {size(status.journal_bytes)}, files {size(status.file_bytes)}"
+        + (", FULL" if status.disk_full else ""),
+        (
+            f"decides  {decide.count:,} times, p50 {decide.p50_ms:.3f} ms, p99 {decide.p99_ms:.3f} ms, "
+            f"max {decide.max_ms:.3f} ms, {decide.misses:,} too late"
+        ),
+        f"north    {size(status.wire_bytes_north)} sent",
+        f"rules    {config.rules_version}, file {config.digest[:12] or 'none'}",
+    ]
+    if config.intent != "none":
+        detail = f" ({plain(config.intent_detail)})" if config.intent_detail else ""
+        lines.append(
+            f"intent   version {config.intent_version} in force before; newest: {config.intent}{detail}"
+        )
+    if config.refused:
+        lines.append(f"REFUSED  the newest file is not in force: {plain(config.refused)}")
+    if config.restart:
+        lines.append(f"restart  needed for {', '.join(config.restart)}")
+    if status.children:
+        lines.append(f"children {', '.join(status.children)}")
+    lines += [
+        f"alarm    {moment(at)} {kind}: {plain(detail)}" for at, kind, detail in status.alarms[-ALARMS_SHOWN:]
+    ]
+    return "\n".join(lines)
