@@ -30,6 +30,9 @@ from wsproto.utilities import (
 SUBPROTOCOL = "mqtt"
 """The name of the subprotocol, for 3.1.1 and 5.0 alike (MQTT-6.0.0-3, MQTT-6.0.0-4)."""
 
+HANDSHAKE_BYTES_MAX = 16_384
+"""h11 has the same bound for one that comes in pieces."""
+
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED_DATA = 1000, 1001, 1002, 1003
 
 
@@ -79,6 +82,8 @@ class WebSocket:
         if end < len(_END):
             self._tail = seen[1 - len(_END) :]
             return self._take(data)
+        if end > HANDSHAKE_BYTES_MAX:
+            return Taken(b"", _BAD_REQUEST, True)
         first = self._take(seen[len(self._tail) : end])
         self._tail = b""
         if first.ended or end == len(seen):
