@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headland.line.ledger import HOURLY_FLOWS, HOURLY_KEPT, HOUR_NS, Ledger, decode_deltas, encode_deltas
+from headland.line.ledger import HOUR_NS, HOURLY_FLOWS, HOURLY_KEPT, Ledger, decode_deltas, encode_deltas
 from headland.vocabulary import Account
 
 

@@ -3,9 +3,10 @@
 Laws
 
 * At most one commit is in flight. What arrives meanwhile shares the next.
-* A draft is closed on a tick, never inside the handling of what filled it: everything that the sockets hold at
-  that moment gets into the same fsync.
-* `release` hands out whatever waits for a number only when that number is durable, in the order it was put in.
+* A draft is closed on a tick, never inside the handling of what filled it: everything that the sockets hold
+  at that moment gets into the same fsync.
+* `release` hands out whatever waits for a number only when that number is durable, in the order it was put
+in.
 * A draft that holds nothing but drop counts waits up to `BOOKS_WAIT_NS`.
 * When a preallocation finds no space the same plan is tried again every `RETRY_NS`; nothing is acknowledged
   meanwhile, and the next draft goes on filling (its bound is the node's concern).

@@ -8,9 +8,9 @@ One reading's way, in the order of this file:
     uplink          ─► blocks to the parent; its answers come back                 `North`
     children        ─► their blocks ride in the open draft like any rows           `South`
 
-Laws: nothing is acknowledged before the commit that it rests on; nothing is sent before the commit that sealed it;
-after `DiskFailed` nothing is acknowledged at all, and the process ends; an actuation is the first action of the
-event that caused it.
+Laws: nothing is acknowledged before the commit that it rests on; nothing is sent before the commit that
+sealed it; after `DiskFailed` nothing is acknowledged at all, and the process ends; an actuation is the first
+action of the event that caused it.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ DRAFT_ROWS_MAX = 16_384
 """Rows of one class in the open commit at which sockets are no longer read (a block holds at most 65,536)."""
 ENTERS = (Account.KEPT, Account.DERIVED)
 BEGINS = (ev.Received, ev.Offered, ev.Pushed)
-"""Events that may write to the open commit: this process's epoch stands before them in it. A start that sees none
-of them leaves nothing."""
+"""Events that may write to the open commit: this process's epoch stands before them in it. A start that sees
+none of them leaves nothing."""
 
 
 class Entropy(Protocol):
@@ -239,7 +239,10 @@ class Node:
         handle_intent(self, intent, now)
 
     def refuse_input(self, full: bool) -> None:
-        """The disk budget is used up (or no longer): MQTT sockets are not read, pushes get 503, sources wait."""
+        """The disk budget is used up (or no longer).
+
+        MQTT sockets are not read, pushes get 503, sources wait.
+        """
         if full == self.full:
             return
         self.full = full
@@ -366,8 +369,11 @@ class Node:
         else:
             self._out.append(action)
 
-    def _bound_unstored(self) -> None:
-        """Readings that no commit holds yet are bounded: beyond it no MQTT socket is read until one is durable."""
+    """ _bound_unstored(self) -> None: """Readings that no commit holds yet are bounded.
+
+    Beyond it no MQTT socket is read until one is
+        durable.
+        """
         if self._paused or (self.commits.in_flight is None and not self.commits.stalled):
             return
         if self.crowded:

@@ -1,8 +1,8 @@
 """South side of a node: messages of any source become readings, are judged, and rest on a commit.
 
-One way for all sources: payloads through the declared mappings into a batch (or, for sources that already have
-values, a batch by key), the batch through the line into the open draft. What does not fit is quarantined in
-the same commit. The answer is always one number: the commit that the acknowledgement rests on.
+One way for all sources: payloads through the declared mappings into a batch (or, for sources that already
+have values, a batch by key), the batch through the line into the open draft. What does not fit is quarantined
+in the same commit. The answer is always one number: the commit that the acknowledgement rests on.
 """
 
 from __future__ import annotations

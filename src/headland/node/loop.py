@@ -1,5 +1,6 @@
-"""The one event loop that executes a node's actions. It decides nothing: every branch here is about a kind of
-action, none about the state of the product.
+"""The one event loop that executes a node's actions.
+
+It decides nothing: every branch here is about a kind of action, none about the state of the product.
 
 `Runner.feed` gives one event to the core and executes what it answers, in order. Events that an execution
 causes (a connection that turns out closed) are fed after it, never inside it.

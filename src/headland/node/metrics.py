@@ -1,4 +1,7 @@
-"""The node's figures in Prometheus' text format 0.0.4: own counters on the hot path, written out when asked."""
+"""The node's figures in Prometheus' text format 0.0.4.
+
+Own counters on the hot path, written out when asked.
+"""
 
 from __future__ import annotations
 

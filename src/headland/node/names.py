@@ -1,7 +1,7 @@
 """Names of series: this node's own numbering, and what children have told of other origins.
 
-SERIES section of a commit, msgpack: [origin, epoch, [[sid, name, labels] ...]]; own definitions have origin "" and
-hold for all epochs of this data directory.
+SERIES section of a commit, msgpack: [origin, epoch, [[sid, name, labels] ...]]; own definitions have origin
+"" and hold for all epochs of this data directory.
 """
 
 from __future__ import annotations

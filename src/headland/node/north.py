@@ -201,7 +201,8 @@ class North:
         self._do(node, self.uplink.block_read(entry, header, body, frozenset(sids), now), now)
 
     def _lost(self, node: Node, entry: BlockEntry, error: str, now: Instant) -> None:
-        assert self.uplink is not None and self.outbox is not None
+        assert self.uplink is not None
+        assert self.outbox is not None
         node.alarm("corrupt", f"block at {entry.stream} position {entry.p}: {error}")
         self._do(node, self.uplink.block_lost(entry, now), now)
         self.outbox.unreadable(entry.stream, entry.p, node.draft)

@@ -1,7 +1,7 @@
 """Payloads that are not readings: kept whole in a bounded list, durable before their publish is acknowledged.
 
-At most `ENTRIES_MAX` entries and `BYTES_MAX` bytes; the oldest makes room and is counted. Each commit carries what
-it added (STATE section "quarantine", msgpack array of `Quarantined`); a checkpoint carries the list.
+At most `ENTRIES_MAX` entries and `BYTES_MAX` bytes; the oldest makes room and is counted. Each commit carries
+what it added (STATE section "quarantine", msgpack array of `Quarantined`); a checkpoint carries the list.
 """
 
 from __future__ import annotations

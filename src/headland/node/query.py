@@ -1,14 +1,15 @@
 """One question over what a node stores: the rows of every applied block, in the order in which they arrived.
 
-`plan` is taken in the loop (it copies references, no data); `run` reads, on a thread of its own. A block is either
-in the journal (on the shelf) or in a file of `store/`; one that moves between plan and run is found by its other
-place when the query is asked again.
+`plan` is taken in the loop (it copies references, no data); `run` reads, on a thread of its own. A block is
+either in the journal (on the shelf) or in a file of `store/`; one that moves between plan and run is found by
+its other place when the query is asked again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -84,12 +85,7 @@ def run(disk: DiskReader, where: QueryPlan, names: Names, question: Question) ->
     Raises:
         StorageDamage: A block cannot be read.
     """
-    given = 0
-    for row in _rows(disk, where, names, question):
-        if given >= question.limit:
-            return
-        given += 1
-        yield row
+    yield from islice(_rows(disk, where, names, question), question.limit)
 
 
 def _rows(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> Iterator[dict[str, Any]]:

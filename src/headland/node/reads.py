@@ -1,4 +1,7 @@
-"""Executing the core's questions to the disk: the same functions on a thread of the real node and in a simulation."""
+"""Executing the core's questions to the disk.
+
+The same functions on a thread of the real node and in a simulation.
+"""
 
 from __future__ import annotations
 

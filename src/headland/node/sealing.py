@@ -1,7 +1,7 @@
 """From rows of commits to sealed blocks: when a class is due, and by whom its blocks are numbered.
 
-The block is made in the commit that seals it, normally that of its last rows; its body is kept in a bounded cache
-so that a live block need not be read back from the journal.
+The block is made in the commit that seals it, normally that of its last rows; its body is kept in a bounded
+cache so that a live block need not be read back from the journal.
 """
 
 from __future__ import annotations

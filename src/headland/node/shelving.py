@@ -1,14 +1,15 @@
 """Where blocks rest between their commit and their end: the journal first, then files, until they may go.
 
-A node with a parent spills to `outbox/<class>/`, a root to `store/`. One segment at a time is emptied when the
+A node with a parent spills to `outbox/<class>/`, a root to `store/`. One segment at a time is emptied when
+the
 journal has grown past its budget:
 
     IDLE ─(journal over budget)─► PRESS ─(unsealed rows sealed, durable)─► READ ─► WRITE ─► NOTE ─┐
       ▲                                                          ▲─────────── more blocks ────────┤
       └──────────────── recycle the segment ◄────────────────────────────── nothing left ─────────┘
 
-A file is deleted whole, after the commit that says so; a segment is recycled when two checkpoints have passed it
-and no block in it is needed. A crash between write and note repeats the spill; an unnoted file is deleted.
+A file is deleted whole, after the commit that says so; a segment is recycled when two checkpoints have passed
+it and no block in it is needed. A crash between write and note repeats the spill; an unnoted file is deleted.
 """
 
 from __future__ import annotations
@@ -320,7 +321,10 @@ class Shelving:
         return self._segment is not None and oldest is not None and oldest <= self._segment.last_n
 
     def _limit_n(self, node: Node) -> int:
-        """Last commit whose blocks leave the journal: a block sealed after the segment may have rows in it."""
+        """Last commit whose blocks leave the journal.
+
+        A block sealed after the segment may have rows in it.
+        """
         assert self._segment is not None
         places, last_n = node.parts.places, self._segment.last_n
         limit = last_n
@@ -458,7 +462,8 @@ class Shelving:
 
     def _lose_first(self, node: Node, batch: _Batch) -> None:
         """The first block of a run is damaged: a tombstone takes its place, then the spill goes on."""
-        assert self.outbox is not None and batch.run is not None
+        assert self.outbox is not None
+        assert batch.run is not None
         self.outbox.unreadable(batch.run.stream, batch.run.p_from, node.draft)
         batch.note_n = node.draft.n
         self.phase = Phase.NOTE
@@ -492,7 +497,8 @@ class Shelving:
 
     def _note_runs(self, batch: _Batch, draft: object) -> None:
         """One note for each file that the run went to."""
-        assert self.outbox is not None and batch.run is not None
+        assert self.outbox is not None
+        assert batch.run is not None
         at = 0
         while at < len(batch.places):
             number = batch.places[at].space
@@ -537,8 +543,9 @@ class Shelving:
         """Bytes in all files."""
         return sum(files.used_bytes for files in self.files.values())
 
-    def _watch_budget(self, node: Node) -> None:
-        """Within the budget everything stays; near it what the parent has goes, then what may be shed; at it
+    """ _watch_budget(self, node: Node) -> None: """Within the budget everything stays.
+
+    Near it what the parent has goes, then what may be shed; at it
         nothing more is taken in (critical rows, tombstones and answers still fit in the reserve).
         """
         settings = node.settings

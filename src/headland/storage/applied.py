@@ -1,8 +1,10 @@
-"""Which blocks of which origin have been applied: the unique key (origin, epoch, class, k), collapsed to ranges.
+"""Which blocks of which origin have been applied.
 
-A hop deduplicates by position, a node that stores by identity: a block that comes by two ways (a child that changed
-its parent, a re-sent dead letter) is applied once. Ranges of one (origin, epoch, class) do not overlap; in-order
-arrival keeps one range each, so the memory is that of the gaps.
+The unique key (origin, epoch, class, k), collapsed to ranges.
+
+A hop deduplicates by position, a node that stores by identity: a block that comes by two ways (a child that
+changed its parent, a re-sent dead letter) is applied once. Ranges of one (origin, epoch, class) do not
+overlap; in-order arrival keeps one range each, so the memory is that of the gaps.
 """
 
 from __future__ import annotations

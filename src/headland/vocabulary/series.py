@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 SERIES_CAP = 100_000
-"""Series a node numbers; readings of further ones are quarantined (a device that invents names is a fault)."""
+"""Series a node numbers; readings of further ones are quarantined (a device that invents names is a
+fault)."""
 
 
 class SeriesKey(msgspec.Struct, frozen=True, order=True):
