@@ -369,10 +369,10 @@ class Node:
         else:
             self._out.append(action)
 
-    """ _bound_unstored(self) -> None: """Readings that no commit holds yet are bounded.
+    def _bound_unstored(self) -> None:
+        """Readings that no commit holds yet are bounded.
 
-    Beyond it no MQTT socket is read until one is
-        durable.
+        Beyond it no MQTT socket is read until one is durable.
         """
         if self._paused or (self.commits.in_flight is None and not self.commits.stalled):
             return

@@ -543,10 +543,11 @@ class Shelving:
         """Bytes in all files."""
         return sum(files.used_bytes for files in self.files.values())
 
-    """ _watch_budget(self, node: Node) -> None: """Within the budget everything stays.
+    def _watch_budget(self, node: Node) -> None:
+        """Within the budget everything stays.
 
-    Near it what the parent has goes, then what may be shed; at it
-        nothing more is taken in (critical rows, tombstones and answers still fit in the reserve).
+        Near it what the parent has goes, then what may be shed; at it nothing more is taken in (critical rows,
+        tombstones and answers still fit in the reserve).
         """
         settings = node.settings
         if not settings.budget_bytes:
