@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from tests.link.world import Pair
 
+from headland.blocks.header import decode_alone
+from headland.blocks.wire import Reader
 from headland.link import actions as act
 from headland.link import protocol
 from headland.link.contract import ParentName
@@ -122,3 +124,24 @@ def test_after_a_stop_nothing_is_dialled_any_more():
     assert pair.child.uplink.next_wake() is None
     pair.run(3)
     assert pair.child.ups == 1
+
+
+def test_a_block_that_was_read_asks_for_no_other_block_so_that_a_cache_cannot_nest_calls():
+    # Kills: a stack that grows with the number of blocks that wait.
+    pair = draining(400)
+    child = pair.child
+    child.reads_paused = True
+    pair.run(0.5)
+    pending = [action for action in child.pending_reads if isinstance(action, act.ReadBlock)]
+    assert pending
+    entry = pending[0].entry
+    head, body = child.body_of(entry.ref)
+    header = decode_alone(Reader(head))
+    actions = child.uplink.block_read(entry, header, body, {1, 2, 3}, pair.clock.now)
+    assert not any(isinstance(action, act.ReadBlock | act.ReadPage) for action in actions)
+
+
+def test_a_long_backlog_drains_though_every_read_ahead_is_cut_short():
+    pair = draining(400)
+    pair.run(20, 0.02)
+    assert len(pair.parent.delivered) == 400

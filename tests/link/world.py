@@ -134,6 +134,7 @@ class ChildNode(Node):
         self.to_send: list[act.Send] = []
         self.close = False
         self.reads_paused = False
+        self.reading = False
         self.pending_reads: list[act.ReadBlock | act.ReadPage] = []
         self.intents: list[act.Intent] = []
         self.ups = self.downs = 0
@@ -201,8 +202,12 @@ class ChildNode(Node):
             self.read_all()
 
     def read_all(self) -> None:
+        if self.reading:
+            return
+        self.reading = True
         while self.pending_reads:
             self.read_one(self.pending_reads.pop(0))
+        self.reading = False
 
     def body_of(self, ref: Ref) -> tuple[bytes, bytes]:
         if ref.space >= FILE:

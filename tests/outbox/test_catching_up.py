@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.outbox.desk import PARENT, Desk, ks
+from tests.outbox.desk import PARENT, PLENTY, Desk, ks
 
 from headland.line.outbox import OutboxSettings
 from headland.link.contract import GapEntry, Later, ParentName, StreamWelcome
@@ -225,3 +225,27 @@ def test_an_ancestor_settles_what_was_unknown_and_the_books_follow():
     desk.outbox.settle_unknown(gap.ranges, True, desk.draft)
     desk.commit()
     assert (desk.total(Account.UNKNOWN_BY_RESTORE), desk.total(Account.HELD_ABOVE)) == (0, 2)
+
+
+def test_pages_asked_for_on_an_earlier_connection_do_not_start_the_file_again():
+    # Kills: two pages under way that make each other useless, for ever.
+    desk = Desk(OutboxSettings(page=3))
+    for _ in range(7):
+        desk.keep()
+    desk.commit()
+    desk.spill()
+    desk.up()
+    desk.wake()
+    late = []
+    for _ in range(2):
+        desk.outbox.next_to_send(PLENTY, desk.now)
+        desk.wake()
+        page = desk.outbox.next_to_send(PLENTY, desk.now)
+        late.append(page)
+        desk.down()
+        desk.up()
+    assert ks(desk.send(limit=4)) == [1, 2, 3, 4]
+    for page in late:
+        if page is not None:
+            desk.serve(page)
+    assert ks(desk.send()) == [5, 6, 7]

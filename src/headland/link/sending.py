@@ -72,6 +72,7 @@ class Sending:
         self._queues: dict[StreamKey, deque[_Slot]] = {}
         self._unread: dict[tuple[StreamKey, int], _Slot] = {}
         self._under_way = [0, 0]
+        self._cut_short = [False, False]
         self._spent = [0, 0, 0, 0]
         self._reserved = [0, 0, 0, 0]
         self._defined: dict[tuple[str, bytes], set[int]] = {}
@@ -129,12 +130,14 @@ class Sending:
     def pull(self, now: Instant) -> list[UplinkAction]:
         """Take what may be sent from the outbox, as far as credit and read-ahead allow."""
         actions: list[UplinkAction] = []
+        self._cut_short = [True, True]
         while self._under_way[Lane.LIVE] < self._read_ahead and not self.exhausted:
             backlog = self._under_way[Lane.BACKLOG] < self._read_ahead
             credit = [g - s - r for g, s, r in zip(self.granted, self._spent, self._reserved, strict=True)]
             entry = self._outgoing.next_to_send(credit, now, backlog)
             match entry:
                 case None:
+                    self._cut_short = [False, not backlog]
                     break
                 case PageIn():
                     actions.append(ReadPage(entry))
@@ -148,6 +151,14 @@ class Sending:
                 case GapEntry():
                     self._queue(entry)
         return actions
+
+    @property
+    def hungry(self) -> bool:
+        """Whether read-ahead ended the last `pull` and there is room again."""
+        half = self._read_ahead // 2
+        return not self.exhausted and any(
+            cut and size < half for cut, size in zip(self._cut_short, self._under_way, strict=True)
+        )
 
     def _queue(self, entry: SendEntry) -> None:
         slot = _Slot(entry)

@@ -369,12 +369,14 @@ class Uplink:
     def block_read(
         self, entry: BlockEntry, header: BlockHeader, body: bytes, sids: Collection[int], now: Instant
     ) -> list[UplinkAction]:
-        """The block that `ReadBlock` asked for; `sids` are the series in it."""
+        """The block that `ReadBlock` asked for; `sids` are the series in it.
+
+        Asks for no further block, so that answering from a cache does not nest: `wake` does.
+        """
         if self.phase is not Phase.UP:
             return []
         self._sending.read(entry, header, body, sids)
-        self._emit(now)
-        return self.pump(now)
+        return self._go_on(now)
 
     def block_lost(self, entry: BlockEntry, now: Instant) -> list[UplinkAction]:
         """It cannot be read: call `Outbox.unreadable` next, then `pump`."""
@@ -451,7 +453,7 @@ class Uplink:
                 silent = self._heard_at + int(self.settings.silent_s * _NS)
                 if self.paused:
                     return silent
-                if self._sending.more:
+                if self._sending.more or self._sending.hungry:
                     return 0
                 times = [silent, self._sent_at + int(self.settings.heartbeat_s * _NS)]
                 if self._flush_by is not None:

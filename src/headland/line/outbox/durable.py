@@ -230,7 +230,7 @@ def page(
     Raises:
         StorageDamage: Their chain does not end where it did when they were written.
     """
-    if extent.next_p != p or p + len(headers) - 1 > extent.last or not headers:
+    if p + len(headers) - 1 > extent.last or not headers:
         extent.rewind()
         return
     rows = extent.rows

@@ -234,10 +234,13 @@ class Outbox:
         found.uncertain = max(found.uncertain, p)
 
     def paged(self, stream: StreamKey, p: int, headers: Sequence[PagedHeader], next_at: int) -> None:
-        """Headers of an outbox file that `PageIn` asked for, in order, and the offset behind them."""
+        """Headers of an outbox file that `PageIn` asked for, in order, and the offset behind them.
+
+        A page that was asked for on an earlier connection, and is not the next one any more, is ignored.
+        """
         found = must_find(self.state, stream)
         extent = found.piece_at(p)
-        if not isinstance(extent, Extent):
+        if not isinstance(extent, Extent) or extent.next_p != p:
             return
         extent.asked = False
         durable.page(self.state, found, extent, p, headers, next_at)
