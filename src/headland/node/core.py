@@ -163,6 +163,8 @@ class Node:
             case ev.Unwritten(connection, waiting):
                 if self._kinds.get(connection) == "mqtt":
                     self._mqtt(self.parts.broker.buffered(connection, waiting, now))
+                elif self._kinds.get(connection) == "parent":
+                    self.parts.north.unwritten(self, waiting, now)
             case ev.Offered():
                 self._offered(event, now)
             case ev.Pushed():

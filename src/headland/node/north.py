@@ -22,6 +22,9 @@ from headland.vocabulary import Instant, Priority
 if TYPE_CHECKING:
     from headland.node.core import Node
 
+BEHIND_BYTES = 64 * 1024
+"""Bytes in the socket to the parent at which nothing more is put there."""
+
 
 class North:
     """Executes what the uplink asks for; feeds it what the disk answers.
@@ -68,6 +71,11 @@ class North:
         """The connection to the parent is gone."""
         if self.uplink is not None:
             self._do(node, self.uplink.closed(connection, reason, now), now)
+
+    def unwritten(self, node: Node, waiting_bytes: int, now: Instant) -> None:
+        """So much waits in the socket: live blocks must not stand behind more backlog than that."""
+        if self.uplink is not None and self.uplink.paused != (waiting_bytes > BEHIND_BYTES):
+            self._do(node, self.uplink.pause(waiting_bytes > BEHIND_BYTES, now), now)
 
     def committed(self, node: Node, n: int, now: Instant) -> None:
         """Commit n is durable."""

@@ -41,7 +41,7 @@ DRAIN_S = 10.0
 GC_THRESHOLDS = (50_000, 20, 100)
 """Readings make no cycles; a full collection is a pause that every decision would wait for."""
 LEVELS = ("debug", "info", "warning", "error")
-LINK_LIMITS = net.Limits(read_while_full=True, write_max_bytes=64 << 20)
+LINK_LIMITS = net.Limits(read_while_full=True, write_high_bytes=64 << 10, write_max_bytes=64 << 20)
 
 
 def run(path: Path) -> int:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 1 << 20
 PLACES_MAX = 400_000
 FILES = "files"
+ROWS_IN_MEMORY_MAX = 200_000
 WATCH_NS = 1_000_000_000
 
 
@@ -258,6 +259,7 @@ class Shelving:
         if now.monotonic_ns >= self._watch_ns:
             self._watch_ns = now.monotonic_ns + WATCH_NS
             self._watch_budget(node)
+            self._watch_memory(node)
 
     def done(self, node: Node, token: int, error: str, now: Instant) -> None:
         """Operations beside the commits have ended."""
@@ -546,8 +548,8 @@ class Shelving:
     def _watch_budget(self, node: Node) -> None:
         """Within the budget everything stays.
 
-        Near it what the parent has goes, then what may be shed; at it nothing more is taken in (critical rows,
-        tombstones and answers still fit in the reserve).
+        Near it what the parent has goes, then what may be shed; at it nothing more is taken in (critical
+        rows, tombstones and answers still fit in the reserve).
         """
         settings = node.settings
         if not settings.budget_bytes:
@@ -558,6 +560,12 @@ class Shelving:
         if used > limit - limit // 10:
             self.reclaim(node, used - (limit - limit // 8))
         node.refuse_input(used > limit)
+
+    def _watch_memory(self, node: Node) -> None:
+        """Answered blocks whose bodies are in the journal cost memory; beyond a bound they are forgotten."""
+        if self.outbox is not None and self.outbox.in_memory() > ROWS_IN_MEMORY_MAX:
+            for file in self.outbox.forget_answered(lambda ref: not ref.space & IN_FILE, node.draft):
+                self._give_back(node, file)
 
     def reclaim(self, node: Node, bytes_needed: int) -> None:
         """Disk budget: delete answered files, oldest first; then shed, lowest class first, critical never."""
