@@ -61,6 +61,7 @@ class RunningNode:
         more: str = KEEP_ALL,
         tier: str = "cloud",
         environment: dict[str, str] | None = None,
+        arguments: tuple[str, ...] = (),
     ) -> None:
         self.directory = directory
         self.ports: dict[str, int] = {}
@@ -69,7 +70,7 @@ class RunningNode:
         self._log = directory.parent / f"{directory.name}.log"
         self._log_from = 0
         ports = ("--mqtt-port", "0", "--http-port", "0", "--link-port", "0")
-        made = headland("init", str(directory), "--tier", tier, *ports)
+        made = headland("init", str(directory), "--tier", tier, *ports, *arguments)
         assert made.returncode == 0, made.stderr
         with self.file.open("a") as file:
             file.write(more)
@@ -84,7 +85,11 @@ class RunningNode:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,7 +143,7 @@ class RunningNode:
         """SIGHUP; return when its log says what became of it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
-        eventually(lambda: "reload" in self.said)
+        eventually(lambda: self.events("configuration"))
 
     def stop(self, within_s: float = 20.0) -> int:
         """SIGTERM; its exit code."""

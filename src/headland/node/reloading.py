@@ -165,7 +165,7 @@ class Reloading:
                 self._report(node, record.version, "superseded", SUPERSEDED)
         node.say(
             "info",
-            "configuration",
+            "reload",
             state="applied",
             live=", ".join(event.live),
             restart=", ".join(event.restart),
@@ -175,7 +175,7 @@ class Reloading:
     def file_refused(self, node: Node, why: str) -> None:
         """The file is wrong: what was in force stays so."""
         self.refused = why
-        node.say("error", "configuration", state="refused", detail=why)
+        node.say("error", "reload", state="refused", detail=why)
 
     # ── intents ────────────────────────────────────────────────────────────────────────────────────
     def intent(self, node: Node, intent: Intent, now: Instant) -> None:

@@ -20,7 +20,7 @@ from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.opening import Opening, open_node
 from headland.node.reads import read_blocks, read_headers
-from headland.node.settings import NodeSettings
+from headland.node.settings import Base, NodeSettings
 from headland.simulation.device import Device, Published
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.wire import Path, Weather, Wire
@@ -175,6 +175,7 @@ class Host:
         self.world = world
         self.name = name
         self.settings = settings
+        self.base: Base | None = None
         self.parent = parent
         self.disk = disk
         self.node: Node | None = None
@@ -218,7 +219,7 @@ class Host:
         """Start the process: recover, make the recovery durable, open."""
         assert self.node is None
         self.life += 1
-        opening = open_node(self.disk, self.settings, Everybody(), self.world.rng, self.now())
+        opening = open_node(self.disk, self.settings, Everybody(), self.world.rng, self.now(), self.base)
         for op in opening.ops:
             if self.world.observer.trap(self, "recovery"):
                 self._lose_power()

@@ -1,0 +1,380 @@
+"""Laws of configuration: what is in force, who may change it, and that a mistake changes nothing.
+
+In the simulator where a crash matters, with real processes where files, signals and sockets do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import ssl
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.node.running import RunningNode, eventually, headland
+
+from headland.config.loading import build, file_digest
+from headland.drivers.keys import write_file
+from headland.journal import JournalConfig
+from headland.node import events as ev
+from headland.node.reloading import laid_over, settings_of
+from headland.node.settings import Base
+from headland.node.status import Status
+from headland.simulation.device import Device
+from headland.simulation.disk import SimulatedDisk
+from headland.simulation.world import DevicePort, Host, World
+from headland.trust.authority import Authority
+from headland.trust.identity import Identity
+from headland.vocabulary import Account, ConfigurationError, Priority
+
+SECOND = 10**9
+SEGMENT = 1 << 16
+FILE = """
+[node]
+name = "child"
+[default]
+name = "changes"
+filter = { kind = "deadband", ratio = 0.0, floor = 0.5 }
+"""
+WIDER = b"""
+[default]
+name = "changes"
+filter = { kind = "deadband", ratio = 0.0, floor = 40.0 }
+"""
+
+
+def base_of(text: str, *, parent: bool = True) -> Base:
+    """What a file says, with small segments."""
+    tree = tomllib.loads(text)
+    settings = msgspec.structs.replace(
+        settings_of(build(tree)), journal=JournalConfig(segment_bytes=SEGMENT), has_parent=parent
+    )
+    return Base(settings=settings, digest=file_digest(text.encode()), tree=tree)
+
+
+class Pair:
+    """A root and its child in one simulated world; the child was made from a file."""
+
+    def __init__(self, seed: int = 1, text: str = FILE) -> None:
+        self.world = World(seed)
+        root = base_of('[node]\nname = "root"\n', parent=False)
+        self.root = Host(self.world, "root", root.settings, None, SimulatedDisk())
+        self.root.base = root
+        self.child = Host(self.world, "child", root.settings, "root", SimulatedDisk())
+        self.write(text)
+        self.root.start()
+        self.child.start()
+        self.run_s(2)
+
+    def write(self, text: str) -> Base:
+        """The child's file has another text; the process has not read it yet."""
+        base = base_of(text)
+        self.child.base, self.child.settings = base, base.settings
+        return base
+
+    def run_s(self, seconds: float) -> None:
+        self.world.run(self.world.now_ns + int(seconds * SECOND))
+
+    def status(self) -> Status:
+        """The child's own words."""
+        token = self.child.ask("status")
+        return msgspec.json.decode(self.child.answers[token][1], type=Status)
+
+    def floor(self) -> float:
+        """The dead band in force at the child."""
+        assert self.child.node is not None
+        return self.child.node.parts.intake.line.rules.default.filter.floor  # type: ignore[union-attr]
+
+    def push(self, body: bytes) -> int:
+        """Want this at the child; the version that it was given."""
+        token = self.root.ask("desire", child="site/child", body=body.decode())
+        self.run_s(1)
+        status, answer = self.root.answers[token]
+        assert status == 200, answer
+        return int(json.loads(answer)["version"])
+
+    def said(self) -> tuple[int, str]:
+        """Version and state that the root knows of the child."""
+        token = self.root.ask("children")
+        (child,) = json.loads(self.root.answers[token][1])["children"]
+        (intent,) = child["intents"]
+        return intent["reported"], intent["state"]
+
+    def crash(self) -> None:
+        self.child.crash()
+        self.child.restart()
+        self.run_s(4)
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_what_came_down_as_an_intent_is_in_force_after_a_crash(seed: int) -> None:
+    pair = Pair(seed)
+    assert pair.floor() == 0.5
+    assert pair.push(WIDER) == 1
+    assert (pair.floor(), pair.said()) == (40.0, (1, "applied"))
+    pair.crash()
+    assert (pair.floor(), pair.said()) == (40.0, (1, "applied"))
+    config = pair.status().config
+    assert (config.intent_version, config.intent) == (1, "applied")
+    assert config.rules_version == laid_over(base_of(FILE), WIDER).line.version
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_an_intent_is_reported_as_applied_only_when_it_is_durable(seed: int) -> None:
+    pair = Pair(seed)
+    pair.child.sync_slow_ns = 3 * SECOND
+    pair.push(WIDER)
+    assert pair.said() == (0, "")
+    pair.child.crash()
+    pair.child.sync_slow_ns = 0
+    pair.child.restart()
+    pair.run_s(4)
+    assert (pair.floor(), pair.said()) == (40.0, (1, "applied"))
+
+
+def test_a_parent_that_crashes_after_its_answer_still_wants_it() -> None:
+    pair = Pair()
+    pair.child.crash()
+    pair.push(WIDER)
+    pair.root.crash()
+    pair.root.restart()
+    pair.child.restart()
+    pair.run_s(5)
+    assert (pair.floor(), pair.said()) == (40.0, (1, "applied"))
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        (b'[default]\nname = "changes"\nfilter = { kind = "deadband", ratio = -1.0 }', "ratio"),
+        (b'[default]\nname = "changes"\nfilter = { kind = "deadbind" }', "filter"),
+        (b'[node]\nname = "other"', "not by an intent"),
+        (b'[[user]]\nname = "me"', "not by an intent"),
+        (b'[http]\naddress = "0.0.0.0"', "not by an intent"),
+        (b"[decide]\nreal_time = false", "not by an intent"),
+        (b"[flavour]\nsweet = true", "flavour"),
+        ((b'[[rule]]\nname = "r"\nwhen = { kind = "threshold", above = 1.0 }\n'
+         b'act = [{ kind = "command", target = "/bin/sh" }]'), "program"),
+        (b'[[rule]]\nname = "r"\nwhen = { kind = "cel", expression = "value >" }', "rule"),
+        (b'[[series]]\nname = "changes"', "changes"),
+    ],
+)  # fmt: skip
+def test_a_wrong_intent_is_refused_with_its_reason_and_changes_nothing(body: bytes, word: str) -> None:
+    pair = Pair()
+    assert pair.push(WIDER) == 1
+    assert pair.child.node is not None
+    before = pair.child.node.settings
+    assert pair.push(body) == 2
+    assert pair.said() == (2, "refused")
+    config = pair.status().config
+    assert word in config.intent_detail
+    assert (pair.floor(), config.intent_version) == (40.0, 1)
+    assert pair.child.node.settings is before
+    pair.crash()
+    assert pair.floor() == 40.0
+
+
+def test_a_file_that_has_changed_since_ends_the_intent() -> None:
+    pair = Pair()
+    pair.push(WIDER)
+    pair.write(FILE.replace("0.5", "2.0"))
+    pair.crash()
+    assert (pair.floor(), pair.said()) == (2.0, (1, "superseded"))
+    pair.crash()
+    assert (pair.floor(), pair.said()) == (2.0, (1, "superseded"))
+    assert pair.push(WIDER) == 2
+    assert (pair.floor(), pair.said()) == (40.0, (2, "applied"))
+
+
+def test_a_file_that_was_read_again_unchanged_leaves_the_intent() -> None:
+    pair = Pair()
+    pair.push(WIDER)
+    pair.child.feed(ev.Reconfigure(base_of(FILE)))
+    assert pair.floor() == 40.0
+    pair.child.feed(ev.Reconfigure(pair.write(FILE.replace("0.5", "2.0"))))
+    pair.run_s(1)
+    assert (pair.floor(), pair.said()) == (2.0, (1, "superseded"))
+
+
+def test_an_empty_intent_goes_back_to_the_childs_own_file() -> None:
+    pair = Pair()
+    pair.push(WIDER)
+    assert pair.push(b"") == 2
+    assert (pair.floor(), pair.said()) == (0.5, (2, "applied"))
+    pair.crash()
+    assert (pair.floor(), pair.said()) == (0.5, (2, "applied"))
+
+
+def test_the_newest_intent_counts_whatever_the_parent_has_forgotten() -> None:
+    pair = Pair()
+    pair.push(WIDER)
+    pair.root.crash()
+    pair.root.disk = SimulatedDisk()
+    pair.root.restart()
+    pair.run_s(5)
+    assert pair.push(WIDER.replace(b"40.0", b"50.0")) == 2
+    assert pair.floor() == 50.0
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_the_log_is_replayed_under_the_rules_that_it_was_written_under(seed: int) -> None:
+    """A file changed while the node was down is an ordinary change after the recovery, not before it."""
+    text = FILE.replace(
+        'kind = "deadband", ratio = 0.0, floor = 0.5',
+        'kind = "summary", window_s = 5.0, lateness_s = 1.0, hold_s = 5.0',
+    )
+    pair = Pair(seed, text)
+    port = DevicePort(pair.world, pair.child)
+    device = Device("d", port, series=2, interval_ns=SECOND // 50, window=20, limit=400)
+    device.start()
+    pair.run_s(3)
+    pair.child.crash()
+    pair.write(FILE)
+    pair.child.restart()
+    pair.run_s(30)
+    node = pair.child.node
+    assert node is not None
+    assert device.done
+    assert pair.floor() == 0.5
+    total = node.parts.ledger.total
+    assert node.healthy
+    assert not node.parts.ledger.check()
+    assert total(Account.HELD) == (0, 0), "windows of the old rules end with the change"
+    assert total(Account.FOLDED)[0] > 0
+    assert total(Account.OFFERED)[0] >= 400
+
+
+def test_a_changed_class_counts_for_what_is_open_already() -> None:
+    text = FILE + '[classes.normal]\nsync = "on_demand"\n'
+    pair = Pair(1, text)
+    port = DevicePort(pair.world, pair.child)
+    device = Device("d", port, series=1, interval_ns=SECOND // 50, window=20, limit=50)
+    device.start()
+    pair.run_s(5)
+    node = pair.child.node
+    assert node is not None
+    waiting = len(node.parts.sealing.open[Priority.NORMAL])
+    assert waiting > 0
+    assert node.parts.ledger.total(Account.COMMITTED)[0] == 0
+    pair.child.feed(ev.Reconfigure(pair.write(FILE)))
+    pair.run_s(3)
+    assert len(node.parts.sealing.open[Priority.NORMAL]) == 0
+    assert node.parts.ledger.total(Account.PENDING)[0] == 0
+    assert node.parts.ledger.total(Account.COMMITTED)[0] >= waiting
+
+
+def test_a_node_without_a_file_takes_no_intent() -> None:
+    with pytest.raises(ConfigurationError, match="no file"):
+        laid_over(Base(settings=base_of(FILE).settings), WIDER)
+
+
+# ── real processes ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def config_of(node: RunningNode) -> dict[str, object]:
+    """What a running node says of its configuration."""
+    found: dict[str, object] = node.ask("/v1/status")["config"]
+    return found
+
+
+def change(node: RunningNode, old: str, new: str) -> None:
+    text = node.file.read_text()
+    assert old in text
+    node.file.write_text(text.replace(old, new))
+
+
+PLAIN = '[default]\nname = "changes"\nfilter = { kind = "deadband", ratio = 0.0, floor = 0.5 }\n'
+
+
+def test_a_changed_file_is_noticed_and_a_wrong_one_stops_nothing(tmp_path: Path) -> None:
+    with RunningNode(tmp_path / "n", PLAIN) as node:
+        before = config_of(node)
+        change(node, "floor = 0.5", "floor = 4.0")
+        eventually(lambda: config_of(node)["rules_version"] != before["rules_version"])
+        good = config_of(node)
+        change(node, "floor = 4.0", "flour = 4.0")
+        eventually(lambda: config_of(node)["refused"])
+        refused = str(config_of(node)["refused"])
+        assert "default.filter.flour" in refused
+        assert "floor" in refused
+        assert config_of(node)["rules_version"] == good["rules_version"]
+        assert node.ask("/v1/status")["healthy"]
+        change(node, "flour = 4.0", "floor = 0.5")
+        node.reload()
+        eventually(lambda: not config_of(node)["refused"])
+        assert config_of(node)["rules_version"] == before["rules_version"]
+        assert [row["value"]["version"] for row in node.ask("/v1/query?series=headland/rules")["rows"]] == [
+            good["rules_version"],
+            before["rules_version"],
+        ]
+
+
+def test_a_reload_says_what_needs_a_restart_and_lets_others_in(tmp_path: Path) -> None:
+    token = "a-token-of-sixteen-and-more"
+    with RunningNode(tmp_path / "n", PLAIN) as node:
+        write_file(node.directory / "token", token.encode())
+        with node.file.open("a") as file:
+            file.write(
+                '\n[mqtt]\nkeep_alive_max_s = 77\n[[http.token]]\nname = "ops"\ntoken = { file = "token" }\n'
+            )
+        node.reload()
+        eventually(lambda: config_of(node)["restart"])
+        assert config_of(node)["restart"] == ["mqtt.keep_alive_max_s"]
+        assert any("http.token" in line.get("live", "") for line in node.events("reload"))
+
+
+def test_new_connections_are_shown_the_renewed_certificate(tmp_path: Path) -> None:
+    with RunningNode(tmp_path / "n", PLAIN + '\n[[listen]]\nname = "tls"\nport = 0\ntransport = "tls"\n'
+                     "anonymous = true\n") as node:  # fmt: skip
+        address = ("127.0.0.1", node.ports["mqtt:tls"])
+        before = ssl.get_server_certificate(address)
+        authority = Authority.load(node.directory / "ca")
+        issued = authority.issue(Identity("site", "n"), dt.datetime.now(dt.UTC), hosts=("127.0.0.1",))
+        write_file(node.directory / "certificates" / "node.key", issued.key_pem)
+        write_file(node.directory / "certificates" / "node.pem", issued.certificate_pem)
+        eventually(lambda: ssl.get_server_certificate(address) != before)
+        write_file(node.directory / "certificates" / "node.pem", b"nonsense")
+        eventually(lambda: any(one["state"] == "refused" for one in node.events("certificates")))
+        assert ssl.get_server_certificate(address) != before
+
+
+def test_a_dead_band_is_changed_from_above_and_a_wrong_intent_changes_nothing(tmp_path: Path) -> None:
+    with RunningNode(tmp_path / "root", PLAIN) as root:
+        child = RunningNode(
+            tmp_path / "child",
+            PLAIN,
+            tier="local",
+            arguments=(
+                "--ca", str(root.directory / "ca"),
+                "--parent", f"127.0.0.1:{root.ports['link']}",
+                "--parent-name", "root",
+            ),
+        )  # fmt: skip
+        with child:
+            url = f"http://127.0.0.1:{root.ports['http']}"
+            eventually(lambda: child.ask("/v1/status")["link"] == "up")
+            before = config_of(child)
+            (tmp_path / "wider.toml").write_bytes(WIDER)
+            done = headland("intent", "push", url, "site/child", str(tmp_path / "wider.toml"), "--json")
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["state"] == "applied"
+            wider = config_of(child)
+            assert wider["rules_version"] != before["rules_version"]
+            (tmp_path / "wrong.toml").write_bytes(WIDER.replace(b"floor = 40.0", b"flour = 40.0"))
+            done = headland("intent", "push", url, "site/child", str(tmp_path / "wrong.toml"))
+            assert done.returncode == 1
+            assert "default.filter.flour" in done.stdout
+            assert "floor" in done.stdout
+            assert config_of(child)["rules_version"] == wider["rules_version"]
+            child.kill()
+            child.start()
+            assert config_of(child)["rules_version"] == wider["rules_version"]
+            eventually(lambda: child.ask("/v1/status")["link"] == "up")
+            listed = headland("intent", "list", url)
+            assert listed.returncode == 0
+            assert "site/child" in listed.stdout
+            change(child, "floor = 0.5", "floor = 0.25")
+            eventually(lambda: config_of(child)["intent"] == "superseded")
+            assert config_of(child)["rules_version"] not in (wider["rules_version"], before["rules_version"])
