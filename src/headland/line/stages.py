@@ -14,7 +14,6 @@ decide    socket read to actuation handed over       1 ms    10 ms   50 ms     1
 filter    socket read to rows in the open commit     1 ms    10 ms   50 ms     100 ms
 commit    closing of a commit to its fsync           measured without a budget
 ack       socket read to acknowledgement             measured without a budget
-forward   commit to the parent's answer              measured without a budget
 ========  =========================================  ======  ======  ========  =======
 """
 
@@ -42,7 +41,6 @@ class StageName(StrEnum):
     FILTER = "filter"
     COMMIT = "commit"
     ACK = "ack"
-    FORWARD = "forward"
 
 
 class Cause(StrEnum):

@@ -35,6 +35,8 @@ class Committing(Generic[T]):
         durable_n: Newest commit that is on disk.
         in_flight: Number of the commit under way, or None.
         stalled: Whether it found no space.
+        commits: How many this process has made.
+        opened_ns: Monotonic time of the first write into the draft, or None.
     """
 
     def __init__(self, durable_n: int, gap_ns: int) -> None:
@@ -43,6 +45,8 @@ class Committing(Generic[T]):
         self.in_flight: int | None = None
         self.stalled = False
         self.commits = 0
+        self.opened_ns: int | None = None
+        self._begun_ns = 0
         self._gap_ns = gap_ns
         self._plan: Sequence[DiskOp] = ()
         self._closed_ns = -gap_ns
@@ -68,11 +72,22 @@ class Committing(Generic[T]):
             raise DefectError("two commits in flight")
         n = self.draft.n
         self.in_flight = n
+        self._begun_ns = self.opened_ns if self.opened_ns is not None else now.monotonic_ns
+        self.opened_ns = None
         self._plan = plan
         self._closed_ns = now.monotonic_ns
         self._books_since_ns = None
         self.draft = Draft(n + 1)
         return n
+
+    def touched(self, now: Instant) -> None:
+        """Something was handled: if the draft holds anything, its oldest reading is at least this old."""
+        if self.opened_ns is None and not self.draft.empty:
+            self.opened_ns = now.monotonic_ns
+
+    def waited_ns(self, now: Instant) -> int:
+        """How long the oldest reading of the commit in flight has waited since it was read."""
+        return now.monotonic_ns - self._begun_ns
 
     def committed(self, n: int) -> None:
         """Commit `n` is on disk."""

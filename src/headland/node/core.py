@@ -23,7 +23,7 @@ import msgspec
 from headland.journal import Draft, Journal, SectionType
 from headland.line.deciding import Actuation
 from headland.line.ledger import Ledger
-from headland.line.stages import Stages
+from headland.line.stages import StageName, Stages
 from headland.link.actions import Intent
 from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, Send
 from headland.mqtt import Action as BrokerAction
@@ -456,6 +456,8 @@ class Node:
             draft.book(account, "", cls, "", readings, size)
 
     def _committed(self, n: int, now: Instant) -> None:
+        if self.stages is not None:
+            self.stages[StageName.ACK].observe(self.commits.waited_ns(now))
         self.commits.committed(n)
         self._mqtt(self.parts.broker.committed(n, now))
         for action in self.commits.release():
@@ -469,6 +471,7 @@ class Node:
 
     def _settle(self, now: Instant) -> None:
         """After every event: what can be sent is sent; a node that stops ends when nothing is left to do."""
+        self.commits.touched(now)
         self.parts.north.pump(self, now)
         if self.stopping and not self.failed and self.commits.in_flight is None and self.draft.empty:
             self.stopping = False
