@@ -68,7 +68,8 @@ def apply(state: State, record: Record) -> None:
             append_row(state, must_find_or_open(state, record.stream), state.own(item.letter))
         case records.Resent():
             item = state.dead.pop(record.number)
-            row = msgspec.structs.replace(state.own(item.letter), tries=0)
+            row = state.own(item.letter)
+            row = msgspec.structs.replace(row, tries=0, born_ms=record.born_ms or row.born_ms)
             append_row(state, must_find_or_open(state, record.stream), row)
         case records.Buried():
             _buried(state, record)
@@ -104,7 +105,7 @@ def entomb(state: State, record: records.Tombstone) -> None:
         stream.pieces.append(gap)
         stream.tail, stream.tail_chain = record.last, record.chain
     else:
-        stream.replace(record.first, record.last, gap)
+        stream.replace(record.first, record.last, gap, record.cut)
     reason = record.ranges[0].reason if record.ranges else 0
     for letter in record.letters:
         if reason in (Reason.EXPIRED, Reason.DEAD_LETTER, Reason.REJECTED):
@@ -240,4 +241,4 @@ def _parked(state: State, record: records.Parked) -> None:
     stream = must_find(state, record.stream)
     for letter in record.letters:
         state.set_waiting(_waiting(state, letter, stream.key, LaterReason.NOT_AUTHORISED))
-    stream.replace(record.first, record.last, Gap(record.first, record.last, record.chain, ()))
+    stream.replace(record.first, record.last, Gap(record.first, record.last, record.chain, ()), record.cut)

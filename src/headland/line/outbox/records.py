@@ -18,7 +18,7 @@ from __future__ import annotations
 import msgspec
 
 from headland.line.outbox.rows import Row
-from headland.line.outbox.stream import BacklogFile
+from headland.line.outbox.stream import BacklogFile, Cut
 from headland.link.contract import ExceptionAnswer, GapRange, Ref, StreamKey
 from headland.vocabulary import StorageDamage
 
@@ -103,10 +103,11 @@ class Reentered(msgspec.Struct, frozen=True, array_like=True, tag="w"):
 
 
 class Resent(msgspec.Struct, frozen=True, array_like=True, tag="d"):
-    """A dead letter went to the tail of a stream."""
+    """A dead letter went to the tail of a stream; by an operator's word its age begins anew."""
 
     number: int
     stream: StreamKey
+    born_ms: int = 0
 
 
 class Buried(msgspec.Struct, frozen=True, array_like=True, tag="b"):
@@ -126,6 +127,7 @@ class Parked(msgspec.Struct, frozen=True, array_like=True, tag="k"):
     last: int
     chain: bytes
     letters: tuple[Letter, ...]
+    cut: Cut = Cut()
 
 
 class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="g"):
@@ -176,6 +178,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
         chain: Chain value after it.
         ranges: What was given up.
         letters: The blocks themselves, for the list of dead letters.
+        cut: Where they were cut out of a run in a file.
     """
 
     stream: StreamKey
@@ -184,6 +187,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     chain: bytes
     ranges: tuple[GapRange, ...]
     letters: tuple[Letter, ...] = ()
+    cut: Cut = Cut()
 
 
 class Spilled(msgspec.Struct, frozen=True, array_like=True):

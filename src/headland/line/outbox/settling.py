@@ -135,7 +135,8 @@ def give_up(
         tuple(map(state.letter, rows)) if reason is not Reason.SHED and reason is not Reason.CORRUPT else ()
     )
     chain_value = rows[-1].chain
-    _entomb(state, records.Tombstone(stream.key, p_from, p_to, chain_value, ranges, letters), draft)
+    cut = stream.cut_of(p_from, p_to)
+    _entomb(state, records.Tombstone(stream.key, p_from, p_to, chain_value, ranges, letters, cut), draft)
     _book_ranges(draft, ranges, reason)
     return ranges
 
@@ -166,7 +167,8 @@ def park(state: State, stream: Stream, p_from: int, p_to: int, now: Instant, dra
         assert columns is not None
         rows.append(columns.row(p))
     letters = tuple(map(state.letter, rows))
-    write(state, records.Parked(stream.key, p_from, p_to, rows[-1].chain, letters), draft)
+    cut = stream.cut_of(p_from, p_to)
+    write(state, records.Parked(stream.key, p_from, p_to, rows[-1].chain, letters, cut), draft)
     for number in range(first_number, state.next_number):
         item = state.waiting[number]
         item.due_ns = now.monotonic_ns + PARK_NS

@@ -57,6 +57,20 @@ class BacklogFile(msgspec.Struct, frozen=True, array_like=True):
     ranges: tuple[GapRange, ...]
 
 
+class Cut(msgspec.Struct, frozen=True, array_like=True):
+    """Where positions were cut out of a run in a file.
+
+    Attributes:
+        before: Chain value before the first of them, or b"".
+        at: Offset in the file of the block behind the last of them, 0 when the run ends there.
+        after: Chain value after the last of them.
+    """
+
+    before: bytes = b""
+    at: int = 0
+    after: bytes = b""
+
+
 class Extent:
     """A `BacklogFile` and the part of its headers that is in memory.
 
@@ -296,9 +310,17 @@ class Stream:
                 if piece.last <= p:
                     piece.rows = None
 
-    def replace(self, first: int, last: int, piece: Piece | None) -> None:
-        """Let `piece` stand at first to last, where whole pieces or parts of `Rows` stood."""
-        value = self.chain_at(first - 1)
+    def cut_of(self, first: int, last: int) -> Cut:
+        """What a replay has to know to cut first to last out of a run in a file whose headers it has not read."""
+        before = self.chain_at(first - 1) or b""
+        piece, rows = self.piece_at(last), self.rows_at(last)
+        if not isinstance(piece, Extent) or rows is None or last >= piece.last:
+            return Cut(before)
+        return Cut(before, rows.row(last + 1).at if last < rows.last else piece.next_at, rows.chain_at(last))
+
+    def replace(self, first: int, last: int, piece: Piece | None, cut: Cut | None = None) -> None:
+        """Let `piece` stand at first to last, where whole pieces or parts of others stood."""
+        value = self.chain_at(first - 1) or (cut.before if cut is not None else None) or None
         out: list[Piece] = []
         placed = False
         for old in self.pieces:
@@ -310,7 +332,7 @@ class Stream:
                 out.append(old)
                 continue
             covers = old.last >= last
-            before, after = _around(old, first, last, value)
+            before, after = _around(old, first, last, value, cut)
             if before is not None:
                 out.append(before)
             if not placed and covers:
@@ -351,7 +373,9 @@ class Stream:
         return (piece for piece in self.pieces if isinstance(piece, Rows))
 
 
-def _around(old: Piece, first: int, last: int, value: bytes | None) -> tuple[Piece | None, Piece | None]:
+def _around(
+    old: Piece, first: int, last: int, value: bytes | None, cut: Cut | None
+) -> tuple[Piece | None, Piece | None]:
     """What is left of `old` before `first` and after `last`."""
     before: Piece | None = None
     after: Piece | None = None
@@ -363,26 +387,29 @@ def _around(old: Piece, first: int, last: int, value: bytes | None) -> tuple[Pie
             after = rest.split_after(last)
         return before, after
     if isinstance(old, Extent):
-        return _around_extent(old, first, last, value)
+        return _around_extent(old, first, last, value, cut)
     if old.first < first or old.last > last:
         raise DefectError(f"positions {first} to {last} cut a tombstone from {old.first} to {old.last}")
     return None, None
 
 
 def _around_extent(
-    old: Extent, first: int, last: int, value: bytes | None
+    old: Extent, first: int, last: int, value: bytes | None, cut: Cut | None
 ) -> tuple[Extent | None, Extent | None]:
     """Cut an extent where its headers are in memory (or not at all)."""
     info, rows = old.info, old.rows
     before = after = None
     if old.last > last:
-        if rows is None or not rows.first <= last <= rows.last:
+        if rows is not None and rows.first <= last <= rows.last:
+            at, after_chain = rows.row(last + 1).at if last < rows.last else old.next_at, rows.chain_at(last)
+        elif cut is not None and cut.at:
+            at, after_chain = cut.at, cut.after
+        else:
             raise DefectError(f"file {info.file} cannot be cut after {last}")
-        at = rows.row(last + 1).at if last < rows.last else old.next_at
         after = Extent(
-            msgspec.structs.replace(info, p_from=last + 1, at=at, chain_from=rows.chain_at(last)), whole=False
+            msgspec.structs.replace(info, p_from=last + 1, at=at, chain_from=after_chain), whole=False
         )
-        if last < rows.last:
+        if rows is not None and rows.first <= last < rows.last:
             after.hold(rows.split_after(last), old.next_at)
     if old.first < first:
         if value is None:
