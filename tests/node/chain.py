@@ -28,6 +28,7 @@ class Chain:
         readings: int = 300,
         interval_ns: int = 10 * MS,
         budget_bytes: int = 0,
+        start: bool = True,
     ) -> None:
         self.world = World(seed)
         journal = JournalConfig(segment_bytes=SEGMENT, checkpoint_log_bytes=SEGMENT)
@@ -48,13 +49,18 @@ class Chain:
         self.regional = host("s/regional", "s/cloud")
         self.local = host("s/local", "s/regional", budget_bytes)
         self.hosts = (self.cloud, self.regional, self.local)
-        for one in self.hosts:
-            one.start()
         port = DevicePort(self.world, self.local)
         self.devices = [
             Device(f"d{i}", port, series=3, interval_ns=interval_ns, window=50, limit=readings)
             for i in range(devices)
         ]
+        if start:
+            self.begin()
+
+    def begin(self) -> None:
+        """Start every node, then the devices."""
+        for one in self.hosts:
+            one.start()
         for device in self.devices:
             device.start()
 

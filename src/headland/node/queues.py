@@ -8,7 +8,7 @@ import msgspec
 
 from headland.line.outbox.rows import Rows
 from headland.line.outbox.stream import Extent, Gap, Stream
-from headland.vocabulary import NO_TIME, Instant, Lane, Priority, Reason
+from headland.vocabulary import NO_TIME, Account, Instant, Lane, Priority, Reason
 
 if TYPE_CHECKING:
     from headland.line.outbox import Outbox
@@ -72,6 +72,7 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         parent: Whom it last compared positions with; "" for nobody yet.
         link: Phase of the link; "none" at a root.
+        pending: What the books say of each class, exactly.
         unsealed: Rows of each class that are in no block yet.
         lanes: What waits, per class and lane.
         streams: Streams of the current epoch and of all that are not drained.
@@ -82,6 +83,7 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
 
     parent: str
     link: str
+    pending: dict[str, int]
     unsealed: dict[str, int]
     lanes: list[LaneQueue]
     streams: list[StreamQueue]
@@ -119,6 +121,9 @@ def queue_of(node: Node, now: Instant) -> QueueReport:
     return QueueReport(
         parent=state.parent.name if state is not None and state.parent is not None else "",
         link="none" if uplink is None else str(uplink.phase.value),
+        pending={
+            name_of(priority): parts.ledger.total(Account.PENDING, int(priority))[0] for priority in Priority
+        },
         unsealed={name_of(priority): len(parts.sealing.open[priority]) for priority in Priority},
         lanes=_lanes(outbox, outbox.age_clock(now)) if outbox is not None else [],
         streams=_streams(outbox) if outbox is not None else [],

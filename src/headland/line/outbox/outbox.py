@@ -477,7 +477,10 @@ class Outbox:
         return list(self.state.dead.values())
 
     def resend(self, number: int, now: Instant, draft: DraftLike) -> bool:
-        """Send a dead letter again: same identity, new position. False when it is no longer listed."""
+        """Send a dead letter again; False when it is no longer listed.
+
+        Same identity, new position, and its age begins anew: what has expired would expire again.
+        """
         item = self.state.dead.get(number)
         current = self.state.current
         if item is None or current is None:
@@ -485,7 +488,7 @@ class Outbox:
         account = REASONS[Reason(item.reason)]
         book_out(draft, account, item.priority, -item.letter.row.rows, -item.letter.row.size)
         key = StreamKey(current.epoch, item.priority, item.lane)
-        settling.write(self.state, records.Resent(number, key), draft)
+        settling.write(self.state, records.Resent(number, key, self.age_clock(now)), draft)
         stream = must_find(self.state, key)
         stream.noted_live(now.monotonic_ns, item.letter.row.length)
         self.state.drafted.append((draft.n, stream, stream.tail))
