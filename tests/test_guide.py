@@ -87,7 +87,7 @@ def test_the_first_plant_grows_as_it_is_written(tmp_path: Path) -> None:
             start_new_session=True,
         )
         try:
-            code = shell.wait(timeout=90)
+            code = shell.wait(timeout=60)
             text = (tmp_path / "out").read_text(encoding="utf-8")
             assert code == 0, text
             for line in shown(page):
@@ -95,6 +95,7 @@ def test_the_first_plant_grows_as_it_is_written(tmp_path: Path) -> None:
             rows = rows_at(ports["18481"], 4)
         finally:
             os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
     readings = [(row["series"], row["value"]) for row in rows if row["kind"] == 0]
     assert sorted(readings, key=str) == [
         ("plant/press-7/pressure", 4.2),
