@@ -60,6 +60,8 @@ def command(
         judged = asyncio.run(play(options, View(sys.stderr)))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except asyncio.CancelledError:  # SIGTERM
+        raise SystemExit(143) from None
     if as_json:
         click.echo(msgspec.json.encode(judged.outcome).decode())
     raise SystemExit(0 if judged.good else 1)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
 CHUNK = 64 * 1024
+MORE_S = 0.05
 HELD_BYTES_MAX = 4 * 1024 * 1024
 PACKET_BYTES_MAX = 16 * 1024 * 1024
 
@@ -254,12 +255,13 @@ class ClientProxy(Proxy):
         self._catch.clear()
 
     async def caught(self, within_s: float) -> int:
-        """Wait for the first acknowledgement that is held back; how many there are by then, perhaps none."""
+        """Wait for the first acknowledgement that is held back, and a moment for more; how many there are."""
         try:
             async with asyncio.timeout(within_s):
                 await self._catch.wait()
         except TimeoutError:
             return 0
+        await asyncio.sleep(MORE_S)
         return self._caught
 
     def release(self) -> None:

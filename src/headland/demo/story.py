@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -98,7 +99,7 @@ class Demo:
 
     async def start_devices(self) -> None:
         """Clients in one process of their own."""
-        (self.site.root / "acknowledged").mkdir()
+        (self.site.root / "acknowledged").mkdir(exist_ok=True)
         clients = client_plans(self.site, {name: door.port for name, door in self.doors.items()})
         plan = DevicesPlan(
             clients, self.options.seed, str(self.options.data) if self.options.data else "", SETTLE_S
@@ -222,6 +223,9 @@ async def play(options: Options, view: View, command: NodeCommand | None = None)
     Raises:
         HeadlandError: A node or the devices did not do what they had to, with their last words.
     """
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     root = Path(tempfile.mkdtemp(prefix="headland-demo-"))
     try:
         async with group() as processes:
@@ -284,7 +288,9 @@ async def _serve(demo: Demo) -> None:
     """Stay up with devices running again, until interrupted."""
     await demo.start_devices()
     demo.picture.phase = "serving until Ctrl-C"
-    demo.view.say("\n".join(f"{name}: http://127.0.0.1:{port}/" for name, port in demo.site.http.items()))
+    demo.view.say(
+        "\n".join(f"{name}: http://127.0.0.1:{port}/v1/status" for name, port in demo.site.http.items())
+    )
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
 
