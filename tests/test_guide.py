@@ -146,3 +146,11 @@ def test_the_index_names_every_document() -> None:
         name = path.relative_to(ROOT / "docs").as_posix()
         if name != "README.md" and not name.startswith("decisions/"):
             assert f"({name})" in index, name
+
+
+def test_the_list_of_decisions_names_every_decision_by_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = (folder / "README.md").read_text(encoding="utf-8")
+    for path in sorted(folder.glob("[0-9]*.md"))[1:]:
+        title = path.read_text(encoding="utf-8").splitlines()[0].partition(": ")[2]
+        assert f"| [{path.name[:4]}]({path.name}) | {title} |" in listed, path.name
