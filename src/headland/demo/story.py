@@ -87,13 +87,13 @@ class Demo:
 
     async def prepare(self) -> None:
         """Wires, files, nodes: root first, each ready before its children start."""
-        self.picture.phase = "making seven nodes with one development authority"
+        self.view.say(f"making {len(NODES)} nodes with one development authority in {self.site.root}")
         for proxy in (*self.links.values(), *self.doors.values()):
             await proxy.start()
         call = {plan.name: self.site.link[plan.parent] for plan in NODES if plan.parent}
         call.update({name: proxy.port for name, proxy in self.links.items()})
         await make_nodes(self.site, call)
-        self.picture.phase = "starting nodes, the cloud first"
+        self.view.say("starting them, the cloud first")
         for tier in ("cloud", "regional", "local", "device"):
             await asyncio.gather(*(node.start() for node in self.nodes.values() if node.plan.tier == tier))
 
@@ -110,6 +110,7 @@ class Demo:
             "devices", ["headland.demo.device", str(file)], self.site.root / "devices.log", {}
         )
         self._began = time.monotonic()
+        self.picture.phase = "everything flows"
 
     async def stop_devices(self) -> None:
         """Let them wait for their answers.
