@@ -143,7 +143,7 @@ class RunningNode:
         """SIGHUP; return when its log says what became of it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
-        eventually(lambda: self.events("configuration"))
+        eventually(lambda: self.events("reload"))
 
     def stop(self, within_s: float = 20.0) -> int:
         """SIGTERM; its exit code."""
