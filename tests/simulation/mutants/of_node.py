@@ -1,0 +1,293 @@
+"""Errors in the node's core: acknowledgements, commits, epochs, seals, spills, recovery, the store's key table."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import msgspec
+from tests.simulation.mutants.patching import Garden, Patch
+
+from headland.journal import Draft, SectionType
+from headland.mqtt.state import State as BrokerState
+from headland.node import events as ev
+from headland.node import opening, snapshot
+from headland.node.committing import Committing
+from headland.node.core import Node
+from headland.node.names import Names
+from headland.node.sealing import Sealing
+from headland.node.section_index import SectionIndex
+from headland.node.shelving import Phase, Shelving
+from headland.storage import Applied
+from headland.vocabulary import Account
+
+garden = Garden("node")
+
+
+@garden.mutant("2.1: an acknowledgement waits for its commit; here it leaves when the commit is handed out")
+def acknowledged_when_the_commit_is_closed(patch: Patch) -> None:
+    def close(self: Node, now: Any) -> None:
+        original(self, now)
+        self._mqtt(self.parts.broker.committed(self.commits.durable_n + 1, now))
+
+    original = patch.put(Node, "_close_draft", close)
+
+
+@garden.mutant("2.1: an acknowledgement waits for its own commit; here for any commit that ends")
+def acknowledged_by_the_commit_before(patch: Patch) -> None:
+    def committed(self: Node, n: int, now: Any) -> None:
+        original(self, n, now)
+        self._mqtt(self.parts.broker.committed(n + 1, now))
+
+    original = patch.put(Node, "_committed", committed)
+
+
+@garden.mutant("2.1: acknowledgements leave in arrival order; here one that waits is passed by")
+def acknowledged_out_of_arrival_order(patch: Patch) -> None:
+    def release(self: BrokerState, connection: Any) -> None:
+        owed = connection.owed
+        ready = [item for item in owed if item.run is not None and 0 < item.needs <= self.durable]
+        late = [item for item in owed if item not in ready]
+        if ready and late and not any(item.marks for item in owed):
+            connection.owed = deque([*ready, *late])
+        original(self, connection)
+
+    original = patch.put(BrokerState, "release", release)
+
+
+@garden.mutant("2.6: after a write error the process acknowledges nothing more; here it goes on")
+def write_error_is_ignored(patch: Patch) -> None:
+    def fail(self: Node, reason: str) -> None:
+        self.say("error", "disk_failed", detail=reason)
+        if self.commits.in_flight is not None:
+            self._committed(self.commits.in_flight, self._now)
+
+    patch.put(Node, "_fail", fail)
+
+
+@garden.mutant("2.5: a full disk stores and acknowledges nothing; here what found no space counts as stored")
+def full_disk_acknowledges(patch: Patch) -> None:
+    def handle(self: Node, event: Any, now: Any) -> Any:
+        if isinstance(event, ev.NoSpace) and self.commits.in_flight == event.n:
+            event = ev.Committed(event.n)
+        return original(self, event, now)
+
+    original = patch.put(Node, "handle", handle)
+
+
+@garden.mutant("1, epoch: 128 random bits at every start; here the last one goes on")
+def epoch_is_reused(patch: Patch) -> None:
+    def resume(node: Node, replay: Any, now: Any) -> None:
+        node.parts.epoch = node.parts.last_epoch or node.parts.epoch
+        original(node, replay, now)
+
+    original = patch.put(opening, "_resume", resume)
+
+
+@garden.mutant("1, epoch: it names its predecessor; here a restart looks like a stranger")
+def epoch_has_no_predecessor(patch: Patch) -> None:
+    def resume(node: Node, replay: Any, now: Any) -> None:
+        original(node, replay, now)
+        node.parts.last_epoch = b""
+
+    original = patch.put(opening, "_resume", resume)
+
+
+@garden.mutant("1, block: k goes up without gaps in an epoch; a root counts from one again after a checkpoint")
+def block_numbers_start_again(patch: Patch) -> None:
+    def restore(self: Shelving, data: bytes) -> None:
+        original(self, data)
+        self.k = [0, 0, 0, 0]
+        if self.outbox is not None:
+            self.outbox.state.k.clear()
+
+    original = patch.put(Shelving, "restore", restore)
+
+
+@garden.mutant("1, block: rows unsealed at a restart are sealed in the new epoch; here they are forgotten")
+def unsealed_rows_are_forgotten_at_a_restart(patch: Patch) -> None:
+    def resume(node: Node, replay: Any, now: Any) -> None:
+        for block in node.parts.sealing.open:
+            node.parts.sealing.sealed(block.priority)
+        original(node, replay, now)
+
+    original = patch.put(opening, "_resume", resume)
+
+
+@garden.mutant("3.3: a checkpoint is the state after its commit; here rows that are not sealed yet are left out")
+def unsealed_rows_are_not_in_the_snapshot(patch: Patch) -> None:
+    patch.put(Sealing, "resume", lambda self, *arguments: None)
+
+
+@garden.mutant("3.3: a checkpoint is of a durable commit; here it is written beside one under way")
+def checkpoint_overtakes_its_commit(patch: Patch) -> None:
+    def closed(self: Shelving, node: Node, n: int) -> None:
+        original(self, node, n)
+        if self._checkpoint is not None and not self._checkpoint_token:
+            ops, self._checkpoint_bytes = node.parts.journal.checkpoint_ops(*self._checkpoint)
+            self._checkpoint_token = node.token()
+            node.emit(ev.Beside(self._checkpoint_token, ops))
+
+    original = patch.put(Shelving, "closed", closed)
+
+
+@garden.mutant("3.3: a checkpoint counts when it is on disk; here segments go when it has been begun")
+def checkpoint_counts_when_it_is_begun(patch: Patch) -> None:
+    def closed(self: Shelving, node: Node, n: int) -> None:
+        before = self._checkpoint
+        original(self, node, n)
+        if self._checkpoint is not None and self._checkpoint is not before:
+            node.parts.journal.finish_checkpoint(self._checkpoint[0], len(self._checkpoint[1]))
+
+    original = patch.put(Shelving, "closed", closed)
+
+
+@garden.mutant("3.1: blocks leave a segment before it is recycled; here it goes at once")
+def segment_is_recycled_before_the_spill(patch: Patch) -> None:
+    patch.put(Shelving, "_next_batch", lambda self, node, now: self._recycle(node))
+
+
+@garden.mutant("3.1: a block may have rows in an older segment than its seal; here only its seal is looked at")
+def block_across_two_segments_is_not_spilled(patch: Patch) -> None:
+    patch.put(Shelving, "_limit_n", lambda self, node: self._segment.last_n)
+
+
+@garden.mutant("3.1: a spill is noted when its writes have ended; here while they are under way")
+def spill_is_noted_before_it_is_written(patch: Patch) -> None:
+    def write(self: Shelving, node: Node, event: Any, now: Any) -> None:
+        original(self, node, event, now)
+        if self.phase is Phase.WRITE:
+            self._note(node, now)
+
+    original = patch.put(Shelving, "_write", write)
+
+
+@garden.mutant("3.1: the note of a spill says which file has grown; here the list of files is not written")
+def grown_file_is_not_noted(patch: Patch) -> None:
+    def note(self: Shelving, node: Node, now: Any) -> None:
+        state = node.draft.state
+
+        class Deaf:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(draft, name)
+
+            def state(self, owner: str, data: bytes) -> None:
+                if owner != "files":
+                    state(owner, data)
+
+        draft = node.draft
+        node.commits.draft = Deaf()  # type: ignore[assignment]
+        try:
+            original(self, node, now)
+        finally:
+            node.commits.draft = draft
+
+    original = patch.put(Shelving, "_note", note)
+
+
+@garden.mutant("6: deltas ride in the frame of their data; here they ride in the next one")
+def ledger_rides_in_the_next_commit(patch: Patch) -> None:
+    late: dict[int, list[Any]] = {}
+
+    def sections(self: Draft) -> Any:
+        found = original(self)
+        own = [one for one in found if one.type == SectionType.LEDGER]
+        rest = [one for one in found if one.type != SectionType.LEDGER]
+        pending[0] = own
+        return [*rest, *late.pop(id(self), [])]
+
+    def closed(self: Committing[Any], plan: Any, now: Any) -> int:
+        own, pending[0] = pending[0], []
+        n = before(self, plan, now)
+        late[id(self.draft)] = own
+        return n
+
+    pending: list[list[Any]] = [[]]
+    original = patch.put(Draft, "sections", sections)
+    before = patch.put(Committing, "closed", closed)
+
+
+@garden.mutant("6: kept rows are pending until they are answered; here rows that are kept are booked twice")
+def kept_rows_are_booked_twice(patch: Patch) -> None:
+    def book(self: Draft, account: Account, group: str, cls: int, rule: str, readings: int, size: int) -> None:
+        if account == Account.COMMITTED:
+            readings, size = 2 * readings, 2 * size
+        original(self, account, group, cls, rule, readings, size)
+
+    original = patch.put(Draft, "book", book)
+
+
+@garden.mutant("1, commit: names ride in the commit of their first rows; here own names are not written")
+def series_names_are_not_written(patch: Patch) -> None:
+    patch.put(Names, "own_section", lambda self: None)
+
+
+@garden.mutant("1, commit: names of a child's series ride with its block; here they stay in memory")
+def names_of_children_are_not_written(patch: Patch) -> None:
+    def learn(self: Names, definitions: Any) -> None:
+        original(self, definitions)
+
+    original = patch.put(Names, "learn", learn)
+
+
+@garden.mutant("4.4: identity is a unique key where blocks are stored; here every block is new")
+def identity_is_not_unique(patch: Patch) -> None:
+    def apply(self: Applied, *identity: Any) -> bool:
+        original(self, *identity)
+        return True
+
+    original = patch.put(Applied, "apply", apply)
+
+
+@garden.mutant("4.4: the table of identities survives a restart; a checkpoint forgets it")
+def identities_are_not_in_the_snapshot(patch: Patch) -> None:
+    def take(self: Applied) -> bytes:
+        return bytes(original(Applied()))
+
+    original = patch.put(Applied, "snapshot", take)
+
+
+@garden.mutant("3.1: a root's blocks are in the journal or in its store; here a restart forgets the shelf")
+def shelf_is_not_in_the_snapshot(patch: Patch) -> None:
+    def take(self: Shelving) -> bytes:
+        shelf, self.shelf = self.shelf, deque()
+        try:
+            return bytes(original(self))
+        finally:
+            self.shelf = shelf
+
+    original = patch.put(Shelving, "snapshot", take)
+
+
+@garden.mutant("3.1: places in the journal survive a restart; a checkpoint forgets them")
+def places_are_not_in_the_snapshot(patch: Patch) -> None:
+    patch.put(SectionIndex, "load", lambda self, dumped: None)
+
+
+@garden.mutant("3.3: what comes after a checkpoint is replayed; here the frame right behind it is not")
+def frame_behind_the_checkpoint_is_skipped(patch: Patch) -> None:
+    begun: set[int] = set()
+
+    def frame(self: Any, one: Any) -> None:
+        first = id(self) not in begun
+        begun.add(id(self))
+        if not first or not self.epoch:
+            original(self, one)
+
+    original = patch.put(opening._Replay, "frame", frame)
+
+
+@garden.mutant("3.3: a snapshot holds nothing of the open draft; here the epoch's rows are taken twice")
+def replayed_rows_are_sealed_twice(patch: Patch) -> None:
+    patch.put(Sealing, "sealed", lambda self, priority: self._sealer.sealed(priority))
+
+
+@garden.mutant("6: the books are restored with the state that they speak of; here a restart opens empty books")
+def books_are_not_restored(patch: Patch) -> None:
+    def restore(parts: Any, data: bytes, now: Any) -> None:
+        dumped = msgspec.msgpack.decode(data, type=snapshot.Snapshot)
+        dumped.machines["ledger"] = type(parts.ledger)().snapshot()
+        original(parts, msgspec.msgpack.encode(dumped), now)
+
+    original = snapshot.restore_snapshot
+    patch.everywhere(snapshot.restore_snapshot, restore)
