@@ -211,6 +211,11 @@ class Node:
 
     # ── used by the parts ──────────────────────────────────────────────────────────────────────────
     @property
+    def now(self) -> Instant:
+        """The moment of the event in hand."""
+        return self._now
+
+    @property
     def draft(self) -> Draft:
         """The open commit."""
         return self.commits.draft

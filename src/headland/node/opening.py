@@ -57,6 +57,7 @@ class Opening(msgspec.Struct, frozen=True):
         damage: What is missing from the log.
         frames: Commits that were replayed.
         cut: Unfinished writes that were cut off the end.
+        newest_ns: Node time of the newest commit, ns UTC; it cannot be earlier than that. 0 if there is none.
     """
 
     node: Node
@@ -64,6 +65,7 @@ class Opening(msgspec.Struct, frozen=True):
     damage: list[Damage]
     frames: int
     cut: int
+    newest_ns: int
 
 
 def open_node(
@@ -94,6 +96,7 @@ def open_node(
     if found.checkpoint is not None:
         restore_snapshot(parts, found.checkpoint, now)
         replay.epoch = parts.shelving.epoch
+        replay.running_ms = parts.running_ms
     frames = 0
     for frame in found.frames():
         replay.frame(frame)
@@ -109,7 +112,7 @@ def open_node(
     node = Node(settings, parts, now)
     _resume(node, replay, now)
     parts.reloading.resume(node, base if base is not None else Base(settings=settings), now)
-    return Opening(node, ops, list(found.damage), frames, len(found.cut))
+    return Opening(node, ops, list(found.damage), frames, len(found.cut), replay.newest_ns)
 
 
 def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Parts:
@@ -151,7 +154,8 @@ class _Replay:
     def __init__(self, parts: Parts, now: Instant) -> None:
         self._parts = parts
         self._now = now
-        self.running_ms = 0
+        self.running_ms = parts.running_ms
+        self.newest_ns = 0
         self.epoch = b""
         self.new_store = True
 
@@ -160,6 +164,7 @@ class _Replay:
         parts, n = self._parts, frame.n
         shelving, outbox = parts.shelving, parts.north.outbox
         self.running_ms = frame.running_ms
+        self.newest_ns = max(self.newest_ns, frame.node_ns)
         if frame.epoch != self.epoch:
             self.epoch = shelving.epoch = frame.epoch
             shelving.k = [0, 0, 0, 0]

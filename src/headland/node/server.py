@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import ssl
 import sys
 import time
@@ -52,6 +53,7 @@ def run(path: Path) -> int:
     """
     loaded = load(path, os.environ, {kind: one.config for kind, one in kinds().items()})
     refused = scheduling.real_time() if loaded.config.decide.real_time else ""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes while it starts must not end it
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Server(loaded, refused).serve())
 
@@ -92,6 +94,7 @@ class Server:
         opening = open_node(disk, settings, self._users, entropy, clock.now(), base)
         for op in opening.ops:
             disk.apply(op)
+        clock.at_least(opening.newest_ns)
         for damage in opening.damage:
             self._log("error", "damage", {"what": damage.what, "detail": damage.detail})
         runner = Runner(opening.node, disk, clock, self, self._parent())

@@ -1,6 +1,7 @@
 """What a checkpoint holds: the state of every machine after one commit, and how it is taken back.
 
-msgpack: [version, store id, {machine: its snapshot}, unsealed rows by class, places, positions of sources].
+msgpack: [version, store id, {machine: its snapshot}, unsealed rows by class, places, positions of sources,
+running time in ms].
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Snapshot(msgspec.Struct, array_like=True):
     unsealed: list[Unsealed]
     places: list[list[bytes]]
     positions: dict[str, bytes]
+    running_ms: int
 
 
 def take_snapshot(node: Node) -> bytes:
@@ -59,7 +61,15 @@ def take_snapshot(node: Node) -> bytes:
         for block in parts.sealing.open
     ]
     return msgspec.msgpack.encode(
-        Snapshot(VERSION, parts.store_id, machines, unsealed, parts.places.dump(), parts.positions)
+        Snapshot(
+            VERSION,
+            parts.store_id,
+            machines,
+            unsealed,
+            parts.places.dump(),
+            parts.positions,
+            node.running_ms(node.now),
+        )
     )
 
 
@@ -94,3 +104,4 @@ def restore_snapshot(parts: Parts, data: bytes, now: Instant) -> None:
             parts.sealing.resume(priority, codec.decode(one.rows), one.runs, one.born_ms, now)
     parts.places.load(snapshot.places)
     parts.positions.update(snapshot.positions)
+    parts.running_ms = snapshot.running_ms
