@@ -22,6 +22,10 @@ from headland.simulation.world import Everybody, Host
 from headland.vocabulary import Account, HeadlandError, Lane, Reason, RowKind, Value
 
 
+UNDER_WAY_NS = 1_000_000_000
+"""So long an acknowledgement may be under way."""
+
+
 class StoredRow(msgspec.Struct, frozen=True):
     """A row as the root holds it."""
 
@@ -122,9 +126,16 @@ class Forgiven(msgspec.Struct):
     reordered: set[str] = set()
     uneven: bool = False
 
-    def gone(self, host: str, at_ns: int | None) -> bool:
-        """Whether what a machine took at a time may be gone with its disk."""
-        return at_ns is None or any(low <= at_ns <= high for low, high in self.windows.get(host, ()))
+    def gone(self, reading: Reading) -> bool:
+        """Whether a reading may be gone with the disk of the machine that took it.
+
+        An acknowledgement that was under way when the machine went is one of the process that is gone.
+        """
+        at_ns, first_ns = reading.acked_ns, reading.first_ns
+        return at_ns is None or any(
+            low <= at_ns <= high + UNDER_WAY_NS and first_ns <= high
+            for low, high in self.windows.get(reading.host, ())
+        )
 
 
 class EndLaws:
@@ -182,7 +193,7 @@ class EndLaws:
             reasons = [contents.tombstone(block) for block in reading.blocks]
             if any(reason is not None for reason in reasons):
                 continue
-            if self._forgiven.gone(reading.host, reading.acked_ns):
+            if self._forgiven.gone(reading):
                 continue
             blocks = ", ".join(label(block) for block in reading.blocks) or "no block"
             text = f"{key}, acknowledged by {reading.host} at {(reading.acked_ns or 0) / 1e9:.3f} s, in {blocks}"

@@ -79,14 +79,15 @@ class Wire:
         self._ends = ends
         self._arrives_ns = [0, 0]
         self._open = [True, True]
+        self._holed = [False, False]
         self.swallowed_bytes = 0
 
     def send(self, side: int, data: bytes) -> None:
         """Bytes from one side to the other."""
         if not self._open[side]:
             return
-        if self._path.weather is not Weather.UP:
-            self.swallowed_bytes += len(data)
+        if self._path.weather is not Weather.UP or self._holed[side]:
+            self._swallow(side, data)
             return
         world = self._world
         if len(data) > 1 and world.chance(self._path.split):
@@ -109,18 +110,23 @@ class Wire:
         other = 1 - side
         if not self._open[other]:
             return
-        if self._path.weather is Weather.BLACK_HOLE:
-            self.swallowed_bytes += len(data)
+        if self._path.weather is Weather.BLACK_HOLE or self._holed[side]:
+            self._swallow(side, data)
             return
         endpoint, connection = self._ends[other]
         endpoint.wire_received(connection, data)
+
+    def _swallow(self, side: int, data: bytes) -> None:
+        """A stream with a hole in it goes on nowhere: what follows is never delivered, whatever the weather."""
+        self._holed[side] = True
+        self.swallowed_bytes += len(data)
 
     def close(self, side: int) -> None:
         """An orderly end by one side: what was sent before arrives first."""
         if not self._open[side]:
             return
         self._open[side] = False
-        if self._path.weather is Weather.BLACK_HOLE:
+        if self._path.weather is Weather.BLACK_HOLE or self._holed[side]:
             return
         world = self._world
         due = max(self._arrives_ns[side] + 1, world.now_ns + self._path.latency_ns[0])
