@@ -73,6 +73,7 @@ def test_asking_changes_nothing() -> None:
     chain = Chain(1)
     chain.run_s(20)
     assert chain.local.node is not None
+    ask(chain.local, "status")
     before = chain.local.node.snapshot(), chain.local.node.commits.durable_n
     for what in ("status", "ledger", "queue", "dead", "quarantine", "children"):
         ask(chain.local, what)

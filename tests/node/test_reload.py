@@ -265,6 +265,15 @@ def test_a_changed_class_counts_for_what_is_open_already() -> None:
     assert node.parts.ledger.total(Account.COMMITTED)[0] >= waiting
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"a = " + b"[" * 5000, b"[default]\nx = " + b"{ a = " * 3000, b"#" * 200_000, b"\xff\xfe", b"[default"],
+)
+def test_an_intent_that_is_no_configuration_at_all_is_refused(body: bytes) -> None:
+    with pytest.raises(ConfigurationError, match=r"^intent"):
+        laid_over(base_of(FILE), body)
+
+
 def test_a_node_without_a_file_takes_no_intent() -> None:
     with pytest.raises(ConfigurationError, match="no file"):
         laid_over(Base(settings=base_of(FILE).settings), WIDER)

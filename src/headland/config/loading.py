@@ -92,7 +92,7 @@ def load(path: Path, environ: Mapping[str, str], kinds: SourceKinds | None = Non
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError(f"larger than {MAX_FILE_BYTES} bytes", file=str(path))
     config, overridden = parse(data, str(path), environ, kinds)
-    tree = tomllib.loads(data.decode())
+    tree = read_toml(data, str(path))
     apply_overrides(tree, NodeConfig, environ)
     return Loaded(config, path.resolve(), file_digest(data), overridden, tree)
 
@@ -110,18 +110,28 @@ def parse(
     Raises:
         ConfigurationError: anything about it is wrong.
     """
-    try:
-        text = data.decode()
-        tree = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"not UTF-8 text at byte {error.start}", file=file) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"not TOML: {error}", file=file) from None
+    tree = read_toml(data, file)
     overridden = apply_overrides(tree, NodeConfig, environ)
     try:
         return build(tree, kinds), overridden
     except ConfigurationError as error:
-        raise _placed(error, file, text, overridden) from None
+        raise _placed(error, file, data.decode(), overridden) from None
+
+
+def read_toml(data: bytes, file: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"not UTF-8 text at byte {error.start}", file=file) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"not TOML: {error}", file=file) from None
+    except RecursionError:
+        raise ConfigurationError("nested too deeply", file=file) from None
 
 
 def build(tree: dict[str, Any], kinds: SourceKinds | None = None) -> NodeConfig:

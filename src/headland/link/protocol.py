@@ -174,7 +174,7 @@ class IntentStatus(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         kind: As in the intent.
         version: As in the intent.
-        state: "applied", "refused" or "pending".
+        state: "applied", "refused", "pending", or "superseded" by a change of the node's own file.
         detail: One sentence.
     """
 

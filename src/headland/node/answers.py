@@ -5,18 +5,17 @@ Questions change nothing. An order (`resend`, `demand`, `desire`) is answered wh
 
 from __future__ import annotations
 
-import tomllib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headland.link.intents import MAX_BODY
+from headland.config.loading import read_toml
 from headland.node import events as ev
 from headland.node.queues import dead_letters_of, queue_of
-from headland.node.reloading import KIND
+from headland.node.reloading import BODY_MAX, KIND
 from headland.node.status import ledger_of, status_of
-from headland.vocabulary import Instant, Priority
+from headland.vocabulary import ConfigurationError, Instant, Priority
 
 if TYPE_CHECKING:
     from headland.node.core import Node
@@ -109,12 +108,12 @@ def _desire(node: Node, asked: ev.Asked, now: Instant) -> None:
     if name not in children.positions.children:
         _problem(node, asked.token, 404, "no_such_child", f"{name!r} has never called here")
         return
-    if len(body) > MAX_BODY:
-        _problem(node, asked.token, 413, "too_large", f"an intent is at most {MAX_BODY} bytes")
+    if len(body) > BODY_MAX:
+        _problem(node, asked.token, 413, "too_large", f"an intent is at most {BODY_MAX} bytes")
         return
     try:
-        tomllib.loads(body.decode())
-    except tomllib.TOMLDecodeError as error:
+        read_toml(body, "")
+    except ConfigurationError as error:
         _problem(node, asked.token, 400, "not_toml", str(error))
         return
     version = node.parts.south.newest_version(name, KIND) + 1

@@ -17,13 +17,12 @@ first start, under which the commits from there on are replayed; later rules are
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headland.config.changes import LIVE
-from headland.config.loading import build
+from headland.config.loading import build, read_toml
 from headland.config.node import NodeConfig
 from headland.line.formats import Mapping
 from headland.line.line import Line
@@ -43,6 +42,8 @@ KIND = "config"
 """Kind of the intents that are handled here."""
 FROM_ABOVE = LIVE - {"user", "http.token", "log"}
 """Keys that an intent may set."""
+BODY_MAX = 128 * 1024
+"""Bytes of an intent: it is parsed between two decisions, which it must not delay for long."""
 SUPERSEDED = "the node's own file was changed since"
 
 
@@ -174,6 +175,8 @@ class Reloading:
 
     def file_refused(self, node: Node, why: str) -> None:
         """The file is wrong: what was in force stays so."""
+        if why == self.refused:
+            return
         self.refused = why
         node.say("error", "reload", state="refused", detail=why)
 
@@ -282,19 +285,18 @@ def laid_over(base: Base, body: bytes) -> NodeSettings:
     """
     if base.tree is None:
         raise ConfigurationError("this node has no file to lay an intent over")
+    if len(body) > BODY_MAX:
+        raise ConfigurationError(f"{len(body)} bytes; at most {BODY_MAX}", file="intent")
     try:
-        tree = tomllib.loads(body.decode())
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"not UTF-8 text at byte {error.start}", file="intent") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"not TOML: {error}", file="intent") from None
-    try:
+        tree = read_toml(body, "")
         _permitted(tree, "")
         config = build(_merged(base.tree, tree))
         _without_commands(tree, config)
         return settings_of(config)
     except ConfigurationError as error:
         raise ConfigurationError(error.args[0], file="intent", path=error.path, hint=error.hint) from None
+    except RecursionError:
+        raise ConfigurationError("nested too deeply", file="intent") from None
 
 
 def _permitted(tree: dict[str, Any], outer: str) -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from headland.config import Loaded, NodeConfig, Secret, load
 from headland.config.changes import Reload, applied, diff
+from headland.config.loading import file_digest
 from headland.drivers.watch import FileWatch
 from headland.mqtt import Peer, Principal
 from headland.node import events as ev
@@ -27,13 +28,15 @@ from headland.node.reloading import settings_of
 from headland.node.settings import Base
 from headland.sources.registry import kinds
 from headland.trust.access import Door, Tokens, User, Users
-from headland.trust.contexts import link_client, reload
+from headland.trust.contexts import CertificateFiles, link_client, reload
 from headland.vocabulary import HeadlandError
 
 if TYPE_CHECKING:
     from headland.node.loop import Runner
 
 LOOK_S = 2.0
+RETRY_LOOKS = 5
+"""A file that was refused is read again every so many looks: what it lacked may have come (a secret)."""
 
 
 class CurrentUsers:
@@ -90,12 +93,17 @@ class Watching:
         self._log = log
         self._use = use
         self._busy = False
-        self._files = FileWatch(files_of(loaded))
-        self._certificates = FileWatch(_certificates(loaded))
+        self._looks = 0
+        self._paths = files_of(loaded)
+        self._files = FileWatch(self._paths)
+        own = loaded.config.certificates
+        self._pem = CertificateFiles(*map(loaded.path, (own.ca, own.certificate, own.key)))
+        self._certificates = FileWatch((self._pem.ca, self._pem.certificate, self._pem.key))
 
     def start(self) -> None:
-        """Look from now on."""
-        asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        """Look from now on; at once if the file has changed since the process read it."""
+        self._look()
+        self._catch_up()
 
     def reload(self) -> None:
         """Read everything again (SIGHUP)."""
@@ -105,9 +113,20 @@ class Watching:
     def _look(self) -> None:
         if self._certificates.changed():
             self._renew()
-        if not self._busy and self._files.changed():
+        self._looks += 1
+        again = self._looks % RETRY_LOOKS == 0 and self._runner.node.parts.reloading.refused
+        if not self._busy and (self._files.changed() or again):
             self._read()
         asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def _catch_up(self) -> None:
+        """Read what has changed between its reading and the beginning of its watch."""
+        try:
+            changed = file_digest(self._loaded.file.read_bytes()) != self._loaded.digest
+        except OSError:
+            return
+        if changed:
+            self._read()
 
     def _read(self) -> None:
         if not self._busy:
@@ -129,24 +148,29 @@ class Watching:
 
     def _loaded_again(self, outcome: _Read | Exception) -> None:
         self._busy = False
-        if isinstance(outcome, HeadlandError | OSError):
-            self._runner.feed(ev.FileRefused(told(outcome)))
-            return
         if isinstance(outcome, Exception):
-            raise outcome
+            # Whatever it is: the node goes on as it is, and says so.
+            known = isinstance(outcome, HeadlandError | OSError)
+            self._runner.feed(
+                ev.FileRefused(told(outcome) if known else f"{type(outcome).__name__}: {outcome}")
+            )
+            return
         changes = outcome.changes
         self._runner.feed(ev.Reconfigure(outcome.base, changes.live, changes.restart))
         if self._runner.node.parts.reloading.refused:
             return
         self._loaded, self._config = outcome.loaded, outcome.config
-        self._files = FileWatch(files_of(outcome.loaded))
+        paths = files_of(outcome.loaded)
+        if paths != self._paths:
+            self._paths, self._files = paths, FileWatch(paths)
+            self._catch_up()
         self._users.users = outcome.users
         self._api.tokens = outcome.tokens
         self._use(outcome.config)
 
     def _renew(self) -> None:
         """New connections get the renewed certificates; open ones keep theirs."""
-        files = self._loaded.certificates
+        files = self._pem
         if not self._contexts:
             return
         try:
@@ -206,8 +230,3 @@ def files_of(loaded: Loaded) -> list[Path]:
     secrets: list[Secret | None] = [one.password for one in loaded.config.user]
     secrets += [one.token for one in loaded.config.http.token]
     return [loaded.file, *(loaded.path(one.file) for one in secrets if one is not None and one.file)]
-
-
-def _certificates(loaded: Loaded) -> list[Path]:
-    files = loaded.certificates
-    return [files.ca, files.certificate, files.key]
