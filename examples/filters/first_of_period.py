@@ -2,7 +2,7 @@
 
 Put this file where the node can import it and name it in a rule:
 
-    [[line.series]]
+    [[series]]
     name = "slow"
     match = "plant/*/level"
     filter = { kind = "plugin", use = "first_of_period:FirstOfPeriod", options = { period_s = 10.0 } }

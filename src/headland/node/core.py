@@ -48,6 +48,10 @@ from headland.vocabulary import Account, Instant, RowClass
 FILLED = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW, RowClass.HELD)
 DRAFT_ROWS_MAX = 16_384
 """Rows of one class in the open commit at which sockets are no longer read (a block holds at most 65,536)."""
+GIVEN_UP = (Account.EXPIRED, Account.SHED, Account.DEAD, Account.CORRUPT)
+REFRESH_NS = 60_000_000_000
+"""After blocks were given up, every dead band sends a fresh reference: a reader must not hold on to a value that
+is not there. At most once in this time, lest shedding for want of room makes more data."""
 ENTERS = (Account.KEPT, Account.DERIVED)
 BEGINS = (ev.Received, ev.Offered, ev.Pushed)
 """Events that may write to the open commit: this process's epoch stands before them in it. A start that sees
@@ -124,6 +128,8 @@ class Node:
         self._out: list[ev.Action] = []
         self._epoch_written = False
         self._token = 0
+        self._holes = False
+        self._refresh_ns = 0
 
     # ── events ─────────────────────────────────────────────────────────────────────────────────────
     def start(self, now: Instant) -> list[ev.Action]:
@@ -206,6 +212,7 @@ class Node:
             parts.south.next_wake(),
             parts.shelving.next_wake(self),
             self._seal_due(),
+            self._refresh_ns if self._holes else None,
         )
         return min((due for due in dues if due is not None), default=None)
 
@@ -409,6 +416,9 @@ class Node:
         parts.north.wake(self, now)
         parts.south.wake(self, now)
         parts.shelving.wake(self, now)
+        if self._holes and mono >= self._refresh_ns:
+            self._holes, self._refresh_ns = False, mono + REFRESH_NS
+            parts.intake.line.refresh(range(1, len(parts.names.table) + 1), now, self.draft)
         due = self.commits.due_ns(now)
         if self.commits.stalled:
             if due is not None and due <= mono:
@@ -434,6 +444,8 @@ class Node:
             parts.shelving.seal(self, block, now)
             parts.sealing.sealed(block.priority)
         self._book_pending(draft)
+        if any(account in GIVEN_UP and amount[0] > 0 for (account, *_), amount in draft.ledger.items()):
+            self._holes = True
         section = parts.names.own_section()
         if section is not None:
             draft.section(SectionType.SERIES, section)

@@ -88,7 +88,8 @@ class Server:
         base = base_of(self._loaded, self._config)
         settings = base.settings
         if not settings.budget_bytes:
-            settings = msgspec.structs.replace(settings, budget_bytes=disk.free_bytes() // 2)
+            ours = sum(one.stat().st_blocks * 512 for one in self._loaded.data_dir.rglob("*"))
+            settings = msgspec.structs.replace(settings, budget_bytes=(disk.free_bytes() + ours) // 2)
             base = msgspec.structs.replace(base, settings=settings)
         entropy = generator()
         opening = open_node(disk, settings, self._users, entropy, clock.now(), base)
