@@ -83,7 +83,7 @@ def test_the_handbook_names_every_kind_and_its_example_is_valid():
     for kind in get_args(FilterKind):
         assert f"| `{kind.__struct_config__.tag}` |" in page
     example = tomllib.loads(page.split("```toml")[1].split("```")[0])
-    rules = msgspec.convert(example["line"], type=LineRules)
+    rules = msgspec.convert({"series": example["series"], "events": example["rule"]}, type=LineRules)
     assert [rule.name for rule in (*rules.series, *rules.events)] == ["temperatures", "hot"]
 
 
