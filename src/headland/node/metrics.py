@@ -27,6 +27,18 @@ def exposition(runner: Runner) -> bytes:
         [({}, int(status.healthy))],
     )
     _gauge(lines, "headland_running_seconds", "Running time over all starts.", [({}, status.running_s)])
+    _gauge(
+        lines,
+        "headland_configuration_refused",
+        "1 while the newest file is not in force because it is wrong.",
+        [({}, int(bool(status.config.refused)))],
+    )
+    _gauge(
+        lines,
+        "headland_configuration_restart_keys",
+        "Keys of the file that count from the next start.",
+        [({}, len(status.config.restart))],
+    )
     _gauge(lines, "headland_link_up", "1 while the parent is connected.", [({}, int(status.link == "up"))])
     _gauge(lines, "headland_durable_commit", "Newest commit on disk.", [({}, status.durable_n)])
     _gauge(
