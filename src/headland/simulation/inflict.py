@@ -255,7 +255,7 @@ class Inflict:
         self.forgiven.windows.setdefault(host.name, []).append((since_ns, self._world.now_ns))
         self.forgiven.twice.add(host.name)
         self.forgiven.reordered |= self._descendants(host)
-        self.forgiven.uneven = True
+        self.forgiven.uneven = self._witness.rewinds = True
 
     def _empty(self) -> None:
         parents = {host.parent for host in self._hosts}
@@ -281,7 +281,7 @@ class Inflict:
         clone.wall_offset_ns, clone.trusted = host.wall_offset_ns, host.trusted
         self.forgiven.twice.add(host.settings.name)
         self.forgiven.reordered |= self._descendants(host)
-        self.forgiven.uneven = True
+        self.forgiven.uneven = self._witness.rewinds = True
         self._world.count("clone")
         self._tell(clone, "starts beside its original")
         self._clones.append(clone)
@@ -306,8 +306,9 @@ class Inflict:
             return
         host.crash()
         host.parent = self._world.rng.choice(candidates)
+        self.forgiven.moved |= self._descendants(host)
         self.forgiven.reordered |= self._descendants(host)
-        self.forgiven.uneven = True
+        self.forgiven.uneven = self._witness.rewinds = True
         self._world.count("new_parent")
         self._tell(host, f"belongs to {host.parent} now")
         host.restart()

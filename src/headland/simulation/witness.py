@@ -55,6 +55,7 @@ class Sealed(msgspec.Struct):
         digest: Of its rows.
         readings: (series, sequence) of the readings in it.
         durable: Its commit has been executed, or was found at recovery.
+        taken: Machines that received it, and when (ns).
     """
 
     host: str
@@ -63,6 +64,7 @@ class Sealed(msgspec.Struct):
     digest: bytes
     readings: tuple[tuple[str, int], ...]
     durable: bool = False
+    taken: list[tuple[str, int]] = []
 
 
 class Reading(msgspec.Struct):
@@ -82,6 +84,7 @@ class Witness(Observer):
         readings: By (series, sequence).
         blocks: Everything that was ever sealed.
         violations: What was broken so far.
+        rewinds: A parent has gone back, or a child has another one: blocks put aside are booked out again.
         recording: Whether the story is kept: (time, machine, what, about).
     """
 
@@ -93,6 +96,7 @@ class Witness(Observer):
         self.recording = recording
         self.story: list[tuple[int, str, str, frozenset[object]]] = []
         self.requeued: set[Identity] = set()
+        self.rewinds = False
         self._waiting: dict[str, set[int]] = {}
         self._in_commit: dict[tuple[str, int, int], list[Identity]] = {}
         self._emitted: dict[tuple[str, int], int] = {}
@@ -227,6 +231,8 @@ class Witness(Observer):
         if self.recording:
             what = f"receives {label(identity)} in commit {n}, lane {int(header.lane)}"
             self.tell(host.name, what, identity, (host.name, n))
+        if known is not None:
+            known.taken.append((host.name, self.world.now_ns))
         if known is None:
             self.break_law("seal_before_send", f"{host.name} has {label(identity)}, never sealed", identity)
         elif not known.durable:
@@ -266,6 +272,9 @@ class Witness(Observer):
         if host.node is not None and not host.node.healthy:
             failed = host.node.parts.ledger.check()
             host.node.healthy = True
+            if self.rewinds and all(one.equation == "committed >= 0" for one in failed):
+                self.world.count("committed_below_zero")
+                return
             self.break_law("books_balance", f"{host.name}: {failed}")
 
     def _note_waiting(self, host: Host) -> None:
