@@ -11,7 +11,7 @@ from benches.registry import Context, Row, row, say
 
 ROWS = ("restart_2gb_s", "restart_2gb_growth_mb")
 BACKLOG_BYTES = 2_000_000_000
-TEXT_BYTES = 16_000
+TEXT_BYTES = 1_000
 SETTLE_S = 3.0
 CONNECT = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02re"
 UNPACKED = '\n[classes.normal]\ncompression = "none"\nttl_s = 0\n\n[disk]\nbudget_bytes = 8000000000\n'
@@ -29,7 +29,7 @@ def measure(context: Context) -> list[Row]:
         generator.load(
             node.port,
             connections=8,
-            window=20,
+            window=200,
             text=TEXT_BYTES,
             total=BACKLOG_BYTES // TEXT_BYTES,
             seconds=600,
