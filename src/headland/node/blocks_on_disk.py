@@ -52,6 +52,8 @@ Block = tuple[BlockHeader, bytes, frozenset[int]]
 IN_FILE = 1 << 62
 """`Ref.space` of a block in a file is this bit, its class from bit 56 on, and the file's number; otherwise
 `Ref.space` is a commit and `Ref.at` a section of it."""
+NOWHERE = IN_FILE - 1
+"""`Ref.space` of a block whose body is lost and whose outcome is not known yet: no commit has that number."""
 
 
 def block_at(places: Places, ref: Ref, priority: int) -> BlockRef | None:

@@ -31,7 +31,7 @@ from headland.link import actions as link
 from headland.link import received
 from headland.link.contract import Ref
 from headland.node import events as ev
-from headland.node.blocks_on_disk import IN_FILE, Block, BlockRef, block_at, file_number
+from headland.node.blocks_on_disk import IN_FILE, NOWHERE, Block, BlockRef, block_at, file_number
 from headland.node.open_blocks import OpenBlock
 from headland.node.sealing import BodyCache
 from headland.storage import Applied
@@ -416,7 +416,7 @@ class Shelving:
             files = self.files[outbox_directory(Priority(batch.priority))]
             good = self._good_prefix(node, batch, event)
             if good == 0:
-                self._lose_first(node, batch)
+                self._lose_first(node, batch, now)
                 return
             for (header, body, _), age in zip(event.blocks[:good], batch.run.ages_ms, strict=False):  # type: ignore[misc]
                 lane = Lane(batch.run.stream.lane)
@@ -462,13 +462,20 @@ class Shelving:
             node.alarm("corrupt", f"a block in the journal cannot be read: {event.error}")
         return good
 
-    def _lose_first(self, node: Node, batch: _Batch) -> None:
-        """The first block of a run is damaged: a tombstone takes its place, then the spill goes on."""
+    def _lose_first(self, node: Node, batch: _Batch, now: Instant) -> None:
+        """The first block of a run is damaged: a tombstone takes its place, then the spill goes on.
+
+        One that the parent may have stays where it is, without a body: the handshake answers it, or reading
+        it fails then, and leaves the tombstone.
+        """
         assert self.outbox is not None
         assert batch.run is not None
-        self.outbox.unreadable(batch.run.stream, batch.run.p_from, node.draft)
-        batch.note_n = node.draft.n
-        self.phase = Phase.NOTE
+        if self.outbox.unreadable(batch.run.stream, batch.run.p_from, node.draft):
+            batch.note_n = node.draft.n
+            self.phase = Phase.NOTE
+        else:
+            self.outbox.moved(batch.run.stream, batch.run.p_from, Ref(NOWHERE, 0))
+            self._next_batch(node, now)
 
     def _stored(self, node: Node, item: Resting, block: Block) -> tuple[BlockHeader, bytes]:
         header, body, sids = block

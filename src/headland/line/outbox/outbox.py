@@ -453,14 +453,18 @@ class Outbox:
             self._hold(stream, p, draft)
         return durable.unused(self.state)
 
-    def unreadable(self, stream: StreamKey, p: int, draft: DraftLike) -> None:
-        """The body at p is damaged: a tombstone stands in its place."""
+    def unreadable(self, stream: StreamKey, p: int, draft: DraftLike) -> bool:
+        """The body at p is damaged: a tombstone stands in its place, unless the parent may have the block."""
         found = must_find(self.state, stream)
-        if found.rows_at(p) is None or p <= found.sent:
-            return
+        unknown = found.sent
+        if not self._connected or found.verify is not None:
+            unknown = max(unknown, found.uncertain)
+        if found.rows_at(p) is None or p <= unknown:
+            return False
         found.claimed = min(found.claimed, p - 1)
         settling.give_up(self.state, found, p, p, Reason.CORRUPT, draft)
         self._hold(found, p, draft)
+        return True
 
     def settle_unknown(self, ranges: Sequence[GapRange], held_above: bool, draft: DraftLike) -> None:
         """An ancestor's catalogue tells of blocks that a restored parent had lost: it holds them, or not."""
