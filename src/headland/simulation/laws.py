@@ -226,16 +226,19 @@ class EndLaws:
             self._witness.break_law("no_gap_without_reason", f"{label(identity)} is not there", identity)
 
     def _in_order(self, contents: Contents) -> None:
-        last: dict[tuple[str, bytes, int, Lane], Identity] = {}
+        """First in, first out along one path of lanes: a relay may have demoted a block that came live."""
+        last: dict[tuple[object, ...], Identity] = {}
         for identity, lane in contents.arrivals:
+            sealed = self._witness.blocks.get(identity)
+            path = tuple(sealed.lanes.items()) if sealed is not None else ()
             origin, epoch, cls, k = identity
             if origin in self._forgiven.reordered or identity in self._witness.requeued:
                 continue
-            before = last.get((origin, epoch, cls, lane))
+            before = last.get((origin, epoch, cls, path))
             if before is not None and before[3] > k:
                 text = f"{label(identity)} arrived after {label(before)} in lane {int(lane)}"
                 self._witness.break_law("in_order", text, identity, before)
-            last[(origin, epoch, cls, lane)] = identity
+            last[(origin, epoch, cls, path)] = identity
 
     def _books(self, contents: Contents) -> None:
         for host in self._hosts:

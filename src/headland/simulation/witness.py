@@ -22,7 +22,7 @@ from headland.node.open_blocks import OpenBlock
 from headland.node.opening import Opening
 from headland.simulation.device import Device, Published
 from headland.simulation.world import Host, Observer, World
-from headland.vocabulary import Columns, Instant, RowKind
+from headland.vocabulary import Columns, Instant, Lane, RowKind
 
 Identity = tuple[str, bytes, int, int]
 """(origin, epoch, class, k)."""
@@ -56,6 +56,7 @@ class Sealed(msgspec.Struct):
         readings: (series, sequence) of the readings in it.
         durable: Its commit has been executed, or was found at recovery.
         taken: Machines that received it, and when (ns).
+        lanes: In which lane it came to each of them (last).
     """
 
     host: str
@@ -65,6 +66,7 @@ class Sealed(msgspec.Struct):
     readings: tuple[tuple[str, int], ...]
     durable: bool = False
     taken: list[tuple[str, int]] = []
+    lanes: dict[str, Lane] = {}
 
 
 class Reading(msgspec.Struct):
@@ -233,6 +235,7 @@ class Witness(Observer):
             self.tell(host.name, what, identity, (host.name, n))
         if known is not None:
             known.taken.append((host.name, self.world.now_ns))
+            known.lanes[host.name] = header.lane
         if known is None:
             self.break_law("seal_before_send", f"{host.name} has {label(identity)}, never sealed", identity)
         elif not known.durable:
