@@ -294,7 +294,7 @@ def test_qos_2_is_handed_over_once_across_a_restart() -> None:
 
 
 def test_more_than_the_receive_maximum_closes_a_connection_of_mqtt_5() -> None:
-    """MQTT-3.3.4-9 seen from the server."""
+    """MQTT-3.3.4-7 seen from the server."""
     world = World(MqttConfig(receive_maximum=3), automatic=False)
     client = connected(world, "c")
     client.send(*(Publish("t", b"x", 1, packet_id=number) for number in (1, 2, 3)))
@@ -337,7 +337,7 @@ def test_topic_aliases_of_a_client_are_resolved_and_bounded() -> None:
 
 
 def test_a_forbidden_publish_is_refused_in_its_turn() -> None:
-    """MQTT-3.3.5-2: MQTT 5 has a reason code, 3.1.1 is closed; at QoS 0 it is dropped and counted."""
+    """MQTT-3.3.5-2 of 3.1.1. MQTT 5 has a reason code, 3.1.1 is closed; QoS 0 is dropped and counted."""
     world = World()
     client = connected(world, "c")
     client.send(

@@ -48,7 +48,7 @@ def test_mqtt_5_is_told_the_limits() -> None:
 
 
 def test_a_client_without_identifier_is_given_one() -> None:
-    """MQTT-3.1.3-6, MQTT-3.2.2-16; MQTT-3.1.3-7 of 3.1.1."""
+    """MQTT-3.1.3-6, MQTT-3.1.3-7, MQTT-3.2.2-16; MQTT-3.1.3-6 of 3.1.1."""
     world = World()
     first, second = world.client("").connect(), world.client("").connect()
     assert first.properties is not None
@@ -59,7 +59,7 @@ def test_a_client_without_identifier_is_given_one() -> None:
 
 
 def test_3_1_1_may_not_resume_a_session_without_identifier() -> None:
-    """MQTT-3.1.3-8."""
+    """MQTT-3.1.3-7, -8 of 3.1.1."""
     world = World()
     client = world.client("", V311)
     assert client.connect(False).reason == 2
@@ -76,7 +76,7 @@ def test_3_1_1_may_not_resume_a_session_without_identifier() -> None:
     ids=["3.1", "level 3", "version 6"],
 )
 def test_versions_that_are_not_served_are_refused_in_their_own_words(text: str, answer: str) -> None:
-    """MQTT-3.1.2-2."""
+    """MQTT-3.1.2-2; MQTT-3.1.2-2 of 3.1.1."""
     world = World()
     client = world.client("c", V5 if answer.endswith("84 00") else V311)
     client.send_bytes(bytes.fromhex(text))
@@ -99,13 +99,13 @@ def test_a_stranger_is_refused(version: int) -> None:
 
 
 def test_extended_authentication_is_refused() -> None:
-    """Section 4.12: bad authentication method."""
+    """MQTT-4.12.0-1, MQTT-4.12.0-4."""
     client = World().client("c")
     assert client.connect(authentication_method="SCRAM").reason == Reason.BAD_AUTHENTICATION_METHOD
 
 
 def test_an_auth_packet_ends_the_connection() -> None:
-    """MQTT-4.12.0-1: no method was agreed on."""
+    """MQTT-4.12.0-7: no method was agreed on."""
     client = connected(World(), "c")
     client.send(Auth(0x19, Properties(authentication_method="x")))
     assert client.closed == "protocol_error"
@@ -153,7 +153,7 @@ def test_a_connect_over_its_bound_is_refused_before_it_has_come() -> None:
 
 
 def test_silence_of_one_and_a_half_keep_alives_ends_the_connection() -> None:
-    """MQTT-3.1.2-22."""
+    """MQTT-3.1.2-22, MQTT-3.2.2-22."""
     world = World()
     client = connected(world, "c", keep_alive_s=20)
     for _ in range(5):
@@ -166,7 +166,7 @@ def test_silence_of_one_and_a_half_keep_alives_ends_the_connection() -> None:
 
 
 def test_no_keep_alive_means_no_limit_in_3_1_1_and_the_servers_in_5() -> None:
-    """MQTT-3.1.2-21."""
+    """MQTT-3.1.2-21, MQTT-3.2.2-21."""
     world = World(MqttConfig(keep_alive_max_s=100))
     old, new = connected(world, "c", V311), connected(world, "d")
     world.pass_time(1_000)
@@ -225,7 +225,7 @@ def test_another_principal_does_not_inherit_a_session() -> None:
 @pytest.mark.parametrize("version", [V5, V311])
 @pytest.mark.parametrize("crashes", [False, True])
 def test_a_lasting_session_gets_what_came_while_it_was_away(version: int, crashes: bool) -> None:
-    """MQTT-3.1.2-5, MQTT-4.4.0-1, also over a restart of the node."""
+    """MQTT-3.1.2-5, MQTT-4.4.0-1, also over a restart of the node; MQTT-3.1.2-4, -5 of 3.1.1."""
     options = TEN_MINUTES if version == V5 else {"clean": False}
     world = World()
     subscriber = connected(world, "c", version, **options)
@@ -359,7 +359,7 @@ def will_of(world: World, version: int = V5, **options: object) -> tuple[Client,
 
 @pytest.mark.parametrize("version", [V5, V311])
 def test_a_will_is_published_when_the_connection_is_lost(version: int) -> None:
-    """MQTT-3.1.2-8: to subscribers and to the line."""
+    """MQTT-3.1.2-8: to subscribers and to the line; MQTT-3.1.2-8 of 3.1.1."""
     world = World()
     watcher, client = will_of(world, version)
     client.drop()

@@ -37,7 +37,7 @@ def publish_of(packet: Packet) -> Publish:
 @pytest.mark.parametrize("granted", [0, 1, 2])
 @pytest.mark.parametrize("version", [V5, V311])
 def test_a_message_comes_at_the_lower_of_the_two_qos(published: int, granted: int, version: int) -> None:
-    """MQTT-3.8.4-8."""
+    """MQTT-3.8.4-8; MQTT-3.8.4-6 of 3.1.1."""
     world = World()
     subscriber = connected(world, "s", version)
     assert subscriber.subscribe(Subscription("t", granted)) == [Suback(PacketType.SUBACK, 7, [granted])]
@@ -104,7 +104,7 @@ def test_unsubscribing_ends_the_messages() -> None:
 
 
 def test_each_filter_is_judged_for_itself() -> None:
-    """MQTT-3.8.4-5, MQTT-3.9.3-1."""
+    """MQTT-3.8.4-5, MQTT-3.9.3-1; MQTT-3.8.4-4, MQTT-3.9.3-1 of 3.1.1."""
     world = World(MqttConfig(subscriptions_per_session_max=2, topic_levels_max=3))
     wanted = [Subscription(text, 1) for text in ("a", "forbidden/x", "b/#/c", "a/b/c/d", "b", "c")]
     client = connected(world, "c")
@@ -609,7 +609,7 @@ def test_new_access_rules_hold_for_the_next_publish() -> None:
 
 
 def test_a_broken_peer_does_not_touch_the_others() -> None:
-    """MQTT-4.13.1-1."""
+    """MQTT-4.13.1-1; MQTT-4.8.0-1 of 3.1.1."""
     world = World()
     good: list[Client] = [connected(world, name) for name in "abc"]
     for text in ("ff 00", "30 ff ff ff ff 01", "c0 01 00", "36 06 0001 74 0001 00", "10 00", "00 00"):

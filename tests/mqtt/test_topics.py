@@ -34,7 +34,7 @@ from headland.mqtt.topics import NameTree, Trie, check_filter, check_topic, matc
     ],
 )
 def test_wildcards_match_as_the_specification_says(pattern: str, topic: str, expected: bool) -> None:
-    """MQTT-4.7.1-1, -2, -3, MQTT-4.7.2-1, MQTT-4.7.3-4."""
+    """MQTT-4.7.2-1, MQTT-4.7.3-4; MQTT-4.7.2-1 of 3.1.1."""
     assert matches(pattern, topic) is expected
     trie: Trie[int] = Trie()
     trie.add("", pattern, "c", 1)
@@ -63,7 +63,7 @@ def test_wildcards_match_as_the_specification_says(pattern: str, topic: str, exp
     ],
 )
 def test_malformed_filters_are_refused(text: str) -> None:
-    """MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.3-1, MQTT-4.8.2-1, MQTT-4.8.2-2."""
+    """MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.3-1, MQTT-4.8.2-1, MQTT-4.8.2-2; MQTT-4.7.1-2, -3 of 3.1.1."""
     with pytest.raises(ProtocolError):
         check_filter(text, 64)
 

@@ -38,7 +38,7 @@ def opened() -> tuple[WebSocket, WSConnection]:
 
 
 def test_the_handshake_answers_as_rfc_6455_says() -> None:
-    """RFC 6455 section 1.3; MQTT-6.0.0-3, MQTT-6.0.0-4."""
+    """RFC 6455 section 1.3; MQTT-6.0.0-4; MQTT-6.0.0-4 of 3.1.1."""
     taken = WebSocket().received(HANDSHAKE)
     assert taken.reply.startswith(b"HTTP/1.1 101 ")
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in taken.reply
@@ -61,6 +61,7 @@ def test_the_handshake_answers_as_rfc_6455_says() -> None:
     ids=["no subprotocol", "the subprotocol of 3.1", "another path", "a foreign page"],
 )
 def test_a_handshake_for_something_else_is_refused(request_event: Request, status: int) -> None:
+    """MQTT-6.0.0-3; MQTT-6.0.0-3 of 3.1.1."""
     server, client = WebSocket(origins=("https://home",)), WSConnection(ConnectionType.CLIENT)
     taken = server.received(client.send(request_event))
     assert taken.ended
@@ -150,7 +151,7 @@ def test_a_malformed_frame_ends_the_connection_with_1002(frame: bytes) -> None:
 
 
 def test_bytes_pass_both_ways_whatever_the_frames() -> None:
-    """MQTT-6.0.0-2: a packet may span frames and a frame may hold several."""
+    """A packet may span frames and a frame may hold several: MQTT-6.0.0-2; MQTT-6.0.0-2 of 3.1.1."""
     server, client = opened()
     data = b"".join(
         client.send(BytesMessage(data=part, message_finished=last))
@@ -175,7 +176,7 @@ def test_pings_are_answered_and_a_close_is_returned() -> None:
 
 
 def test_text_ends_the_connection() -> None:
-    """MQTT-6.0.0-1."""
+    """MQTT-6.0.0-1; MQTT-6.0.0-1 of 3.1.1."""
     server, client = opened()
     taken = server.received(client.send(BytesMessage(data=b"good")) + client.send(TextMessage(data="bad")))
     assert (taken.data, taken.ended) == (b"good", True)

@@ -8,7 +8,7 @@ from headland.mqtt.outbound import Outbound, message_of
 from headland.mqtt.packets import V5, V311, Connack, Connect, Disconnect, Properties, Will
 from headland.mqtt.reasons import RETURN_CODES, ProtocolError, Reason, ReturnCode
 from headland.mqtt.session import NEVER, Session
-from headland.mqtt.state import State
+from headland.mqtt.state import State, explained
 from headland.mqtt.surface import Accept, PublishRun
 from headland.mqtt.topics import check_topic
 
@@ -41,12 +41,17 @@ def refuse(state: State, connection: Connection, reason: Reason, text: str) -> N
     """Answer a CONNECT with a refusal and close."""
     state.counters.connects_refused += 1
     if connection.version == V5:
-        detail = Properties(reason_string=text) if connection.problem_information else None
-        answer = encode(Connack(False, reason, detail), V5)
+        answer = explained(connection, text, lambda detail: encode(Connack(False, reason, detail), V5))
     else:
         answer = encode(Connack(False, RETURN_CODES.get(reason, ReturnCode.SERVER_UNAVAILABLE)), V311)
-    state.send(connection, answer)
+    if answer:
+        state.send(connection, answer)
     state.finish(connection, reason.name.lower())
+
+
+CONNACK_BYTES_MAX = 24
+"""Longest CONNACK that accepts a client, without an assigned identifier; who takes less is not let in
+(MQTT-3.1.2-24)."""
 
 
 class Refusal(Exception):
@@ -69,6 +74,7 @@ class Connecting:
         connection.version = packet.version
         if packet.properties is not None:
             connection.problem_information = packet.properties.request_problem_information != 0
+            connection.packet_bytes_max = packet.properties.maximum_packet_bytes or 0
         try:
             self._admit(connection, packet)
             session, present = self._session(connection, packet)
@@ -109,6 +115,9 @@ class Connecting:
         )
         if principal is None:
             raise Refusal(Reason.BAD_USER_NAME_OR_PASSWORD, "user name, password or certificate")
+        needed = CONNACK_BYTES_MAX + (3 + len(packet.client_id) if connection.assigned else 0)
+        if 0 < connection.packet_bytes_max < needed:
+            raise Refusal(Reason.PACKET_TOO_LARGE, f"the answer may take {needed} bytes")
         connection.client = packet.client_id
         connection.principal = principal
         if packet.will is not None:
@@ -184,7 +193,6 @@ class Connecting:
             if connection.assigned:
                 told.assigned_client_id = connection.client
             connection.receive_maximum = wanted.receive_maximum or 65_535
-            connection.packet_bytes_max = wanted.maximum_packet_bytes or 0
             connection.aliases_out_max = min(wanted.topic_alias_maximum or 0, config.topic_aliases_max)
         connection.keep_alive_ns = keep_alive_s * SECOND_NS * 3 // 2
         if keep_alive_s:

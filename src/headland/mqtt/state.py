@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappush
 
 from headland.mqtt.codec import encode_acks
@@ -21,6 +22,23 @@ from headland.vocabulary.instant import Instant
 KEEP_ALIVE, PUMP, SESSION, FLUSH = 1, 2, 3, 4
 """Kinds of timers: is a connection still heard; go on sending; a session's end or will; write what is
 unwritten."""
+
+_ANY_SIZE = 1 << 32
+
+
+def explained(connection: Connection, text: str, packet: Callable[[Properties | None], bytes]) -> bytes:
+    """A packet with an explanation where the client wants one and has room for it.
+
+    Empty when even the bare packet is longer than the client takes (MQTT-3.1.2-24, -29, MQTT-3.2.2-19,
+    MQTT-3.14.2-3).
+    """
+    room = connection.packet_bytes_max or _ANY_SIZE
+    if text and connection.problem_information:
+        data = packet(Properties(reason_string=text))
+        if len(data) <= room:
+            return data
+    data = packet(None)
+    return data if len(data) <= room else b""
 
 
 class State:
@@ -94,8 +112,9 @@ class State:
         if connection.closed:
             return
         if connection.opened and connection.version == V5:
-            detail = Properties(reason_string=text) if text and connection.problem_information else None
-            self.send(connection, encode(Disconnect(reason, detail), V5))
+            farewell = explained(connection, text, lambda detail: encode(Disconnect(reason, detail), V5))
+            if farewell:
+                self.send(connection, farewell)
         self.finish(connection, word)
 
     def finish(self, connection: Connection, word: str, after_send: bool = True) -> None:
@@ -111,7 +130,10 @@ class State:
             self.release(connection)
 
     def answer(self, connection: Connection, data: bytes, needs: int) -> None:
-        """Queue a ready answer that rests on commit `needs` (0: on nothing)."""
+        """Queue an answer that rests on commit `needs` (0: on nothing); one too long ends the connection."""
+        if 0 < connection.packet_bytes_max < len(data):
+            self.close(connection, Reason.PACKET_TOO_LARGE, "packet_too_large")
+            return
         self.owe(connection, Owed(needs, 0, data, None))
 
     def release(self, connection: Connection) -> None:
