@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import mqtt_conformance
 from docs_architecture import architecture
 
 from headland.cli import COMMANDS, main
@@ -57,6 +58,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "ARCHITECTURE.md": architecture,
     "docs/reference/commands.md": commands,
     "docs/configuration.md": configuration,
+    "docs/mqtt-conformance.md": mqtt_conformance.document,
     "docs/configuration.schema.json": lambda: reference.schema(source_kinds()),
     "docs/configuration.example.toml": lambda: reference.example(source_kinds()),
 }

@@ -47,6 +47,7 @@ def doors(node: RunningNode) -> dict[str, dict[str, Any]]:
 def test_what_paho_publishes_is_stored_and_reaches_subscribers(
     node: RunningNode, topic: str, version: int, door: str
 ) -> None:
+    """MQTT-4.2-1; MQTT-7.0.0-2, MQTT-7.1.1-1 of 3.1.1."""
     with (
         Paho(**doors(node)[door], name=name(), version=version) as subscriber,
         Paho(**doors(node)[door], name=name(), version=version) as publisher,
