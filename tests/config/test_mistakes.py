@@ -14,6 +14,7 @@ from headland.vocabulary import ConfigurationError
 
 KINDS = {one.kind: one.config for one in BUILT_IN}
 NODE = '[node]\nname = "n"\n'
+ACT = NODE + '[[rule]]\nname = "a"\nwhen = { kind = "threshold", above = 1.0 }\nact = ['
 
 
 def mistake(text: str, environ: dict[str, str] | None = None) -> str:
@@ -95,7 +96,40 @@ def mistake(text: str, environ: dict[str, str] | None = None) -> str:
             NODE + '[[rule]]\nname = "a"\nwhen = { kind = "threshold" }',
             "node.toml:5: rule[0].when.above: a threshold without a bound",
         ),
+        # What a start would build.
+        (
+            NODE + '[[rule]]\nname = "a"\nwhen = { kind = "cel", expression = "value >" }',
+            "node.toml:5: rule[0].when.expression: rule 'a': ",
+        ),
+        (
+            NODE + '[[rule]]\nname = "a"\nwhen = { kind = "cel", expression = "speed > 1" }',
+            "node.toml:5: rule[0].when.expression: rule 'a': unknown name speed (names are age_s, ",
+        ),
+        (
+            NODE + '[[series]]\nname = "a"\nfilter = { kind = "plugin", use = "no.such:Filter" }',
+            "node.toml:5: series[0].filter.use: no filter 'no.such:Filter'",
+        ),
+        (
+            NODE + '[[mapping]]\ntopic = "a/{b}"\nvalue = "$.["',
+            "node.toml:5: mapping[0].value: not a JSON path",
+        ),
+        (NODE + '[[mapping]]\ntopic = "a/#/b"', "node.toml:4: mapping[0].topic: `#` must be the last level"),
+        (ACT + '{ kind = "mqtt", target = "stop/#" }]', "node.toml:6: rule[0].act[0].target: 'stop/#' is no"),
+        (ACT + '{ kind = "http", target = "bell" }]', "node.toml:6: rule[0].act[0].target: 'bell' is no URL"),
+        # What would make no sense.
+        (
+            NODE + '[link.parent]\nhost = "h"\nname = "site/n"',
+            "node.toml:5: link.parent.name: a node cannot be its own parent",
+        ),
+        (
+            NODE + "[classes.critical]\nttl_s = 60",
+            "node.toml:4: classes.critical.ttl_s: critical rows never expire (leave it out, or 0)",
+        ),
         # Sources.
+        (
+            NODE + '[[source]]\nkind = "logs"\npaths = ["x"]\nstarts = "("',
+            "node.toml:6: source[0].starts: no regular expression",
+        ),
         (
             NODE + '[[source]]\nkind = "hots"',
             "source[0].kind: unknown kind of source 'hots' (did you mean 'host'?)",

@@ -1,4 +1,4 @@
-"""What no single key can get wrong: names twice, listeners that would let strangers in, ports twice."""
+"""What no single key can get wrong: names twice, open doors, ports twice, rules that cannot be built."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ipaddress
 from collections.abc import Sequence
 
 from headland.config.node import NodeConfig
-from headland.vocabulary import ConfigurationError
+from headland.line.deciding.expressions import Compiled
+from headland.line.deciding.rules import Act, Expression
+from headland.line.filtering.shape import class_of
+from headland.line.formats import Mapping
+from headland.vocabulary import ConfigurationError, SeriesTable
 
 INSECURE_HINT = "use TLS and users, bind 127.0.0.1, or write insecure = true"
 
@@ -47,6 +51,8 @@ def check(config: NodeConfig) -> None:
         _check_open(
             "http", http.address, encrypted=encrypted, anonymous=http.anonymous, insecure=http.insecure
         )
+    _check_north(config)
+    _check_line(config)
 
 
 def is_loopback(address: str) -> bool:
@@ -55,6 +61,51 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
+
+
+def _check_north(config: NodeConfig) -> None:
+    parent = config.link.parent
+    if parent is not None and parent.name == str(config.identity):
+        raise ConfigurationError("a node cannot be its own parent", path="link.parent.name")
+    if config.classes.critical.ttl_s:
+        raise ConfigurationError(
+            "critical rows never expire", path="classes.critical.ttl_s", hint="leave it out, or 0"
+        )
+
+
+def _check_line(config: NodeConfig) -> None:
+    """Build what a start would build from rules and mappings, and throw it away."""
+    Mapping(config.mapping, SeriesTable(), config.formats)
+    for i, rule in enumerate((*config.series, config.default)):
+        place = f"series[{i}]" if i < len(config.series) else "default"
+        try:
+            rule.filter.build(rule.name, rule.version, class_of(rule.urgency))
+        except ConfigurationError as error:
+            raise _within(place, error) from None
+    for i, event in enumerate(config.rule):
+        if isinstance(event.when, Expression):
+            try:
+                Compiled(event.when.expression, event.name)
+            except ConfigurationError as error:
+                raise _within(f"rule[{i}]", error) from None
+        for j, act in enumerate(event.act):
+            _check_act(f"rule[{i}].act[{j}]", act)
+
+
+def _check_act(place: str, act: Act) -> None:
+    if act.kind == "mqtt" and set(act.target) & set("+#\0"):
+        raise ConfigurationError(
+            f"{act.target!r} is no topic to publish to", path=f"{place}.target", hint="without + and #"
+        )
+    if act.kind == "http" and not act.target.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"{act.target!r} is no URL", path=f"{place}.target", hint="http://HOST:PORT/PATH"
+        )
+
+
+def _within(place: str, error: ConfigurationError) -> ConfigurationError:
+    path = f"{place}.{error.path}" if error.path else place
+    return ConfigurationError(error.args[0], path=path, hint=error.hint)
 
 
 def _check_open(place: str, address: str, *, encrypted: bool, anonymous: bool, insecure: bool) -> None:

@@ -22,6 +22,7 @@ Kinds = Mapping[str, tuple[str, type[msgspec.Struct]]]
 """Kinds of sources: one sentence and the struct of each."""
 
 SHOWN = {
+    "classes.critical.ttl_s": "0",
     "mapping.topic": '"plant/{machine}/{metric}"',
     "series.name": '"temperatures"',
     "rule.name": '"overheated"',

@@ -45,6 +45,8 @@ ASKS = {
 CHILD, INTENT = "/v1/children/", "/intents/config"
 ANSWER_BYTES_MAX = 128 << 20
 """Largest answer of a query, in memory once."""
+LOOKS = 3
+"""How often a query looks when blocks move into files between its plan and its reading."""
 NARROW = "narrow it by series, origin, since_ns, until_ns or limit"
 PUSHES = ("/v1/readings", "/v1/influx", "/api/v2/write", "/write", "/v1/cloudevents", "/v1/topics/", "/ping")
 
@@ -127,13 +129,19 @@ class Api:
         return problem(503, "unhealthy", node.failed or "the books do not balance")
 
     def _query(self, runner: Runner, request: Request) -> Response | None:
-        where = query.plan(runner.node)
-        if where is None:
-            return problem(404, "no_store", "this node sends north and stores nothing; ask its parent")
         try:
             question = msgspec.convert(dict(parse_qsl(request.query)), query.Question, strict=False)
         except msgspec.ValidationError as error:
             return problem(400, "bad_question", str(error))
+        if not self._look(runner, request.number, question, LOOKS):
+            return problem(404, "no_store", "this node sends north and stores nothing; ask its parent")
+        return None
+
+    def _look(self, runner: Runner, number: int, question: query.Question, looks: int) -> bool:
+        """Answer a question, in at most so many looks; False where nothing is stored."""
+        where = query.plan(runner.node)
+        if where is None:
+            return False
         names = runner.node.parts.names
 
         def work() -> bytes:
@@ -149,17 +157,19 @@ class Api:
 
         def tell(outcome: bytes | Exception) -> None:
             if isinstance(outcome, bytes):
-                self._answer(request.number, Response(200, outcome))
+                self._answer(number, Response(200, outcome))
             elif isinstance(outcome, CapacityError):
-                self._answer(request.number, problem(413, "too_large", f"{outcome}; {outcome.hint}"))
+                self._answer(number, problem(413, "too_large", f"{outcome}; {outcome.hint}"))
             elif isinstance(outcome, HeadlandError | OSError):
-                self._answer(request.number, problem(500, "storage", str(outcome)))
+                # A block that has moved since the plan was made is found where it is now.
+                if looks < 2 or not self._look(runner, number, question, looks - 1):
+                    self._answer(number, problem(500, "storage", str(outcome)))
             else:
-                self._answer(request.number, problem(500, "defect", type(outcome).__name__))
+                self._answer(number, problem(500, "defect", type(outcome).__name__))
                 raise outcome
 
         runner.queries.call(work, tell)
-        return None
+        return True
 
 
 def problem(status: int, code: str, message: str) -> Response:

@@ -6,9 +6,9 @@ actuations never come here: the node's own broker publishes them.
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from queue import Empty, Full, Queue
@@ -61,7 +61,12 @@ class Actuators:
                     self._post(actuation)
                 else:
                     self._execute(actuation)
-            except (OSError, urllib.error.URLError, subprocess.SubprocessError, ValueError) as error:
+            except (
+                OSError,
+                http.client.HTTPException,  # an answer that is no HTTP, a target with a space in it
+                subprocess.SubprocessError,
+                ValueError,
+            ) as error:
                 self.failed += 1
                 self._log(
                     "error",

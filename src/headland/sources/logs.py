@@ -73,6 +73,12 @@ class LogsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ] = 1.0
     max_files: Annotated[int, Meta(description="Most files that are followed.", ge=1, le=10_000)] = 256
 
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.starts)
+        except re.error as error:
+            raise ConfigurationError(f"no regular expression: {error}", path="starts") from None
+
 
 class _Followed:
     """A file and the event that is being put together.
@@ -105,21 +111,14 @@ class _Followed:
 
 
 class LogSource:
-    """Follows files.
-
-    Raises:
-        ConfigurationError: `starts` is no regular expression.
-    """
+    """Follows files."""
 
     def __init__(self, config: LogsConfig, context: SourceContext) -> None:
         self.counters: dict[str, int] = {}
         self._config = config
         self._context = context
         self._series = SeriesList()
-        try:
-            self._starts = re.compile(config.starts) if config.starts else None
-        except re.error as error:
-            raise ConfigurationError(f"no regular expression: {error}", path="starts") from error
+        self._starts = re.compile(config.starts) if config.starts else None
         self._confirmed = self._given = context.position
         self._places = _places(context.position)
         self._followed: list[_Followed] = []

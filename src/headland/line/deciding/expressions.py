@@ -28,7 +28,8 @@ class Compiled:
         try:
             self._program: Any = cel.compile(expression)
         except ValueError as error:
-            raise ConfigurationError(f"rule {rule!r}: {error}", path="when.expression") from None
+            said = str(error).partition("\n")[0]
+            raise ConfigurationError(f"rule {rule!r}: {said}", path="when.expression") from None
         unknown = set(self._program.variables()) - NAMES
         if unknown:
             raise ConfigurationError(
