@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ PAST_NS = 10 * 365 * 86_400 * 1_000_000_000
 FUTURE_NS = 3_600 * 1_000_000_000
 KEYS_RECOVERED = 65_536
 
+WHOLE_UP_TO = 32
+"""Characters or bytes of a value that the index keeps as they are."""
 Key = tuple[int, int, int, Value]
 
 
@@ -86,7 +89,7 @@ class Ingest:
                 self._find_repeats(client, batch, suspects, n, admitted)
                 rows = admitted.rows
             if rows.sid:
-                self._remember(client, _Chunk(n, rows.sid, rows.ts, rows.seq, rows.value))
+                self._remember(client, _Chunk(n, rows.sid, rows.ts, rows.seq, _shortened(rows.value)))
         if rows.sid:
             self._check_times(admitted, now, node_ns)
         return admitted
@@ -170,7 +173,7 @@ class Ingest:
         if not sid:
             return
         chunks = self._recovered
-        chunks.append(_Chunk(n, sid, ts, seq, value))
+        chunks.append(_Chunk(n, sid, ts, seq, _shortened(value)))
         self._recovered_count += len(sid)
         self._recovered_keys = None
         while self._recovered_count - len(chunks[0].sid) >= KEYS_RECOVERED:
@@ -199,4 +202,16 @@ def _keys_of(chunks: Iterable[_Chunk]) -> dict[Key, int]:
 
 
 def _key(sid: int, ts: int, seq: int, value: Value) -> Key:
-    return (sid, ts, seq, value if value == value else "nan")
+    return (sid, ts, seq, _short(value) if value == value else "nan")
+
+
+def _short(value: Value) -> Value:
+    """A value as the index keeps it: long texts and bytes by their digest."""
+    if isinstance(value, str | bytes) and len(value) > WHOLE_UP_TO:
+        return blake2b(value.encode() if isinstance(value, str) else value, digest_size=16).digest()
+    return value
+
+
+def _shortened(values: list[Value]) -> list[Value]:
+    kinds = set(map(type, values))
+    return list(map(_short, values)) if str in kinds or bytes in kinds else values

@@ -19,8 +19,8 @@ import uvloop
 
 from headland.config import Loaded, NodeConfig, load
 from headland.config.sections import ListenSection
+from headland.drivers import memory, scheduling
 from headland.drivers import network as net
-from headland.drivers import scheduling
 from headland.drivers.clock import Clock
 from headland.drivers.disk import RealDisk
 from headland.drivers.http_messages import HttpLimits
@@ -109,7 +109,7 @@ class Server:
         )
         on_signals(loop, stop=lambda: self._stop(runner, supervisor), reload=watching.reload)
         watching.start()
-        gc.collect()
+        memory.give_back()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         runner.ready = True
