@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import random
 import ssl
 import tomllib
 from pathlib import Path
@@ -244,6 +245,61 @@ def test_the_log_is_replayed_under_the_rules_that_it_was_written_under(seed: int
     assert total(Account.HELD) == (0, 0), "windows of the old rules end with the change"
     assert total(Account.FOLDED)[0] > 0
     assert total(Account.OFFERED)[0] >= 400
+
+
+BODIES = (
+    WIDER,
+    b"",
+    b'[default]\nname = "sums"\nfilter = { kind = "summary", window_s = 2.0, lateness_s = 1.0, hold_s = 2.0 }',
+    b'[[series]]\nname = "zero"\nmatch = "*/s0"\npriority = "high"\nfilter = { kind = "keep" }',
+    b'[[rule]]\nname = "hot"\nwhen = { kind = "threshold", above = 0.0, hysteresis = 0.1 }',
+    b'[classes.normal]\nsync = "every"\nsync_every_s = 0.5',
+    b'[default]\nname = "changes"\nfilter = { kind = "deadband", ratio = -1.0 }',
+)
+
+
+@pytest.mark.parametrize("seed", range(1, 13))
+def test_whatever_is_changed_between_crashes_the_books_balance_and_a_restart_is_alike(seed: int) -> None:
+    pair = Pair(seed)
+    rng = random.Random(seed)
+    device = Device(
+        "d", DevicePort(pair.world, pair.child), series=3, interval_ns=SECOND // 100, window=20, limit=1500
+    )
+    device.start()
+    floors = 0
+    for _ in range(12):
+        pair.run_s(rng.uniform(0.01, 1.5))
+        match rng.randrange(5):
+            case 0 | 1 if pair.child.up:
+                pair.root.ask("desire", child="site/child", body=rng.choice(BODIES).decode())
+            case 2 if pair.child.up:
+                floors += 1
+                pair.child.feed(ev.Reconfigure(pair.write(FILE.replace("0.5", f"0.{floors + 5}"))))
+            case 3:
+                pair.child.crash()
+                pair.child.restart()
+            case _:
+                pair.root.crash()
+                pair.root.restart()
+    pair.run_s(40)
+    assert device.done
+    before = pair.status().config
+    for host in (pair.root, pair.child):
+        assert host.node is not None
+        assert host.node.healthy
+        assert not host.node.parts.ledger.check()
+    assert pair.child.node is not None
+    rules, settings = pair.child.node.parts.intake.line.rules, pair.child.node.settings
+    assert pair.child.node.parts.ledger.total(Account.PENDING) == (0, 0)
+    pair.crash()
+    assert pair.child.node.parts.intake.line.rules == rules
+    assert pair.child.node.settings == settings
+    after = pair.status().config
+    assert (after.digest, after.rules_version, after.intent_version) == (
+        before.digest,
+        before.rules_version,
+        before.intent_version,
+    )
 
 
 def test_a_changed_class_counts_for_what_is_open_already() -> None:
