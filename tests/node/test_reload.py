@@ -250,7 +250,7 @@ def test_the_log_is_replayed_under_the_rules_that_it_was_written_under(seed: int
 BODIES = (
     WIDER,
     b"",
-    b'[default]\nname = "sums"\nfilter = { kind = "summary", window_s = 2.0, lateness_s = 1.0, hold_s = 2.0 }',
+    b'[default]\nname = "sums"\nfilter = { kind = "summary", window_s = 2.0, lateness_s = 1.0 }',
     b'[[series]]\nname = "zero"\nmatch = "*/s0"\npriority = "high"\nfilter = { kind = "keep" }',
     b'[[rule]]\nname = "hot"\nwhen = { kind = "threshold", above = 0.0, hysteresis = 0.1 }',
     b'[classes.normal]\nsync = "every"\nsync_every_s = 0.5',
