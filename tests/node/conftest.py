@@ -69,6 +69,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     write_file(directory / "gateway.hash", quick_hash(PASSWORD).encode())
     with made:
         yield made
+        assert "Traceback" not in made.said
 
 
 def shown(authority: Authority, directory: Path, name: str, ca: Path) -> Tls:

@@ -25,6 +25,7 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
     """A node of its own, to be killed."""
     with RunningNode(tmp_path / "n", KEEP_ALL + WEB) as running:
         yield running
+        assert "Traceback" not in running.said
 
 
 def restart(node: RunningNode) -> None:

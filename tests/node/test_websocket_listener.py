@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from tests.node.clients import V5, V311, Paho, Raw, RawWeb, Tls
 from tests.node.running import RunningNode, eventually
-from wsproto.events import Ping
+from wsproto.events import BytesMessage, CloseConnection, Ping
 
 from headland.mqtt.encoding import encode
 from headland.mqtt.packets import Connect, Disconnect, Publish
@@ -94,6 +94,22 @@ def test_what_is_published_in_the_same_read_as_the_farewell_is_stored(node: Runn
         assert raw.rest()[:1] == b"\x20"
         assert raw.code == 1000
     eventually(lambda: node.values(topic) == [1])
+
+
+def test_who_closes_before_its_acknowledgement_harms_nobody(
+    node: RunningNode, bystander: Paho, topic: str
+) -> None:
+    with RawWeb(node.ports["ws:web"]) as raw:
+        raw.send(CONNECT)
+        assert raw.read(1) == b"\x20"
+        # The answer to the ping is there at once, that to the publish when there is nobody any more.
+        publish = encode(Publish(topic, b"1", 1, packet_id=1), V5) + b"\xc0\x00"
+        farewell = raw.wire.send(BytesMessage(data=publish)) + raw.wire.send(CloseConnection(code=1001))
+        raw.socket.sendall(farewell)
+        raw.rest()
+        assert raw.code == 1001
+    eventually(lambda: node.values(topic) == [1])
+    assert "Traceback" not in node.said
 
 
 def test_a_websocket_ping_is_answered(node: RunningNode) -> None:
