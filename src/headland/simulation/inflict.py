@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
+import msgspec
+
 from headland.node import events as ev
+from headland.node.settings import Base
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import Fault
 from headland.simulation.laws import Forgiven
 from headland.simulation.watching import Trap, Watching
 from headland.simulation.wire import Path, Weather
 from headland.simulation.world import DevicePort, Host, World
+from headland.vocabulary import Account
 
 if TYPE_CHECKING:
     from headland.simulation.scenario import Scenario
@@ -318,7 +322,20 @@ class Inflict:
         return {spec.name for spec in self._scenario.node if spec.name not in parents}
 
     def _reconfigure(self, host: Host) -> None:
-        """Nothing yet."""
+        """The host's file changes, and is read again (or by its next process, when it is down)."""
+        spec = self._scenario.spec(host.settings.name)
+        other = spec.changed_rules if host.settings.line.version == spec.rules.version else spec.rules
+        host.settings = msgspec.structs.replace(host.settings, line=other)
+        node = host.node
+        if node is not None and node.parts.ledger.total(Account.HELD)[0]:
+            self._world.count("reconfigured_with_held_readings")
+        self._tell(host, f"rules {other.version}")
+        host.feed(ev.Reconfigure(Base(settings=host.settings, digest=other.version)))
 
     def _resend(self, host: Host) -> None:
-        """Nothing yet."""
+        node = host.node
+        if node is None or node.parts.north.outbox is None:
+            return
+        for letter in node.parts.north.outbox.dead_letters()[:20]:
+            host.ask("resend", number=str(letter.number))
+            self._world.count("dead_letter_resent")

@@ -20,6 +20,8 @@ from headland.link.contract import Ref, StreamKey
 from headland.node.blocks_on_disk import block_at, read_block
 from headland.node.opening import open_node
 from headland.node.shelving import Stored
+from headland.simulation.filtered import Row, Treatment, judge_band, judge_windows
+from headland.simulation.scenario import Scenario
 from headland.simulation.witness import Identity, Reading, Witness, label
 from headland.simulation.world import Everybody, Host
 from headland.vocabulary import Account, HeadlandError, Lane, Reason, RowKind, Value
@@ -146,7 +148,10 @@ class Forgiven(msgspec.Struct):
 class EndLaws:
     """Judges one run."""
 
-    def __init__(self, witness: Witness, hosts: list[Host], root: Host, forgiven: Forgiven) -> None:
+    def __init__(
+        self, scenario: Scenario, witness: Witness, hosts: list[Host], root: Host, forgiven: Forgiven
+    ) -> None:
+        self._scenario = scenario
         self._witness = witness
         self._hosts = hosts
         self._root = root
@@ -173,6 +178,7 @@ class EndLaws:
             return None
         self._applied_once(contents)
         self._nothing_lost(contents, judged)
+        self._filters_keep_their_word(contents, judged)
         self._no_gap_without_reason(contents)
         self._in_order(contents)
         self._books(contents)
@@ -205,7 +211,7 @@ class EndLaws:
                     text = f"{key} was {told.value} at {told.ts}, is {row.value} at {row.ts}"
                     self._witness.break_law("same_value", text, key)
                 continue
-            if not told.acked:
+            if not told.acked or self._treatment(reading).kind != "keep":
                 continue
             reasons = [contents.tombstone(block) for block in reading.blocks]
             if any(reason is not None for reason in reasons) or any(map(self._excused, reading.blocks)):
@@ -215,6 +221,40 @@ class EndLaws:
             blocks = ", ".join(label(block) for block in reading.blocks) or "no block"
             text = f"{key}, acknowledged by {reading.host} at {(reading.acked_ns or 0) / 1e9:.3f} s, in {blocks}"
             self._witness.break_law("nothing_lost", text, key)
+
+    def _treatment(self, reading: Reading) -> Treatment:
+        name = self._witness.world.hosts[reading.host].settings.name
+        return self._scenario.spec(name).treatment(reading.published.series)
+
+    def _filters_keep_their_word(self, contents: Contents, judged: list[Reading]) -> None:
+        """Series of which nothing was lost, with a reason or by what cannot be undone."""
+        here = {identity for identity, _ in contents.arrivals}
+        readings: dict[str, list[Reading]] = {}
+        for reading in judged:
+            readings.setdefault(reading.published.series, []).append(reading)
+        rows: dict[str, list[Row]] = {}
+        for row in contents.rows:
+            rows.setdefault(row.series, []).append(Row(row.ts, row.seq, row.value, row.kind, row.flags))
+        gone: set[str] = set()
+        for identity, sealed in self._witness.blocks.items():
+            if sealed.durable and identity not in here:
+                gone.update(series for series, _ in sealed.readings)
+                if sealed.derived:
+                    gone.add(identity[0])
+        for series, ones in readings.items():
+            host, how = ones[0].host, self._treatment(ones[0])
+            if host in self._forgiven.windows or host in self._forgiven.twice or {host, series} & gone:
+                continue
+            if how.kind in ("band", "window"):
+                self._witness.world.count(f"{how.kind}_judged")
+            there = rows.get(series, [])
+            wrong: list[str] = []
+            if how.kind == "band":
+                wrong = judge_band(ones, there, how.bound)
+            elif how.kind == "window":
+                wrong = judge_windows(series, ones, there)
+            if wrong:
+                self._witness.break_law(f"{how.kind}_keeps_its_word", "; ".join(wrong[:3]), *_keys(ones, wrong))
 
     def _no_gap_without_reason(self, contents: Contents) -> None:
         here = {identity for identity, _ in contents.arrivals}
@@ -290,6 +330,12 @@ class EndLaws:
 def _below_zero(failed: Sequence[Imbalance]) -> bool:
     """Whether nothing is wrong but that a rewind has booked out blocks that had been put aside."""
     return all(one.equation == "committed >= 0" for one in failed)
+
+
+def _keys(readings: Sequence[Reading], wrong: Sequence[str]) -> list[tuple[str, int]]:
+    """The readings that the first complaint names, for the story."""
+    keys = [(one.published.series, one.published.seq) for one in readings]
+    return [key for key in keys if f"({key[0]}, {key[1]})" in wrong[0]][:1]
 
 
 def _total(host: Host, account: Account) -> int:

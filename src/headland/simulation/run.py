@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from headland.line.filtering import Boost
 from headland.simulation.device import Device
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import plan
@@ -20,8 +21,9 @@ from headland.simulation.inflict import Inflict
 from headland.simulation.laws import EndLaws
 from headland.simulation.scenario import DeviceSpec, Scenario
 from headland.simulation.watching import Watching
-from headland.simulation.witness import Violation
+from headland.simulation.witness import Reading, Violation
 from headland.simulation.world import DevicePort, Host, World
+from headland.vocabulary import Account
 
 S = 1_000_000_000
 REST_NS = 3 * S
@@ -60,6 +62,7 @@ class Run:
         self.scenario = scenario
         self.world = World(seed)
         self.witness = Watching(self.world, recording=recording)
+        self.witness.must_store = self._must_store  # type: ignore[method-assign]
         self.hosts = [
             Host(self.world, spec.name, scenario.settings(spec), spec.parent, SimulatedDisk())
             for spec in scenario.node
@@ -130,6 +133,10 @@ class Run:
                     break
         return (world.now_ns - healed) / S
 
+    def _must_store(self, reading: Reading) -> bool:
+        name = self.world.hosts[reading.host].settings.name
+        return self.scenario.spec(name).treatment(reading.published.series).kind == "keep"
+
     def _hopeless(self) -> bool:
         return len(self.witness.violations) >= VIOLATIONS_MAX
 
@@ -138,12 +145,20 @@ class Run:
             self.witness.break_law("everything_arrives", "; ".join(self._unrest()))
             return 0
         root = next(host for host in self.hosts if host.parent is None)
-        laws = EndLaws(self.witness, self.hosts, root, self.inflict.forgiven)
+        laws = EndLaws(self.scenario, self.witness, self.hosts, root, self.inflict.forgiven)
         contents = laws.judge(list(self.witness.readings.values()))
         return len(contents.rows) if contents is not None else 0
 
     def _at_rest(self) -> bool:
         return not self._unrest()
+
+    def _holds(self, host: Host) -> bool:
+        """Whether readings wait for the end of their window (a ring holds its newest for good)."""
+        assert host.node is not None
+        filters = [rule.filter for rule in (*host.settings.line.series, host.settings.line.default)]
+        if any(isinstance(one, Boost) for one in filters):
+            return False
+        return host.node.parts.ledger.total(Account.HELD)[0] > 0
 
     def _unrest(self) -> list[str]:
         """What still has to happen."""
@@ -155,6 +170,8 @@ class Run:
                 continue
             if node.commits.in_flight is not None or not node.draft.empty:
                 out.append(f"{host.name} commits")
+            if self._holds(host):
+                out.append(f"{host.name} holds readings")
             if node.parts.sealing.oldest_n() is not None:
                 out.append(f"{host.name} has unsealed rows")
             outbox = node.parts.north.outbox

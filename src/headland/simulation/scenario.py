@@ -21,6 +21,7 @@ from headland.line.outbox import OutboxSettings
 from headland.line.rules import LineRules, SeriesRule
 from headland.node.settings import NodeSettings
 from headland.simulation.faults import FaultMix
+from headland.simulation.filtered import Treatment, treatment
 from headland.vocabulary import ConfigurationError, Tier
 
 FILE_NAME = "scenario.toml"
@@ -59,6 +60,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         tier: Where it stands.
         series: Filter rules in order.
         default: Rule of all other series; keeps everything unless given.
+        changed: Filter rules that a change of configuration puts in force instead, and the next one takes back.
         rule: Event rules.
         mapping: Payloads to readings.
         classes: Changes to the four classes.
@@ -70,6 +72,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     tier: Tier = Tier.LOCAL
     series: tuple[SeriesRule, ...] = ()
     default: SeriesRule = msgspec.field(default_factory=lambda: SeriesRule(name="keep", filter=Keep()))
+    changed: tuple[SeriesRule, ...] = ()
     rule: tuple[EventRule, ...] = ()
     mapping: tuple[MappingConfig, ...] = ()
     classes: ClassesSection | None = None
@@ -79,6 +82,17 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def rules(self) -> LineRules:
         """Rules as the line takes them."""
         return LineRules(series=self.series, default=self.default, events=self.rule)
+
+    @property
+    def changed_rules(self) -> LineRules:
+        """Rules after a change of configuration."""
+        return LineRules(series=self.changed or self.series, default=self.default, events=self.rule)
+
+    def treatment(self, series: str) -> Treatment:
+        """How a series is judged, whatever is in force."""
+        return treatment(
+            series, [(self.series, self.default), (self.changed or self.series, self.default)]
+        )
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

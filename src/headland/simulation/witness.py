@@ -54,6 +54,7 @@ class Sealed(msgspec.Struct):
         n: Commit that sealed it.
         digest: Of its rows.
         readings: (series, sequence) of the readings in it.
+        derived: Whether there are other rows in it too.
         durable: Its commit has been executed, or was found at recovery.
         taken: Machines that received it, and when (ns).
         lanes: In which lane it came to each of them (last).
@@ -64,6 +65,7 @@ class Sealed(msgspec.Struct):
     n: int
     digest: bytes
     readings: tuple[tuple[str, int], ...]
+    derived: bool = False
     durable: bool = False
     taken: list[tuple[str, int]] = []
     lanes: dict[str, Lane] = {}
@@ -259,7 +261,9 @@ class Witness(Observer):
             for sid, seq, kind in zip(columns.sid, seqs, kinds, strict=True)
             if kind == RowKind.READING
         )
-        self.blocks[identity] = Sealed(host.name, host.life, n, digest, readings)
+        self.blocks[identity] = Sealed(
+            host.name, host.life, n, digest, readings, derived=len(readings) < len(columns)
+        )
         self._in_commit.setdefault((host.name, host.life, n), []).append(identity)
         for key in readings:
             if key in self.readings:

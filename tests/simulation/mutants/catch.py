@@ -1,8 +1,8 @@
-"""Runs the simulator over a mutated product until a law is broken; `python -m tests.simulation.mutants.catch` searches.
+"""Runs the simulator over a mutated product until a law is broken, and looks for seeds at which that happens.
 
     python -m tests.simulation.mutants.catch --seeds 1..40 [NAME ...]
 
-Every mutant is planted in a process of its own. Seeds at which the product itself breaks a law are passed over.
+Every mutant is planted in a process of its own. Seeds at which the product itself breaks a law are left out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,9 +25,7 @@ EXAMPLES = HERE.parents[2] / "examples"
 STEPS_MAX = 400_000
 """A run of the product takes a tenth of it; a mutant that goes on for ever is not worth waiting for."""
 MUTANTS: list[Mutant] = [
-    mutant
-    for room in (of_journal, of_node, of_outbox, of_link, of_ingest)
-    for mutant in room.garden.mutants
+    mutant for room in (of_journal, of_node, of_outbox, of_link, of_ingest) for mutant in room.garden.mutants
 ]
 
 
@@ -75,6 +74,12 @@ def _clean(job: tuple[str, int]) -> tuple[int, str]:
     return job[1], broken(None, *job)
 
 
+def _seeds(text: str) -> Iterator[int]:
+    for part in text.split(","):
+        first, _, last = part.partition("..")
+        yield from range(int(first), int(last or first) + 1)
+
+
 def main() -> None:
     """Search."""
     parser = argparse.ArgumentParser()
@@ -84,8 +89,7 @@ def main() -> None:
     parser.add_argument("--scenario", default="")
     parser.add_argument("--trusted", action="store_true", help="the product is known to pass these seeds")
     chosen = parser.parse_args()
-    first, _, last = chosen.seeds.partition("..")
-    seeds = list(range(int(first), int(last or first) + 1))
+    seeds = list(_seeds(chosen.seeds))
     wanted = [one for one in MUTANTS if not chosen.names or one.name in chosen.names]
     wanted = [one for one in wanted if not chosen.scenario or one.scenario == chosen.scenario]
     with multiprocessing.get_context("spawn").Pool(chosen.processes, maxtasksperchild=1) as pool:

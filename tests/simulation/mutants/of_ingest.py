@@ -87,7 +87,9 @@ def repeat_rests_on_nothing(patch: Patch) -> None:
     before = patch.put(Line, "_book_duplicates", book)
 
 
-@garden.mutant("5: a dead band judges only what is newer than its reference; here an older reading is judged too")
+@garden.mutant(
+    "5: a dead band judges only what is newer than its reference; here an older reading is judged too"
+)
 def older_reading_is_dead_banded(patch: Patch) -> None:
     def verdict(self: Any, sid: int, ts: int, when: int, value: Any) -> int:
         last, self._ts[sid] = self._ts[sid], NO_TIME

@@ -99,7 +99,9 @@ def crc_skips_the_body(patch: Patch) -> None:
     patch.put(frame, "_crc", crc)
 
 
-@garden.mutant("1, commit: the CRC is salted with segment id and epoch; frames of a recycled file verify here")
+@garden.mutant(
+    "1, commit: the CRC is salted with segment id and epoch; frames of a recycled file verify here"
+)
 def crc_without_salt(patch: Patch) -> None:
     def crc(number: int, epoch: bytes, head: bytes, body: bytes | memoryview) -> int:
         value: int = google_crc32c.value(bytes(head[:4]) + bytes(head[8:12]) + bytes(head[16:]) + bytes(body))
@@ -131,7 +133,9 @@ def checkpoint_name_is_not_synced(patch: Patch) -> None:
     original = patch.put(checkpoint, "write_ops", write_ops)
 
 
-@garden.mutant("3.3: a segment may go when the older of two checkpoints has passed it; here all but the newest go")
+@garden.mutant(
+    "3.3: a segment may go when the older of two checkpoints has passed it; here all but the newest go"
+)
 def every_older_segment_is_recyclable(patch: Patch) -> None:
     def recyclable(self: Any) -> list[int]:
         return [info.id for info in self._segments[:-1]]
@@ -167,5 +171,3 @@ def unnoted_spill_is_kept(patch: Patch) -> None:
         return []
 
     original = patch.put(BlockFiles, "reconcile", reconcile)
-
-

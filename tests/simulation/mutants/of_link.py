@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 from tests.simulation.mutants.patching import Garden, Patch
 
+from headland.line.outbox.outbox import Outbox
 from headland.link import handshake, positions, sending
 from headland.link.children import Children, Phase
 from headland.link.downlink import ChildLink
 from headland.link.handshake import Claim
 from headland.link.positions import Positions
 from headland.link.uplink import Uplink
-from headland.line.outbox.outbox import Outbox
 
 garden = Garden("link")
 
@@ -81,7 +81,9 @@ def position_is_not_deduplicated(patch: Patch) -> None:
     original = patch.put(ChildLink, "turn", turn)
 
 
-@garden.mutant("4.4: a welcome names what is durable; this one is given while a commit is due, and asks for more")
+@garden.mutant(
+    "4.4: a welcome names what is durable; this one is given while a commit is due, and asks for more"
+)
 def welcome_does_not_wait_for_the_commit(patch: Patch) -> None:
     def settle(self: Children, link: Any, now: Any, draft: Any) -> Any:
         for stream in link.child.streams.values():
@@ -91,7 +93,9 @@ def welcome_does_not_wait_for_the_commit(patch: Patch) -> None:
     original = patch.put(Children, "_settle", settle)
 
 
-@garden.mutant("4.7: any other epoch of a connected name is a clone, and refused; here the newer one takes over")
+@garden.mutant(
+    "4.7: any other epoch of a connected name is a clone, and refused; here the newer one takes over"
+)
 def clone_takes_over(patch: Patch) -> None:
     patch.put(handshake, "claim", lambda connected, hello: Claim.SUCCESSOR)
 
@@ -152,7 +156,7 @@ def sent_counts_as_arrived(patch: Patch) -> None:
             if stream is not None and 0 <= item.p < stream.uncertain <= stream.tail:
                 value = stream.chain_at(stream.uncertain)
                 if value is not None:
-                    item = msgspec.structs.replace(item, p=stream.uncertain, chain=value)  # noqa: PLW2901
+                    item = msgspec.structs.replace(item, p=stream.uncertain, chain=value)
             hopeful.append(item)
         return original(self, msgspec.structs.replace(message, positions=tuple(hopeful)), now, draft)
 
@@ -166,5 +170,3 @@ def credit_is_not_counted(patch: Patch) -> None:
         return original(self, now)
 
     original = patch.put(sending.Sending, "pull", pull)
-
-

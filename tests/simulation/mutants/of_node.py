@@ -1,4 +1,4 @@
-"""Errors in the node's core: acknowledgements, commits, epochs, seals, spills, recovery, the store's key table."""
+"""Errors in the node's core: acknowledgements, commits, epochs, seals, spills, recovery, the key table."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ def epoch_has_no_predecessor(patch: Patch) -> None:
     original = patch.put(opening, "_resume", resume)
 
 
-@garden.mutant("1, block: k goes up without gaps in an epoch; a root counts from one again after a checkpoint")
+@garden.mutant(
+    "1, block: k goes up without gaps in an epoch; a root counts from one again after a checkpoint"
+)
 def block_numbers_start_again(patch: Patch) -> None:
     def restore(self: Shelving, data: bytes) -> None:
         original(self, data)
@@ -114,7 +116,9 @@ def unsealed_rows_are_forgotten_at_a_restart(patch: Patch) -> None:
     original = patch.put(opening, "_resume", resume)
 
 
-@garden.mutant("3.3: a checkpoint is the state after its commit; here rows that are not sealed yet are left out")
+@garden.mutant(
+    "3.3: a checkpoint is the state after its commit; here rows that are not sealed yet are left out"
+)
 def unsealed_rows_are_not_in_the_snapshot(patch: Patch) -> None:
     patch.put(Sealing, "resume", lambda self, *arguments: None)
 
@@ -147,7 +151,9 @@ def segment_is_recycled_before_the_spill(patch: Patch) -> None:
     patch.put(Shelving, "_next_batch", lambda self, node, now: self._recycle(node))
 
 
-@garden.mutant("3.1: a block may have rows in an older segment than its seal; here only its seal is looked at")
+@garden.mutant(
+    "3.1: a block may have rows in an older segment than its seal; here only its seal is looked at"
+)
 def block_across_two_segments_is_not_spilled(patch: Patch) -> None:
     patch.put(Shelving, "_limit_n", lambda self, node: self._segment.last_n)
 
@@ -209,7 +215,9 @@ def ledger_rides_in_the_next_commit(patch: Patch) -> None:
 
 @garden.mutant("6: kept rows are pending until they are answered; here rows that are kept are booked twice")
 def kept_rows_are_booked_twice(patch: Patch) -> None:
-    def book(self: Draft, account: Account, group: str, cls: int, rule: str, readings: int, size: int) -> None:
+    def book(
+        self: Draft, account: Account, group: str, cls: int, rule: str, readings: int, size: int
+    ) -> None:
         if account == Account.COMMITTED:
             readings, size = 2 * readings, 2 * size
         original(self, account, group, cls, rule, readings, size)
@@ -282,7 +290,9 @@ def replayed_rows_are_sealed_twice(patch: Patch) -> None:
     patch.put(Sealing, "sealed", lambda self, priority: self._sealer.sealed(priority))
 
 
-@garden.mutant("6: the books are restored with the state that they speak of; here a restart opens empty books")
+@garden.mutant(
+    "6: the books are restored with the state that they speak of; here a restart opens empty books"
+)
 def books_are_not_restored(patch: Patch) -> None:
     def restore(parts: Any, data: bytes, now: Any) -> None:
         dumped = msgspec.msgpack.decode(data, type=snapshot.Snapshot)

@@ -82,7 +82,9 @@ def full_parent_spends_an_attempt(patch: Patch) -> None:
     before_excepted = patch.put(settling, "_except", excepted)
 
 
-@garden.mutant("4.1: a broken link spends no attempt; here what was under way has tried once more, and may die")
+@garden.mutant(
+    "4.1: a broken link spends no attempt; here what was under way has tried once more, and may die"
+)
 def broken_link_spends_an_attempt(patch: Patch) -> None:
     spent: dict[tuple[int, Any, int], int] = {}
 
@@ -121,9 +123,7 @@ def tombstone_is_one_block_short(patch: Patch) -> None:
         found = original(self, rows, priority, reason)
         if reason != Reason.EXPIRED:
             return found
-        return tuple(
-            msgspec.structs.replace(item, k_to=max(item.k_from, item.k_to - 1)) for item in found
-        )
+        return tuple(msgspec.structs.replace(item, k_to=max(item.k_from, item.k_to - 1)) for item in found)
 
     original = patch.put(State, "ranges", ranges)
 
@@ -213,7 +213,9 @@ def restored_child_takes_the_parents_position(patch: Patch) -> None:
     patch.put(catching_up, "freeze", freeze)
 
 
-@garden.mutant("4.8: a child that changes parent sends everything not committed; here only what was not sent yet")
+@garden.mutant(
+    "4.8: a child that changes parent sends everything not committed; here only what was not sent yet"
+)
 def new_parent_gets_only_what_was_not_sent(patch: Patch) -> None:
     def compare(state: State, stream: Stream, welcome: Any, same: bool, returns: bool, *rest: Any) -> Any:
         if welcome.p < 0 and not returns and stream.uncertain > stream.acked:
@@ -234,7 +236,9 @@ def relay_promotes_backlog(patch: Patch) -> None:
     original = patch.put(Outbox, "lane_of_seal", lane)
 
 
-@garden.mutant("1, lane: live only while the live lane is not behind; here it is live whenever the link is up")
+@garden.mutant(
+    "1, lane: live only while the live lane is not behind; here it is live whenever the link is up"
+)
 def live_lane_has_no_bound(patch: Patch) -> None:
     def lane(self: Outbox, priority: Any, now: Any, arrived: Lane = Lane.LIVE) -> Lane:
         return Lane.LIVE if self._connected and arrived is Lane.LIVE else Lane.BACKLOG
@@ -264,12 +268,16 @@ def refused_blocks_are_forgotten(patch: Patch) -> None:
     patch.put(Outbox, "_due", lambda self, now: iter(()))
 
 
-@garden.mutant("3.1: sealed blocks leave a segment before it is recycled; those that wait for a second try stay")
+@garden.mutant(
+    "3.1: sealed blocks leave a segment before it is recycled; those that wait for a second try stay"
+)
 def waiting_blocks_are_not_spilled(patch: Patch) -> None:
     patch.put(space, "letters_to_spill", lambda state, inside, age_ms: [])
 
 
-@garden.mutant("3.1: sealed blocks leave a segment before it is recycled, answered or not; here only the front run")
+@garden.mutant(
+    "3.1: sealed blocks leave a segment before it is recycled, answered or not; here only the front run"
+)
 def only_the_front_of_a_stream_is_spilled(patch: Patch) -> None:
     def to_spill(state: State, inside: Any, age_ms: int) -> Any:
         first: dict[Any, Any] = {}
@@ -291,5 +299,3 @@ def age_restarts_in_a_file(patch: Patch) -> None:
         ]
 
     original = patch.put(space, "to_spill", to_spill)
-
-

@@ -1,4 +1,4 @@
-"""A mutant: one small programming error, planted by replacing attributes of the product, and taken out again."""
+"""A mutant: one small programming error, planted by replacing attributes of the product, then taken out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Patch:
         return before
 
     def everywhere(self, function: Callable[..., Any], value: Callable[..., Any]) -> None:
-        """Let every module of the product that has this function by its own name have `value` in its place."""
+        """Let every module of the product that has this function have `value` in its place."""
         name = function.__name__
         for module in [module for key, module in sys.modules.items() if key.startswith("headland.")]:
             if vars(module).get(name) is function:
@@ -59,7 +59,7 @@ class Mutant(msgspec.Struct, frozen=True):
     room: str
     rule: str
     plant: Callable[[Patch], None]
-    scenario: str = "factory"
+    scenario: str = "line"
     seeds: tuple[int, ...] = ()
 
 
@@ -82,7 +82,7 @@ class Garden:
         self.mutants: list[Mutant] = []
 
     def mutant(
-        self, rule: str, *, seeds: tuple[int, ...] = (), scenario: str = "factory"
+        self, rule: str, *, seeds: tuple[int, ...] = (), scenario: str = "line"
     ) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
         """Register the decorated function, which plants the error, under its name."""
 

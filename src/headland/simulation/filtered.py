@@ -1,0 +1,138 @@
+"""The laws of readings that a filter may leave out, judged by small models that share nothing with the filters.
+
+* keep: the reading is there.
+* band: an absent reading is within the bound of the newest present one before it (a dead band's hold).
+* window: an absent reading is in a window row; of each series and window start the newest revisions of all rule
+  versions together count exactly the absent readings, and their least and greatest values and sums agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from headland.line.filtering import Boost, DeadBand, Keep, Summary
+from headland.line.filtering.selection import compiled
+from headland.line.rules import SeriesRule
+from headland.simulation.witness import Reading
+from headland.vocabulary import NO_TIME, RowKind, Value
+
+SLACK = 1e-6
+
+
+class Treatment(msgspec.Struct, frozen=True):
+    """What may happen to the readings of a series, under every configuration that a run puts in force.
+
+    Attributes:
+        kind: keep, band, window, or any (only the books judge it).
+        bound: Of a band, in the unit of the series.
+    """
+
+    kind: str
+    bound: float = 0.0
+
+
+def treatment(series: str, rules: Sequence[tuple[Sequence[SeriesRule], SeriesRule]]) -> Treatment:
+    """How a series is judged, given the rules of each configuration (in order, and the default)."""
+    kinds = {_kind(_filter_of(series, ordered, default)) for ordered, default in rules}
+    if kinds == {Treatment("keep")}:
+        return Treatment("keep")
+    if all(one.kind in ("keep", "band") for one in kinds):
+        return Treatment("band", max(one.bound for one in kinds))
+    if all(one.kind in ("keep", "window") for one in kinds):
+        return Treatment("window")
+    return Treatment("any")
+
+
+def _filter_of(series: str, ordered: Sequence[SeriesRule], default: SeriesRule) -> object:
+    for rule in ordered:
+        if compiled(rule.match).fullmatch(series):
+            return rule.filter
+    return default.filter
+
+
+def _kind(chosen: object) -> Treatment:
+    match chosen:
+        case Keep():
+            return Treatment("keep")
+        case DeadBand(absolute=float() as bound):
+            return Treatment("band", bound)
+        case Boost(inner=DeadBand(absolute=float() as bound)):
+            return Treatment("band", bound)
+        case Summary():
+            return Treatment("window")
+        case _:
+            return Treatment("any")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of a series as the root has it."""
+
+    ts: int
+    seq: int
+    value: Value
+    kind: int
+    flags: int
+
+
+def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -> list[str]:
+    """What is wrong with a series under a dead band."""
+    points = sorted(
+        (row.ts, row.value) for row in rows if row.kind == RowKind.READING and isinstance(row.value, float | int)
+    )
+    here = {row.seq for row in rows if row.kind == RowKind.READING}
+    wrong = []
+    at = 0
+    for reading in sorted(readings, key=lambda one: one.published.ts):
+        told = reading.published
+        ts = told.ts // 1_000_000 * 1_000_000
+        while at < len(points) and points[at][0] <= ts:
+            at += 1
+        if told.seq in here or not told.acked:
+            continue
+        if at == 0:
+            wrong.append(f"({told.series}, {told.seq}) is absent, and nothing is before it")
+        elif abs(float(points[at - 1][1]) - told.value) > bound + SLACK:
+            wrong.append(f"({told.series}, {told.seq}) = {told.value} is held as {points[at - 1][1]}, bound {bound}")
+    return wrong
+
+
+def judge_windows(series: str, readings: Sequence[Reading], rows: Sequence[Row]) -> list[str]:
+    """What is wrong with a series under summaries."""
+    here = {row.seq for row in rows if row.kind == RowKind.READING}
+    newest: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in rows:
+        if row.kind != RowKind.WINDOW or not isinstance(row.value, bytes):
+            continue
+        window = msgspec.msgpack.decode(row.value)
+        key = (window["version"], window["start"])
+        if key not in newest or newest[key]["revision"] <= window["revision"]:
+            newest[key] = window
+    absent: dict[int, list[float]] = {}
+    spans = {window["start"]: window["end"] for window in newest.values()}
+    wrong = []
+    for reading in readings:
+        told = reading.published
+        ts = told.ts // 1_000_000 * 1_000_000
+        if told.seq in here:
+            continue
+        start = next((low for low, high in spans.items() if low <= ts < high), NO_TIME)
+        if start == NO_TIME:
+            if told.acked:
+                wrong.append(f"({series}, {told.seq}) is absent, and no window covers {ts}")
+        else:
+            absent.setdefault(start, []).append(told.value)
+    for start in spans:
+        parts = [window for (_, at), window in newest.items() if at == start]
+        values = absent.get(start, [])
+        count = sum(window["count"] for window in parts)
+        total = sum(window["sum"] for window in parts)
+        if count != len(values):
+            wrong.append(f"{series}, window {start}: counts {count}, {len(values)} readings are absent")
+        elif values and abs(total - sum(values)) > SLACK * max(1.0, abs(total)):
+            wrong.append(f"{series}, window {start}: sum {total}, of its readings {sum(values)}")
+        elif values and (min(w["min"] for w in parts), max(w["max"] for w in parts)) != (min(values), max(values)):
+            wrong.append(f"{series}, window {start}: other extremes than its readings")
+    return wrong

@@ -1,0 +1,74 @@
+"""The simulator is tested by errors: each mutant has to break a law at the seeds that are written beside it.
+
+The mutants were written from the delivery contract by someone who had not read the laws. `python -m
+tests.simulation.mutants.catch` looks for seeds; the product itself has to pass every seed that is used here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.simulation.mutants.catch import MUTANTS, broken
+from tests.simulation.mutants.patching import Mutant, Patch, planted
+
+ROOT = Path(__file__).resolve().parents[2]
+KNOWN = [(one, seed) for one in MUTANTS for seed in one.seeds]
+SEEDS = sorted({(one.scenario, seed) for one, seed in KNOWN})
+
+
+def test_there_are_more_than_twenty_mutants_and_every_room_of_the_contract_has_some() -> None:
+    caught = [one for one in MUTANTS if one.seeds]
+    assert len(caught) > 20
+    assert {one.room for one in caught} == {"journal", "node", "outbox", "link", "ingest"}
+    assert len({one.name for one in MUTANTS}) == len(MUTANTS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)
+def test_a_mutant_replaces_something_and_leaves_nothing_behind(mutant: Mutant) -> None:
+    with planted(mutant) as patch:
+        undo = list(patch._undo)
+        assert undo, "it changes nothing"
+        first = {(id(owner), name): before for owner, name, before in reversed(undo)}
+        for owner, name, _ in undo:
+            assert vars(owner)[name] is not first[id(owner), name]
+    for owner, name, _ in undo:
+        assert vars(owner)[name] is first[id(owner), name]
+
+
+def test_what_is_planted_is_taken_out_after_an_error() -> None:
+    def plant(patch: Patch) -> None:
+        patch.put(os, "sep", "|")
+
+    before = os.sep
+    with pytest.raises(KeyError), planted(Mutant("name", "room", "rule", plant)):
+        raise KeyError
+    assert os.sep == before
+
+
+@pytest.mark.parametrize(("mutant", "seed"), KNOWN, ids=lambda one: getattr(one, "name", one))
+def test_the_simulator_catches_the_mutant(mutant: Mutant, seed: int) -> None:
+    assert broken(mutant, mutant.scenario, seed), f"{mutant.rule}: no law was broken"
+
+
+@pytest.mark.parametrize(("scenario", "seed"), SEEDS)
+def test_the_product_passes_every_seed_that_catches_a_mutant(scenario: str, seed: int) -> None:
+    assert broken(None, scenario, seed) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_mutant_is_found_again_without_knowing_the_seed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.mutants.catch", "--seeds", "1..40"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=1700,
+        check=True,
+    )
+    missed = [line.split()[0] for line in done.stdout.splitlines() if "NOT CAUGHT" in line]
+    assert set(missed) <= {one.name for one in MUTANTS if not one.seeds}
