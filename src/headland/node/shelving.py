@@ -29,8 +29,9 @@ from headland.journal.outbox_files import BlockFiles, FileInfo, outbox_directory
 from headland.line.outbox import Outbox, SpillLetter, SpillRun
 from headland.link import actions as link
 from headland.link import received
-from headland.link.contract import Ref
+from headland.link.contract import GapRange, Ref
 from headland.node import events as ev
+from headland.node import restores
 from headland.node.blocks_on_disk import IN_FILE, NOWHERE, Block, BlockRef, block_at, file_number
 from headland.node.open_blocks import OpenBlock
 from headland.node.sealing import BodyCache
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 1 << 20
 PLACES_MAX = 400_000
+SMALL_BYTES = 256
+"""What a block counts at least towards a batch that is copied."""
 FILES = "files"
 ROWS_IN_MEMORY_MAX = 200_000
 WATCH_NS = 1_000_000_000
@@ -204,10 +207,12 @@ class Shelving:
             index = draft.section(SectionType.RECEIVED, received.encode(item))
             if isinstance(item, received.ReceivedGap):
                 self.tombstones.append(item)
+                restores.asked(node, item.child, item.ranges)
                 return
             header = item.header
             fresh = self.put_on_shelf(header, (draft.n, index), own=False)
             self.arrivals[draft.n] = now.wall_ns
+            restores.arrived(node, header)
             account = Account.APPLIED if fresh else Account.DUPLICATE_RECEIVED
             for one in (Account.RECEIVED, account):
                 draft.book(one, "", header.priority, "", header.rows, header.size)
@@ -215,9 +220,12 @@ class Shelving:
         if isinstance(item, received.ReceivedGap):
             priority = Priority(item.ranges[0].priority if item.ranges else item.stream.priority)
             lane = self.outbox.lane_of_seal(priority, now, Lane(item.stream.lane))
-            draft.section(SectionType.RECEIVED, received.encode(msgspec.structs.replace(item, lane=lane)))
-            if item.ranges:
-                self.outbox.relay_gap(item.ranges, lane, draft)
+            ranges = restores.passed_on(item.ranges)
+            relayed = msgspec.structs.replace(item, lane=lane, ranges=ranges)
+            draft.section(SectionType.RECEIVED, received.encode(relayed))
+            if ranges:
+                self.outbox.relay_gap(ranges, lane, draft)
+                restores.asked(node, item.child, item.ranges)
             return
         header = item.header
         lane = self.outbox.lane_of_seal(header.priority, now, Lane(item.stream.lane))
@@ -226,6 +234,18 @@ class Shelving:
         self.outbox.relay(header, Ref(draft.n, index, len(data)), lane, now, draft)
         assert deliver.columns is not None
         self.cache.put((draft.n, index), (header, item.body, frozenset(deliver.columns.sid)))
+
+    def gaps(self) -> list[GapRange]:
+        """What a root was told will not come, and has not come since by another road."""
+        return [
+            msgspec.structs.replace(item, k_from=low, k_to=high)
+            for gap in self.tombstones
+            for item in gap.ranges
+            for low, high, held in self.applied.split(
+                item.origin, item.epoch, item.priority, item.k_from, item.k_to
+            )
+            if not held
+        ]
 
     def put_on_shelf(self, header: BlockHeader, place: tuple[int, int], *, own: bool) -> bool:
         """A root takes a block; False when it had it already."""
@@ -375,7 +395,7 @@ class Shelving:
                 if place is None:
                     raise DefectError(f"the block at {run.stream} {run.p_from + len(refs)} is nowhere")
                 refs.append(place)
-                size += ref.length or 4096
+                size += max(ref.length, SMALL_BYTES)
                 if size > BATCH_BYTES:
                     break
             count = len(refs)

@@ -30,7 +30,7 @@ def to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[S
             for p in range(rows.first, last + 1):
                 row = rows.row(p)
                 if inside(row.ref):
-                    refs.append(row.ref)
+                    refs.append(Ref(row.space, row.at, row.length or row.size))
                     ages.append(max(0, age_ms - row.born_ms))
                 if refs and (p == last or not inside(row.ref)):
                     first = p - len(refs) + (p == last and inside(row.ref))
