@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import msgspec
+from tests.simulation.conftest import EXAMPLES
 
 from headland.simulation.many import Report
 from headland.simulation.run import run_seed
 from headland.simulation.scenario import Scenario
-from tests.simulation.conftest import EXAMPLES
 
 
 def _elsewhere(hash_seed: str, *arguments: str) -> Report:

@@ -1,7 +1,7 @@
 """Seeds that once broke a law, each with the defect that it found. They are kept for good.
 
-A seed is bound to the trace of its time: after a change of scenario or of node it may walk elsewhere. The defects
-themselves have tests in their rooms, or below as small scenarios.
+A seed is bound to the trace of its time: after a change of scenario or of node it may walk elsewhere. What is
+small enough to be shown directly has a test of its own below.
 """
 
 from __future__ import annotations

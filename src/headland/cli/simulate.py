@@ -1,4 +1,4 @@
-"""`headland simulate`: hierarchies of real nodes on a simulated clock, disk and network, while everything goes wrong."""
+"""`headland simulate`: real nodes on a simulated clock, disk and network, while everything goes wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from headland.simulation.scenario import load
 BAR = 30
 
 
-class Seeds(click.ParamType):
+class Seeds(click.ParamType):  # type: ignore[type-arg]
     """`A..B`, both included."""
 
     name = "A..B"
@@ -49,10 +49,10 @@ def command(
 ) -> None:
     """Simulate SCENARIO, a TOML file or a folder with a scenario.toml.
 
-    The same composed node that `headland run` starts lives on a simulated clock, disk and network; what goes wrong
-    and when follows from the seed, and so does everything else: the same seed gives the same trace hash. Laws are
-    judged during the run and when everything has come to rest. Exit 0 if all held, 1 if one was broken, 2 if the
-    scenario is wrong.
+    The same composed node that `headland run` starts lives on a simulated clock, disk and network; what goes
+    wrong and when follows from the seed, as does everything else: the same seed gives the same trace hash.
+    Laws are judged during the run and when everything has come to rest. Exit 0 if all held, 1 if one was
+    broken, 2 if the scenario is wrong.
     """
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds exclude each other")
@@ -85,7 +85,8 @@ class Bar:
         self._broken += bool(outcome.violations)
         if sys.stderr.isatty():
             filled = BAR * self._done // self._total
-            line = f"\r[{'#' * filled}{'.' * (BAR - filled)}] {self._done}/{self._total} seeds, {self._broken} broken"
+            bar = "#" * filled + "." * (BAR - filled)
+            line = f"\r[{bar}] {self._done}/{self._total} seeds, {self._broken} broken"
             click.echo(line, nl=False, err=True)
 
     def end(self) -> None:

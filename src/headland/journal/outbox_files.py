@@ -140,11 +140,14 @@ class BlockFiles:
     """The files of one directory, appended to at the end, forgotten whole.
 
     Its state is `files`, which notes and checkpoints carry; `restore` begins from there.
+
+    Attributes:
+        file_bytes: Size at which a file is full; counts for what is appended from now on.
     """
 
     def __init__(self, directory: str = STORE, file_bytes: int = FILE_BYTES) -> None:
         self.directory = directory
-        self._file_bytes = file_bytes
+        self.file_bytes = file_bytes
         self._files: dict[int, FileInfo] = {}
         self._next = 1
 
@@ -180,11 +183,11 @@ class BlockFiles:
         current = next((info for info in reversed(self._files.values()) if not info.full), None)
         begun = current.bytes if current is not None else 0
         if current is not None and blocks:
-            plan.append(Create(path_of(self.directory, current.number), self._file_bytes))
+            plan.append(Create(path_of(self.directory, current.number), self.file_bytes))
         for header, body in blocks:
             parts = _parts(header, body)
             length = RECORD_HEADER_BYTES + sum(map(len, parts))
-            if current is not None and current.bytes + length > self._file_bytes and current.blocks:
+            if current is not None and current.bytes + length > self.file_bytes and current.blocks:
                 changed[current.number] = full = msgspec.structs.replace(current, full=True)
                 plan += self._flush(current, begun, pending)
                 plan.append(Truncate(path_of(self.directory, full.number), full.bytes))
@@ -193,7 +196,7 @@ class BlockFiles:
                 current, begun = FileInfo(self._next), 0
                 self._next += 1
                 path = path_of(self.directory, current.number)
-                plan += [Create(path, max(self._file_bytes, length)), SyncDir(self.directory)]
+                plan += [Create(path, max(self.file_bytes, length)), SyncDir(self.directory)]
             refs.append(BlockRef(current.number, current.bytes, length))
             pending += _record(path_of(self.directory, current.number), *parts)
             current = _grown(current, header, length)

@@ -30,6 +30,11 @@ class BodyCache:
         self._bytes = 0
         self._max = bytes_max
 
+    @property
+    def used_bytes(self) -> int:
+        """What the bodies in it take."""
+        return self._bytes
+
     def put(self, place: tuple[int, int], block: Block) -> None:
         """Remember a block; the oldest make room."""
         self._blocks[place] = block

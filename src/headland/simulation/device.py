@@ -1,6 +1,6 @@
-"""A simulated MQTT device: publishes QoS 1 readings through the node's real broker, keeps its log, sends again.
+"""A simulated MQTT device: publishes QoS 1 through the node's real broker, keeps its log, sends again.
 
-It speaks MQTT 3.1.1 with bytes of its own making (it shares no code with the broker). What it was acknowledged is
+It speaks MQTT 3.1.1 with bytes of its own making (no code of the broker). What it was acknowledged is
 the promise that the laws are judged by.
 """
 
@@ -124,10 +124,10 @@ class Device:
                     self.resent += 1
                     self._publish(packet_id, reading, dup=True)
             elif kind == 4:
-                reading = self._inflight.pop(int.from_bytes(body), None)  # type: ignore[assignment]
-                if reading is not None:
-                    reading.acked = True
-                    self._port.acknowledged(self, reading)
+                answered = self._inflight.pop(int.from_bytes(body), None)
+                if answered is not None:
+                    answered.acked = True
+                    self._port.acknowledged(self, answered)
 
     def tick(self) -> None:
         """One interval has passed."""

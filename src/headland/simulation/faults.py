@@ -1,4 +1,4 @@
-"""What goes wrong, and how often: a run draws its own mix, so that seeds differ in kind and not only in time."""
+"""What goes wrong, and how often: a run draws its own mix, so that seeds differ in kind, not only in time."""
 
 from __future__ import annotations
 
@@ -124,6 +124,6 @@ def plan(mix: FaultMix, seed: int, duration_ns: int) -> list[Planned]:
     for fault in Fault:
         often = mix.often(fault)
         if rng.random() < often.share and often.times > 0:
-            for _ in range(rng.randint(1, often.times)):
-                planned.append(Planned(int(rng.uniform(0.08, 0.95) * duration_ns), fault))
+            times = rng.randint(1, often.times)
+            planned += [Planned(int(rng.uniform(0.08, 0.95) * duration_ns), fault) for _ in range(times)]
     return sorted(planned, key=lambda one: (one.at_ns, one.fault))

@@ -1,9 +1,9 @@
-"""The laws of readings that a filter may leave out, judged by small models that share nothing with the filters.
+"""The laws of readings that a filter may leave out, judged by small models of their own.
 
 * keep: the reading is there.
 * band: an absent reading is within the bound of the newest present one before it (a dead band's hold).
-* window: an absent reading is in a window row; of each series and window start the newest revisions of all rule
-  versions together count exactly the absent readings, and their least and greatest values and sums agree.
+* window: an absent reading is in a window row; of each series and window start the newest revisions of all
+  rule versions together count exactly the absent readings, and extremes and sums agree.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Row(msgspec.Struct, frozen=True):
 def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -> list[str]:
     """What is wrong with a series under a dead band."""
     points = sorted(
-        (row.ts, row.value) for row in rows if row.kind == RowKind.READING and isinstance(row.value, float | int)
+        (row.ts, row.value)
+        for row in rows
+        if row.kind == RowKind.READING and isinstance(row.value, float | int)
     )
     here = {row.seq for row in rows if row.kind == RowKind.READING}
     wrong = []
@@ -95,7 +97,9 @@ def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -
         if at == 0:
             wrong.append(f"({told.series}, {told.seq}) is absent, and nothing is before it")
         elif abs(float(points[at - 1][1]) - told.value) > bound + SLACK:
-            wrong.append(f"({told.series}, {told.seq}) = {told.value} is held as {points[at - 1][1]}, bound {bound}")
+            wrong.append(
+                f"({told.series}, {told.seq}) = {told.value} is held as {points[at - 1][1]}, bound {bound}"
+            )
     return wrong
 
 
@@ -133,6 +137,9 @@ def judge_windows(series: str, readings: Sequence[Reading], rows: Sequence[Row])
             wrong.append(f"{series}, window {start}: counts {count}, {len(values)} readings are absent")
         elif values and abs(total - sum(values)) > SLACK * max(1.0, abs(total)):
             wrong.append(f"{series}, window {start}: sum {total}, of its readings {sum(values)}")
-        elif values and (min(w["min"] for w in parts), max(w["max"] for w in parts)) != (min(values), max(values)):
+        elif values and (min(w["min"] for w in parts), max(w["max"] for w in parts)) != (
+            min(values),
+            max(values),
+        ):
             wrong.append(f"{series}, window {start}: other extremes than its readings")
     return wrong

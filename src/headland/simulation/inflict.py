@@ -143,7 +143,11 @@ class Inflict:
             self._away(clone)
         for path in self._world.paths.values():
             healthy = Path()
-            path.weather, path.latency_ns, path.bytes_per_s = Weather.UP, healthy.latency_ns, healthy.bytes_per_s
+            path.weather, path.latency_ns, path.bytes_per_s = (
+                Weather.UP,
+                healthy.latency_ns,
+                healthy.bytes_per_s,
+            )
         for host in self._hosts:
             host.sync_slow_ns = 0
             host.disk.capacity_bytes = PLENTY_BYTES
@@ -179,7 +183,7 @@ class Inflict:
     def _link(self) -> tuple[str, str]:
         links = [(host.name, host.parent) for host in self._hosts if host.parent is not None]
         if self._world.chance(0.2):
-            links = [key for key in self._world.wires if key[1] in self._with_devices] or links  # type: ignore[misc]
+            links = [key for key in self._world.wires if key[1] in self._with_devices] or links
         return self._world.rng.choice(links)
 
     # ── what ───────────────────────────────────────────────────────────────────────────────────────
@@ -277,9 +281,7 @@ class Inflict:
     def _clone(self, host: Host) -> None:
         if host.node is None or f"{host.name}#clone" in self._world.hosts:
             return
-        clone = Host(
-            self._world, f"{host.name}#clone", host.settings, host.parent, host.disk.process_kill()
-        )
+        clone = Host(self._world, f"{host.name}#clone", host.settings, host.parent, host.disk.process_kill())
         clone.file_bytes = host.file_bytes
         clone.disk.capacity_bytes = PLENTY_BYTES
         clone.wall_offset_ns, clone.trusted = host.wall_offset_ns, host.trusted

@@ -1,22 +1,24 @@
-"""The laws that are judged when everything has come to rest: what the root's disk holds against what was promised.
+"""The laws that are judged at rest: what the root's disk holds against what was promised.
 
-The root is read as a stranger would: its power is cut, a fresh process opens what is durable, and every block is
-read back from the journal or from `store/`.
+The root is read as a stranger would: its power is cut, a fresh process opens what is durable, and every block
+is read back from the journal or from `store/`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from headland.blocks.block import open_block
+from headland.blocks.header import BlockHeader
 from headland.journal.outbox_files import StoredBlock, path_of, read_blocks
 from headland.line.ledger import Imbalance
 from headland.line.outbox.rows import Rows
 from headland.line.outbox.stream import Extent, Stream
 from headland.link.contract import Ref, StreamKey
+from headland.link.positions import ChildStream
 from headland.node.blocks_on_disk import block_at, read_block
 from headland.node.opening import open_node
 from headland.node.shelving import Stored
@@ -25,7 +27,6 @@ from headland.simulation.scenario import Scenario
 from headland.simulation.witness import Identity, Reading, Witness, label
 from headland.simulation.world import Everybody, Host
 from headland.vocabulary import Account, HeadlandError, Lane, Reason, RowKind, Value
-
 
 UNDER_WAY_NS = 1_000_000_000
 """So long an acknowledgement may be under way."""
@@ -101,15 +102,16 @@ def read_root(host: Host) -> Contents:
     return contents
 
 
-def _add(contents: Contents, header: object, body: bytes, names: dict[int, str]) -> None:
-    from headland.blocks.header import BlockHeader
-
-    assert isinstance(header, BlockHeader)
+def _add(contents: Contents, header: BlockHeader, body: bytes, names: dict[int, str]) -> None:
     identity = (header.origin, header.epoch, int(header.priority), header.k)
     contents.arrivals.append((identity, header.lane))
     columns, _ = open_block(header, body)
     count = len(columns)
-    seqs, kinds, flags = columns.seq or [-1] * count, columns.kind or [0] * count, columns.flags or [0] * count
+    seqs, kinds, flags = (
+        columns.seq or [-1] * count,
+        columns.kind or [0] * count,
+        columns.flags or [0] * count,
+    )
     for sid, ts, value, seq, kind, flag in zip(
         columns.sid, columns.ts, columns.value, seqs, kinds, flags, strict=True
     ):
@@ -159,7 +161,7 @@ class EndLaws:
         self._frozen = {identity for host in hosts for identity in _in_frozen_streams(host)}
 
     def _excused(self, block: Identity) -> bool:
-        """Whether a block rests in a frozen stream, or went with a disk that its sender does not reach any more."""
+        """Whether a block rests in a frozen stream, or went with a disk that its sender no longer reaches."""
         if block in self._frozen:
             return True
         forgiven, sealed = self._forgiven, self._witness.blocks[block]
@@ -189,7 +191,9 @@ class EndLaws:
         blocks = Counter(identity for identity, _ in contents.arrivals)
         for identity, times in blocks.items():
             if times > 1:
-                self._witness.break_law("applied_once", f"{label(identity)} is stored {times} times", identity)
+                self._witness.break_law(
+                    "applied_once", f"{label(identity)} is stored {times} times", identity
+                )
         rows: dict[tuple[str, int, int], list[StoredRow]] = {}
         for row in contents.rows:
             if row.kind == RowKind.READING:
@@ -208,7 +212,7 @@ class EndLaws:
             row = held.get(key)
             if row is not None:
                 if row.value != told.value or row.ts // 1_000_000 != told.ts // 1_000_000:
-                    text = f"{key} was {told.value} at {told.ts}, is {row.value} at {row.ts}"
+                    text = f"{key} was {told.value} at {told.ts}, is {row.value!r} at {row.ts}"
                     self._witness.break_law("same_value", text, key)
                 continue
             if not told.acked or self._treatment(reading).kind != "keep":
@@ -219,7 +223,9 @@ class EndLaws:
             if self._forgiven.gone(reading):
                 continue
             blocks = ", ".join(label(block) for block in reading.blocks) or "no block"
-            text = f"{key}, acknowledged by {reading.host} at {(reading.acked_ns or 0) / 1e9:.3f} s, in {blocks}"
+            text = (
+                f"{key}, acknowledged by {reading.host} at {(reading.acked_ns or 0) / 1e9:.3f} s, in {blocks}"
+            )
             self._witness.break_law("nothing_lost", text, key)
 
     def _treatment(self, reading: Reading) -> Treatment:
@@ -254,7 +260,9 @@ class EndLaws:
             elif how.kind == "window":
                 wrong = judge_windows(series, ones, there)
             if wrong:
-                self._witness.break_law(f"{how.kind}_keeps_its_word", "; ".join(wrong[:3]), *_keys(ones, wrong))
+                self._witness.break_law(
+                    f"{how.kind}_keeps_its_word", "; ".join(wrong[:3]), *_keys(ones, wrong)
+                )
 
     def _no_gap_without_reason(self, contents: Contents) -> None:
         here = {identity for identity, _ in contents.arrivals}
@@ -298,7 +306,8 @@ class EndLaws:
                 continue
             committed = sum(_total(child, Account.COMMITTED) for child in children)
             if committed != _total(parent, Account.RECEIVED):
-                text = f"children of {parent.name}: {committed} committed, {_total(parent, Account.RECEIVED)} received"
+                received = _total(parent, Account.RECEIVED)
+                text = f"children of {parent.name}: {committed} committed, {received} received"
                 self._witness.break_law("hop_agrees", text)
         applied = _total(self._root, Account.APPLIED)
         if applied != len(contents.rows):
@@ -317,11 +326,11 @@ class EndLaws:
             for stream in outbox.state.streams():
                 self._agrees(host, stream, child.streams)
 
-    def _agrees(self, host: Host, stream: Stream, there: dict[StreamKey, object]) -> None:
+    def _agrees(self, host: Host, stream: Stream, there: Mapping[StreamKey, ChildStream]) -> None:
         other = there.get(stream.key)
         if other is None or stream.frozen:
             return
-        p, chain = other.p, other.chain  # type: ignore[attr-defined]
+        p, chain = other.p, other.chain
         if stream.acked != p or stream.acked_chain != chain:
             text = f"{host.name} {stream.key}: acknowledged {stream.acked}, the parent has {p}"
             self._witness.break_law("positions_agree", text)
@@ -364,4 +373,3 @@ def _frozen(host: Host) -> bool:
     assert host.node is not None
     outbox = host.node.parts.north.outbox
     return outbox is not None and any(stream.frozen for stream in outbox.state.streams())
-

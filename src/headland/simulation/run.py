@@ -95,7 +95,7 @@ class Run:
         try:
             drained = self._play()
             stored = self._judge() if not self._hopeless() else 0
-        except Exception as error:  # a defect of a node ends the run, and is what the run was made to find
+        except Exception as error:  # noqa: BLE001 - a defect of a node ends the run: it was made to find it
             frames = traceback.extract_tb(error.__traceback__)[-8:]
             places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
             self.witness.break_law("no_defect", f"{type(error).__name__}: {error} ({places})")
@@ -194,4 +194,3 @@ def run_seed(scenario: Scenario, seed: int, *, story: bool = False) -> Outcome:
         told = Run(scenario, seed, recording=True).go()
         return msgspec.structs.replace(outcome, violations=told.violations)
     return outcome
-

@@ -1,8 +1,8 @@
 """A scenario: the tree of nodes, the devices, the rules, and what is allowed to go wrong. Read from TOML.
 
-The tables `[[node.series]]`, `[node.default]`, `[[node.rule]]`, `[[node.mapping]]` and `[node.classes]` are those of
-a node's own file. Sizes are small on purpose: a run of half a minute shall fill segments, write checkpoints, spill
-and recycle.
+The tables `[[node.series]]`, `[node.default]`, `[[node.rule]]`, `[[node.mapping]]` and `[node.classes]` are
+those of a node's own file. Sizes are small on purpose: a run of half a minute shall fill segments, write
+checkpoints, spill and recycle.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     segment_bytes: int = 16 << 10
     checkpoint_log_bytes: int = 32 << 10
-    checkpoint_ratio: float = 1.0
+    checkpoint_ratio: int = 1
     journal_bytes: int = 64 << 10
     budget_bytes: int = 0
     reserve_bytes: int = 64 << 10
@@ -60,7 +60,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         tier: Where it stands.
         series: Filter rules in order.
         default: Rule of all other series; keeps everything unless given.
-        changed: Filter rules that a change of configuration puts in force instead, and the next one takes back.
+        changed: Filter rules that a change of configuration puts in force, and the next one takes back.
         rule: Event rules.
         mapping: Payloads to readings.
         classes: Changes to the four classes.
@@ -90,9 +90,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def treatment(self, series: str) -> Treatment:
         """How a series is judged, whatever is in force."""
-        return treatment(
-            series, [(self.series, self.default), (self.changed or self.series, self.default)]
-        )
+        return treatment(series, [(self.series, self.default), (self.changed or self.series, self.default)])
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -110,7 +110,7 @@ class Watching(Witness):
             return
         held = sum(amount[1] for amount in node.draft.ledger.values())
         bounds = (
-            ("cache", node.parts.shelving.cache._bytes, CACHE_BYTES),
+            ("cache", node.parts.shelving.cache.used_bytes, CACHE_BYTES),
             ("places", len(node.parts.places), PLACES_MAX + 10_000),
             ("draft", held, self.draft_bytes_max),
         )

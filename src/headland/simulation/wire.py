@@ -1,7 +1,7 @@
 """Connections of the simulated network: reliable byte streams that can be cut, delayed and swallowed.
 
-What packets suffer (loss, duplication, reordering) a byte stream shows as delay; what it cannot hide is how it
-ends: reset (both ends told, bytes under way gone) or black hole (bytes vanish, nobody is told). Both are here.
+What packets suffer (loss, duplication, reordering) a byte stream shows as delay; what it cannot hide is how
+it ends: reset (both ends told, bytes under way gone) or black hole (bytes vanish, nobody is told).
 Chunks are delivered in order in each direction; two connections are not ordered against each other.
 """
 
@@ -117,7 +117,7 @@ class Wire:
         endpoint.wire_received(connection, data)
 
     def _swallow(self, side: int, data: bytes) -> None:
-        """A stream with a hole in it goes on nowhere: what follows is never delivered, whatever the weather."""
+        """A stream with a hole in it goes on nowhere: what follows is never delivered."""
         self._holed[side] = True
         self.swallowed_bytes += len(data)
 

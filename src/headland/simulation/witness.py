@@ -1,7 +1,7 @@
-"""What an observer outside the nodes has seen: who published what, which block took it, where that block went.
+"""What an observer outside the nodes has seen: who published what, which block took it, where it went.
 
-It watches hosts as `world.Observer` and holds what the laws are judged by. It shares the block codec with the nodes
-and nothing else: whether a commit is durable it knows from the disk, not from the node.
+It watches hosts as `world.Observer` and holds what the laws are judged by. It shares the digest with the
+nodes and nothing else: whether a commit is durable it knows from the disk, not from the node.
 """
 
 from __future__ import annotations
@@ -119,9 +119,9 @@ class Witness(Observer):
         subjects = set(about)
         for one in about:
             if isinstance(one, tuple) and one in self.readings:
-                subjects.update(self.readings[one].blocks)  # type: ignore[index]
+                subjects.update(self.readings[one].blocks)
             if isinstance(one, tuple) and one in self.blocks:
-                subjects.update(self.blocks[one].readings[:1])  # type: ignore[index]
+                subjects.update(self.blocks[one].readings[:1])
         lines = [
             f"{at / 1e9:9.4f} s  {who:<14} {what}"
             for at, who, what, whom in self.story
@@ -148,7 +148,9 @@ class Witness(Observer):
         if self.recording:
             self.tell(device.name, f"is acknowledged {key}", key)
         if self.must_store(known) and self._stored_ns.get(host.name, -1) < known.first_ns:
-            self.break_law("durable_before_ack", f"{key} was acknowledged by {host.name} before a commit", key)
+            self.break_law(
+                "durable_before_ack", f"{key} was acknowledged by {host.name} before a commit", key
+            )
 
     def must_store(self, reading: Reading) -> bool:
         """Whether its acknowledgement rests on a commit of its own (a dropped one does not)."""

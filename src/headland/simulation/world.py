@@ -190,7 +190,7 @@ class Host:
         self.answers: dict[int, tuple[int, bytes]] = {}
         self.actuated: list[ev.Actuate] = []
         self.sync_slow_ns = 0
-        self._wires: dict[int, tuple[Wire, int]] = {}
+        self.wires: dict[int, tuple[Wire, int]] = {}
         self._connection = 0
         self._workers: dict[str, deque[tuple[int, Callable[[], None]]]] = {
             "commit": deque(),
@@ -235,7 +235,7 @@ class Host:
         self.node = opening.node
         if self.file_bytes:
             for files in self.node.parts.shelving.files.values():
-                files._file_bytes = self.file_bytes
+                files.file_bytes = self.file_bytes
         self.world.observer.opened(self, opening)
         self._tick_ns = None
         self.world.note("start", self.name)
@@ -255,9 +255,9 @@ class Host:
         for worker in self._workers.values():
             worker.clear()
         self._busy.clear()
-        for wire, side in self._wires.values():
+        for wire, side in self.wires.values():
             wire.vanish(side)
-        self._wires.clear()
+        self.wires.clear()
         self._lose_power()
 
     def _lose_power(self) -> None:
@@ -339,8 +339,8 @@ class Host:
         for action in actions:
             match action:
                 case ev.Send(connection, data):
-                    if connection in self._wires:
-                        wire, side = self._wires[connection]
+                    if connection in self.wires:
+                        wire, side = self.wires[connection]
                         wire.send(side, data)
                         if self._trapped("send"):
                             return
@@ -364,8 +364,8 @@ class Host:
                 case ev.ReadPage():
                     self._later("read", lambda ask=action: self.feed(read_headers(self.disk, ask)))  # type: ignore[misc]
                 case ev.Close(connection):
-                    if connection in self._wires:
-                        wire, side = self._wires.pop(connection)
+                    if connection in self.wires:
+                        wire, side = self.wires.pop(connection)
                         wire.close(side)
                         self._queue.append(ev.Closed(connection, "closed here"))
                 case ev.Dial():
@@ -464,7 +464,8 @@ class Host:
         self.world.after(cost, run)
 
     # ── network ────────────────────────────────────────────────────────────────────────────────────
-    def _number(self) -> int:
+    def number(self) -> int:
+        """A number for a connection, never used twice on this machine."""
         self._connection += 1
         return self._connection
 
@@ -485,11 +486,11 @@ class Host:
             elif path.weather is Weather.REFUSED or not target.up:
                 self.feed(ev.DialFailed("connection refused"))
             else:
-                mine, theirs = self._number(), target._number()
+                mine, theirs = self.number(), target.number()
                 wire = Wire(world, path, ((self, mine), (target, theirs)))
                 world.connect((self.name, parent), wire)
-                self._wires[mine] = (wire, 0)
-                target._wires[theirs] = (wire, 1)
+                self.wires[mine] = (wire, 0)
+                target.wires[theirs] = (wire, 1)
                 target.feed(ev.Opened(theirs, "link", self.name, tls=True, peer_name=self.settings.name))
                 self.feed(ev.Opened(mine, "parent", parent, tls=True, peer_name=target.settings.name))
 
@@ -499,12 +500,12 @@ class Host:
         """Bytes came."""
         if connection in self.paused:
             self.paused[connection].append(data)
-        elif connection in self._wires:
+        elif connection in self.wires:
             self.feed(ev.Received(connection, data))
 
     def wire_closed(self, connection: int, reason: str) -> None:
         """A connection is gone."""
-        if self._wires.pop(connection, None) is not None:
+        if self.wires.pop(connection, None) is not None:
             self.feed(ev.Closed(connection, reason))
 
 
@@ -529,12 +530,12 @@ class DevicePort:
                 device.failed()
                 return
             self._connection += 1
-            mine, theirs = self._connection, host._number()
+            mine, theirs = self._connection, host.number()
             wire = Wire(world, path, ((self, mine), (host, theirs)))
             world.connect((device.name, host.name), wire)
             self._wires[device.name] = wire
             self._devices[mine] = device
-            host._wires[theirs] = (wire, 1)
+            host.wires[theirs] = (wire, 1)
             host.feed(ev.Opened(theirs, "mqtt", device.name))
             device.opened()
 

@@ -9,8 +9,8 @@ A mutant replaces one attribute of a module or class by something wrong:
         replacement=lambda original: lambda self, needs_n, what: False,
     )
 
-`replacement` gets the original and returns what stands there instead while the mutant lives. A mutant is caught when
-a law is broken in one of `seeds`; a defect that ends a run counts as a broken law (`no_defect`).
+`replacement` gets the original and returns what stands there instead while the mutant lives. A mutant is
+caught when a law is broken in one of `seeds`; a defect that ends a run counts as a broken law (`no_defect`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def applied(mutant: Mutant) -> Iterator[None]:
     original = vars(owner)[name]
     inner = original.fget if isinstance(original, property) else getattr(original, "__func__", original)
     changed = mutant.replacement(inner)
-    wrapped = type(original)(changed) if isinstance(original, property | classmethod | staticmethod) else changed
+    wrapped = (
+        type(original)(changed) if isinstance(original, property | classmethod | staticmethod) else changed
+    )
     setattr(owner, name, wrapped)
     try:
         yield

@@ -1,22 +1,13 @@
-"""The runner itself: a mutant lives only inside, one that breaks the product is caught, one that does not survives."""
+"""The runner itself: a mutant lives only inside; what breaks the product is caught, the rest survives."""
 
 from __future__ import annotations
 
 import pytest
+from tests.simulation.mutants.runner import Mutant, applied, caught
 
 from headland.node.committing import Committing
 from headland.simulation.scenario import Scenario
-from tests.simulation.mutants.runner import Mutant, applied, caught
 
-LOSES_RECEIVED = Mutant(
-    "a parent answers before its commit",
-    "headland.link.children",
-    "Children._take",
-    lambda original: lambda self, link, taken, draft: (
-        actions := original(self, link, taken, draft),
-        self._drafted.append((0, *self._drafted.pop()[1:])) if self._drafted else None,
-    )[0],
-)
 FORGETS_SYNC = Mutant(
     "a commit is not synced",
     "headland.journal.commit",
