@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.outbox.desk import PARENT, PLENTY, Desk, ks
 
 from headland.line.outbox import OutboxSettings
-from headland.link.contract import GapEntry, Later, ParentName, StreamWelcome
+from headland.link.contract import GapEntry, Later, ParentName, StreamWelcome, Verdict
+from headland.link.verdicts import HERE, Verdicts
 from headland.vocabulary import Account, Priority, Reason
 
 
@@ -221,10 +222,16 @@ def test_an_ancestor_settles_what_was_unknown_and_the_books_follow():
     desk.outbox.forget(desk.stream().key, 3, desk.draft)
     desk.commit()
     desk.up([StreamWelcome(desk.stream().key, 1, chains[1])])
-    gap, _ = desk.send()
-    desk.outbox.settle_unknown(gap.ranges, True, desk.draft)
+    verdicts = Verdicts()
+    verdicts.asked(HERE, desk.outbox.take_questions(), desk.draft)
+    first, second = (Verdict("node", desk.epoch, Priority.NORMAL, k, k, k == 2) for k in (2, 3))
+    assert verdicts.decided([first, second], desk.draft) == {}
     desk.commit()
-    assert (desk.total(Account.UNKNOWN_BY_RESTORE), desk.total(Account.HELD_ABOVE)) == (0, 2)
+    books = (
+        desk.total(one) for one in (Account.UNKNOWN_BY_RESTORE, Account.HELD_ABOVE, Account.LOST_BY_RESTORE)
+    )
+    assert tuple(books) == (0, 1, 1)
+    assert desk.outbox.take_questions() == []
 
 
 def test_pages_asked_for_on_an_earlier_connection_do_not_start_the_file_again():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headland.link.contract import Alarm, BlockEntry, PageIn, ParentName
+from headland.link.contract import Alarm, BlockEntry, PageIn, ParentName, Verdict
 from headland.link.protocol import IntentStatus
 from headland.link.received import ReceivedBlock, ReceivedGap
 from headland.vocabulary import Columns, SeriesKey
@@ -70,6 +70,13 @@ class Intent(msgspec.Struct, frozen=True):
     signature: bytes
 
 
+class Settle(msgspec.Struct, frozen=True):
+    """An ancestor settles what a restored parent lost: make it durable, then `Uplink.noted`."""
+
+    number: int
+    verdicts: tuple[Verdict, ...]
+
+
 class Definitions(msgspec.Struct, frozen=True):
     """Names of series of one (origin, epoch)."""
 
@@ -115,5 +122,5 @@ class Reported(msgspec.Struct, frozen=True):
     status: IntentStatus
 
 
-UplinkAction = Dial | Send | Close | ReadBlock | ReadPage | Up | Down | PeerClock | Intent | Alarm
+UplinkAction = Dial | Send | Close | ReadBlock | ReadPage | Up | Down | PeerClock | Intent | Settle | Alarm
 DownlinkAction = Send | Close | Deliver | ChildUp | ChildDown | Reported | Alarm

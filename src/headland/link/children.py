@@ -44,6 +44,7 @@ from headland.link.positions import (
 )
 from headland.link.protocol import CloseReason, Hello, IntentStatus
 from headland.link.received import ReceivedBlock
+from headland.link.telling import Telling
 from headland.vocabulary import Instant, PeerError
 
 _NS = 1_000_000_000
@@ -80,6 +81,7 @@ class Children:
 
     Attributes:
         positions: What is durable of each child.
+        telling: Verdicts for children.
         pressed: The disk is short: no more credit is granted (set by `press`).
         refusing: The disk is full: blocks are answered `Later(full)`, which spends no attempt.
     """
@@ -87,6 +89,7 @@ class Children:
     def __init__(self, settings: ChildrenSettings, authorised: Callable[[str, str], bool]) -> None:
         self.settings = settings
         self.positions = Positions()
+        self.telling = Telling(self.positions)
         self.pressed = False
         self.refusing = False
         self._authorised = authorised
@@ -194,6 +197,9 @@ class Children:
                 self._open(link, protocol.parse(payload, protocol.Open), draft)
             case Kind.HEARD:
                 self._heard(link, protocol.parse(payload, protocol.Heard), draft)
+            case Kind.NOTED:
+                number = protocol.parse(payload, protocol.Noted).number
+                self.telling.noted(self.positions.child(name), number, draft)
             case Kind.STATUS:
                 return self._status(link, protocol.parse(payload, IntentStatus))
             case Kind.CLOSE:
@@ -307,6 +313,7 @@ class Children:
                 link.version, settings.node, settings.store, positions, granted, now.wall_ns, now.trusted
             ),
         )
+        self.telling.put(link, child)
         if draft is not None and not hello.partial:
             self._drop_old(child, hello, draft)
         applied = dict(hello.intents)
@@ -357,6 +364,7 @@ class Children:
                 touched[(name, key)] = None
             done += 1
         del self._drafted[:done]
+        self.telling.committed(n)
         actions: list[DownlinkAction] = []
         for name, key in touched:
             link = self._up.get(name)
@@ -367,6 +375,8 @@ class Children:
                 actions += self._settle(link, now, None)
             elif link.phase is Phase.UP:
                 link.grant(self.pressed)
+                if link.child is not None:
+                    self.telling.put(link, link.child)
             actions += self._flush(link, now)
         return actions
 

@@ -147,6 +147,8 @@ class GapRange(msgspec.Struct, frozen=True, array_like=True):
         ts_min: Earliest event time, ns UTC.
         ts_max: Latest event time, ns UTC.
         groups: Up to 16 series groups, or ("any",).
+        each: Of blocks that a restored parent lost: (readings, payload bytes) of each, where that is known.
+        hops: Relays that it has passed; 0: whoever brings it asks of what its own parent had acknowledged.
     """
 
     origin: str
@@ -160,6 +162,28 @@ class GapRange(msgspec.Struct, frozen=True, array_like=True):
     ts_min: int
     ts_max: int
     groups: tuple[str, ...] = ANY_GROUP
+    each: tuple[tuple[int, int], ...] = ()
+    hops: int = 0
+
+
+class Verdict(msgspec.Struct, frozen=True, array_like=True):
+    """What an ancestor's key table says of blocks that a restored parent had lost.
+
+    Attributes:
+        origin: Origin node.
+        epoch: The origin's epoch, 16 bytes.
+        priority: Class.
+        k_from: First block.
+        k_to: Last block.
+        held: Whether it has them.
+    """
+
+    origin: str
+    epoch: bytes
+    priority: int
+    k_from: int
+    k_to: int
+    held: bool
 
 
 class BlockEntry(msgspec.Struct, frozen=True):

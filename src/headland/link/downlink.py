@@ -88,6 +88,7 @@ class ChildLink:
         told: Last position answered on this connection, per stream.
         duplicates: Blocks at positions that were already here.
         parts: Parts of intents still to be sent.
+        verdicts_told: Number of the last message of verdicts that was sent.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class ChildLink:
         self.told: dict[StreamKey, int] = {}
         self.duplicates = 0
         self.parts: list[protocol.IntentChunk] = []
+        self.verdicts_told = 0
         self.deframer = Deframer()
         self._max_block = max_block
         self._reader = HeaderReader()
@@ -245,7 +247,13 @@ class ChildLink:
             raise PeerError(f"tombstones from {message.p_from} of {stream.key} after {stream.p}")
         if not message.ranges:
             return Taken(stream, None, message.p_to, message.chain)
-        if any(len(r.epoch) != 16 or r.priority != priority or r.k_to < r.k_from for r in message.ranges):
+        if any(
+            len(r.epoch) != 16
+            or r.priority != priority
+            or r.k_to < r.k_from
+            or min(r.k_from, r.readings, r.payload_bytes, r.hops) < 0
+            for r in message.ranges
+        ):
             raise PeerError("malformed tombstones")
         item = ReceivedGap(name, stream.key, message.p_from, message.p_to, message.chain, message.ranges)
         return Taken(stream, item, message.p_to, message.chain)

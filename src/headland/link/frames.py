@@ -25,6 +25,8 @@ kind  name        payload
 0x99  STATUS      msgpack `IntentStatus`, child to parent
 0x9a  CLOCK       msgpack `Clock`
 0x9b  STORED      as ACK: the cloud has applied blocks up to p
+0x9c  SETTLED     msgpack `Settled`, parent to child: what became of blocks that a restored parent lost
+0x9d  NOTED       msgpack `Noted`, child to parent: settled up to a number, durably
 ====  ==========  ===============================================================================
 
 "class and lane" is class * 2 + lane; "epoch" is an index: epochs count from 0 in the order in which HELLO and
@@ -65,6 +67,8 @@ class Kind(IntEnum):
     STATUS = 0x99
     CLOCK = 0x9A
     STORED = 0x9B
+    SETTLED = 0x9C
+    NOTED = 0x9D
 
 
 def put_frame(out: bytearray, kind: int, *parts: bytes | bytearray) -> None:

@@ -5,7 +5,7 @@ position and the chain value after it, and the answers that were not `Committed`
 them.
 
 Durable forms: a received block moves its stream by its own RECEIVED section; everything else is a STATE
-section of the owner "link", msgpack of one of `Placed`, `Dropped`, `Desired`.
+section of the owner "link", msgpack of one of `Placed`, `Dropped`, `Desired`, `Told`, `Hears`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import msgspec
 
 from headland.blocks.digest import chain, identity_bytes
 from headland.link import received
-from headland.link.contract import START, DraftLike, ExceptionAnswer, StreamKey
+from headland.link.contract import START, DraftLike, ExceptionAnswer, StreamKey, Verdict
 from headland.vocabulary import StorageDamage
 
 OWNER = "link"
 EXCEPTIONS_MAX = 100_000
 """Unconfirmed exceptions of one stream; beyond it the child is not read on until it confirms some."""
 CHILDREN_MAX = 10_000
+VERDICTS_MAX = 4096
+"""Messages of verdicts kept for one child that does not note them (an older one never does)."""
 VERSION = 1
 
 
@@ -55,7 +57,22 @@ class Desired(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     signature: bytes = b""
 
 
-_Record = Placed | Dropped | Desired
+class Told(msgspec.Struct, frozen=True, array_like=True, tag="v"):
+    """Verdicts for a child, until it has noted them; `number` counts from 1."""
+
+    child: str
+    number: int
+    verdicts: tuple[Verdict, ...]
+
+
+class Hears(msgspec.Struct, frozen=True, array_like=True, tag="n"):
+    """A child has noted verdicts up to `number`."""
+
+    child: str
+    number: int
+
+
+_Record = Placed | Dropped | Desired | Told | Hears
 
 
 class ChildStream:
@@ -91,12 +108,16 @@ class ChildState:
         name: From its certificate.
         streams: By name; epochs in the order in which they first brought something.
         desired: Newest intent by kind.
+        verdicts: What it has not noted yet, oldest first.
+        told: Number of the last of them that was ever made.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.streams: dict[StreamKey, ChildStream] = {}
         self.desired: dict[str, Desired] = {}
+        self.verdicts: list[Told] = []
+        self.told = 0
 
     def epochs(self) -> list[bytes]:
         """Epochs with a position, in the order in which they appeared."""
@@ -119,6 +140,8 @@ class _Snapshot(msgspec.Struct, array_like=True):
     version: int
     placed: list[Placed]
     desired: list[Desired]
+    told: list[Told] = []
+    numbers: dict[str, int] = {}
 
 
 _records: msgspec.msgpack.Decoder[_Record] = msgspec.msgpack.Decoder(_Record)
@@ -188,6 +211,12 @@ class Positions:
                     child.desired.pop(record.kind, None)
                 else:
                     child.desired[record.kind] = record
+            case Told():
+                child.told = max(child.told, record.number)
+                child.verdicts.append(record)
+                del child.verdicts[:-VERDICTS_MAX]
+            case Hears():
+                child.verdicts = [item for item in child.verdicts if item.number > record.number]
             case _:
                 assert_never(record)
 
@@ -200,7 +229,9 @@ class Positions:
             Placed(name, item.key, item.p, item.chain, tuple(item.exceptions)) for name, item in streams
         ]
         desired = [item for child in self.children.values() for item in child.desired.values()]
-        return _encoder.encode(_Snapshot(VERSION, placed, desired))
+        told = [item for child in self.children.values() for item in child.verdicts]
+        numbers = {child.name: child.told for child in self.children.values() if child.told}
+        return _encoder.encode(_Snapshot(VERSION, placed, desired, told, numbers))
 
     def restore(self, data: bytes) -> None:
         """Replace everything by a snapshot.
@@ -219,6 +250,10 @@ class Positions:
             self._apply(placed)
         for desired in dumped.desired:
             self._apply(desired)
+        for told in dumped.told:
+            self._apply(told)
+        for name, number in dumped.numbers.items():
+            self.child(name).told = number
         self.recovered()
 
 

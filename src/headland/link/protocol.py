@@ -12,7 +12,14 @@ from typing import TypeVar
 import msgspec
 
 from headland.blocks.wire import Reader, put_varint
-from headland.link.contract import CHAIN_SHOWN, EpochHello, ExceptionAnswer, GapRange, StreamWelcome
+from headland.link.contract import (
+    CHAIN_SHOWN,
+    EpochHello,
+    ExceptionAnswer,
+    GapRange,
+    StreamWelcome,
+    Verdict,
+)
 from headland.link.frames import Kind, put_frame
 from headland.vocabulary import PeerError
 
@@ -184,6 +191,19 @@ class IntentStatus(msgspec.Struct, frozen=True, array_like=True):
     detail: str = ""
 
 
+class Settled(msgspec.Struct, frozen=True, array_like=True):
+    """Verdicts on blocks that a restored parent lost; `number` counts messages to this child, from 1."""
+
+    number: int
+    verdicts: tuple[Verdict, ...]
+
+
+class Noted(msgspec.Struct, frozen=True, array_like=True):
+    """Verdicts up to `number` are durable at the child."""
+
+    number: int
+
+
 class Clock(msgspec.Struct, frozen=True, array_like=True):
     """The sender's clock, ns UTC, and whether it is confirmed."""
 
@@ -203,6 +223,8 @@ Message = (
     | Heard
     | IntentChunk
     | IntentStatus
+    | Settled
+    | Noted
     | Clock
 )
 _KINDS: dict[type, Kind] = {
@@ -217,6 +239,8 @@ _KINDS: dict[type, Kind] = {
     Heard: Kind.HEARD,
     IntentChunk: Kind.INTENT,
     IntentStatus: Kind.STATUS,
+    Settled: Kind.SETTLED,
+    Noted: Kind.NOTED,
     Clock: Kind.CLOCK,
 }
 _encoder = msgspec.msgpack.Encoder()

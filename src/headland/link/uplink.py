@@ -24,7 +24,7 @@ import msgspec
 
 from headland.blocks.header import BlockHeader
 from headland.link import protocol
-from headland.link.actions import Close, Dial, Down, Intent, PeerClock, Send, Up, UplinkAction
+from headland.link.actions import Close, Dial, Down, Intent, PeerClock, Send, Settle, Up, UplinkAction
 from headland.link.contract import (
     CHAIN_SHOWN,
     Alarm,
@@ -128,6 +128,7 @@ class Uplink:
         self._flush_by: int | None = None
         self._heard: list[tuple[StreamKey, int]] = []
         self._acked: dict[StreamKey, int] = {}
+        self._noting: list[tuple[int, int]] = []
         self._heard_at = 0
         self._sent_at = 0
         self.paused = False
@@ -262,6 +263,9 @@ class Uplink:
                 return self._closing(protocol.parse(payload, protocol.Closing), now)
             case Kind.INTENT:
                 return self._intent(protocol.parse(payload, protocol.IntentChunk))
+            case Kind.SETTLED:
+                settled = protocol.parse(payload, protocol.Settled)
+                return [Settle(settled.number, settled.verdicts)]
             case Kind.CLOCK:
                 clock = protocol.parse(payload, protocol.Clock)
                 return [PeerClock(clock.wall_ns, clock.trusted, int(self.settings.silent_s * _NS))]
@@ -353,7 +357,13 @@ class Uplink:
 
     def committed(self, n: int, now: Instant) -> list[UplinkAction]:
         """Commits up to n are durable; call it after `Outbox.committed`."""
+        while self._noting and self._noting[0][0] <= n:
+            protocol.put(self._sending.out, protocol.Noted(self._noting.pop(0)[1]))
         return self.pump(now)
+
+    def noted(self, number: int, n: int) -> None:
+        """What `Settle` told is in commit n; the parent is told when that is durable."""
+        self._noting.append((n, number))
 
     def _confirm(self) -> None:
         """Tell the parent which exceptions are durable here, so that it need not keep them."""

@@ -25,6 +25,7 @@ from headland.line.deciding import Actuation
 from headland.line.ledger import Ledger
 from headland.line.stages import StageName, Stages
 from headland.link.actions import Intent
+from headland.link.verdicts import Verdicts
 from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, Send
 from headland.mqtt import Action as BrokerAction
 from headland.node import events as ev
@@ -99,6 +100,7 @@ class Parts(msgspec.Struct):
     store_id: bytes
     sources: dict[str, SourceIntake] = {}
     reloading: Reloading = msgspec.field(default_factory=Reloading)
+    verdicts: Verdicts = msgspec.field(default_factory=Verdicts)
 
 
 class Node:

@@ -16,6 +16,7 @@ from headland.link.contract import Alarm, BlockEntry, PageIn, Ref
 from headland.link.protocol import IntentStatus
 from headland.link.uplink import Phase, Uplink
 from headland.node import events as ev
+from headland.node import restores
 from headland.node.blocks_on_disk import Paged, block_at, file_number
 from headland.vocabulary import Instant, Priority
 
@@ -65,6 +66,7 @@ class North:
         """Bytes of the parent."""
         if self.uplink is not None:
             self._do(node, self.uplink.received(connection, data, now, node.draft), now)
+            restores.ask(node)
             self._dirty = True
 
     def closed(self, node: Node, connection: int, reason: str, now: Instant) -> None:
@@ -166,6 +168,10 @@ class North:
                 case link.PeerClock(wall_ns, trusted, within_ns):
                     if trusted and not now.trusted:
                         node.emit(ev.Believe(wall_ns + within_ns // 2))
+                case link.Settle(number, verdicts):
+                    restores.decide(node, verdicts)
+                    if self.uplink is not None:
+                        self.uplink.noted(number, node.draft.n)
                 case link.Intent():
                     node.intent(action, now)
                 case Alarm(kind, detail):

@@ -23,6 +23,7 @@ from headland.line.outbox import Outbox
 from headland.link import received
 from headland.link.children import Children, ChildrenSettings
 from headland.link.uplink import Uplink, UplinkSettings
+from headland.link.verdicts import OWNER as VERDICTS
 from headland.mqtt import Authenticator, Broker
 from headland.node.core import Entropy, Node, Parts
 from headland.node.intake import Intake
@@ -235,6 +236,8 @@ class _Replay:
                 parts.shelving.unshelve(msgspec.msgpack.decode(body, type=StoreNote).blocks)
             case _ if owner == FILES:
                 parts.shelving.replay_files(body)
+            case _ if owner == VERDICTS:
+                parts.verdicts.replay(body)
             case _ if owner == HTTP:
                 parts.pushing.handler.replay(body)
             case _ if owner == QUARANTINE:

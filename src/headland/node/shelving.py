@@ -612,10 +612,12 @@ class Shelving:
         assert self.outbox is not None
         priority, number = file_number(file)
         directory = outbox_directory(Priority(priority))
+        size = self.file_end(priority, number)
+        if not size:
+            return 0  # given back before
         for stream, p in self.outbox.last_positions(file):
             self.outbox.forget(stream, p, node.draft)
         node.draft.state(FILES, msgspec.msgpack.encode(FileNote(directory, (), (number,))))
-        size = self.file_end(priority, number)
         self._unlink_after.append((node.draft.n, self.files[directory].remove(number)))
         return size
 

@@ -53,6 +53,7 @@ def take_snapshot(node: Node) -> bytes:
         "link": parts.south.children.snapshot(),
         "shelving": parts.shelving.snapshot(),
         "config": parts.reloading.snapshot(),
+        "verdicts": parts.verdicts.snapshot(),
     }
     if parts.north.outbox is not None:
         machines["outbox"] = parts.north.outbox.snapshot()
@@ -97,6 +98,8 @@ def restore_snapshot(parts: Parts, data: bytes, now: Instant) -> None:
     parts.shelving.restore(machines["shelving"])
     if "config" in machines:
         parts.reloading.restore(machines["config"])
+    if "verdicts" in machines:
+        parts.verdicts.restore(machines["verdicts"])
     if parts.north.outbox is not None and "outbox" in machines:
         parts.north.outbox.restore(machines["outbox"])
     for priority, one in zip(Priority, snapshot.unsealed, strict=True):

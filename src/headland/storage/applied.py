@@ -53,6 +53,24 @@ class RangeSet:
         """The ranges, ascending, ends included."""
         return list(zip(self._from, self._to, strict=True))
 
+    def split(self, low: int, high: int) -> list[tuple[int, int, bool]]:
+        """The numbers low to high as ranges that are in the set (True) or are not, ends included."""
+        out: list[tuple[int, int, bool]] = []
+        at = low
+        for i in range(max(0, bisect_right(self._from, low) - 1), len(self._from)):
+            first, last = max(self._from[i], at), min(self._to[i], high)
+            if self._from[i] > high:
+                break
+            if last < first:
+                continue
+            if at < first:
+                out.append((at, first - 1, False))
+            out.append((first, last, True))
+            at = last + 1
+        if at <= high:
+            out.append((at, high, False))
+        return out
+
     def gaps(self) -> list[tuple[int, int]]:
         """What is missing from 1 up to the largest number, ends included."""
         starts = [1, *(high + 1 for high in self._to)]
@@ -73,6 +91,13 @@ class Applied:
         """Whether a block was applied."""
         known = self._sets.get((origin, epoch, cls))
         return known is not None and k in known
+
+    def split(
+        self, origin: str, epoch: bytes, cls: int, k_from: int, k_to: int
+    ) -> list[tuple[int, int, bool]]:
+        """The numbers k_from to k_to as ranges that were applied (True) or were not."""
+        known = self._sets.get((origin, epoch, cls))
+        return known.split(k_from, k_to) if known is not None else [(k_from, k_to, False)]
 
     def items(self) -> list[tuple[Identity, RangeSet]]:
         """Every (origin, epoch, class) with its numbers."""

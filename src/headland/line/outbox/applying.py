@@ -10,7 +10,7 @@ from headland.blocks.digest import chain, identity_bytes
 from headland.line.outbox import records
 from headland.line.outbox.records import Letter, Record
 from headland.line.outbox.rows import Row, Rows
-from headland.line.outbox.state import Epoch, State, Waiting, with_reason
+from headland.line.outbox.state import Epoch, State, Waiting
 from headland.line.outbox.stream import Extent, Gap, Stream
 from headland.link.contract import GapRange, Later, LaterReason, ParentName, StreamKey
 from headland.vocabulary import DefectError, Reason
@@ -195,36 +195,6 @@ def _rewound(state: State, record: records.Rewound) -> None:
         if isinstance(piece, Extent):
             piece.rewind()
     state.version += 1
-
-
-def lost_ranges(
-    state: State, stream: Stream, p_from: int, p_to: int
-) -> tuple[tuple[GapRange, ...], tuple[GapRange, ...]]:
-    """What is known of answered positions whose bodies are gone, as tombstones.
-
-    Returns:
-        All of them, and those among them that are still in the account `committed`.
-    """
-    every: list[GapRange] = []
-    fresh: list[GapRange] = []
-    at = p_from
-    for gap in [*stream.told, Gap(p_to + 1, p_to + 1, b"", ())]:
-        if gap.last < p_from or gap.first > p_to + 1:
-            continue
-        between = _history_ranges(state, stream, at, min(gap.first - 1, p_to))
-        new = (*between, *with_reason((r for r in gap.ranges if not r.reason), Reason.LOST_BY_RESTORE))
-        fresh += new
-        every += (*new, *(item for item in gap.ranges if item.reason))
-        at = gap.last + 1
-    return tuple(every), tuple(fresh)
-
-
-def _history_ranges(state: State, stream: Stream, p_from: int, p_to: int) -> tuple[GapRange, ...]:
-    history = state.history.get(stream.key)
-    known = history.between(p_from, p_to) if history is not None and p_from <= p_to else []
-    nothing = bytes(16)
-    rows = [Row(ident, k, n, size, 0, 0, 0, 0, 0, 0, 0, 0, nothing, nothing) for ident, k, n, size in known]
-    return state.ranges(rows, stream.key.priority, Reason.LOST_BY_RESTORE)
 
 
 def _buried(state: State, record: records.Buried) -> None:

@@ -15,7 +15,7 @@ chain differs                      a fork               frozen, kept, alarm
 from __future__ import annotations
 
 from headland.line.outbox import records
-from headland.line.outbox.applying import lost_ranges
+from headland.line.outbox.losing import lost_ranges
 from headland.line.outbox.settling import settle, write
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import Extent, Stream
@@ -106,6 +106,7 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
         readings, size = sum(r.readings for r in lost), sum(r.payload_bytes for r in lost)
         draft.book(Account.COMMITTED, "", priority, "", -readings, -size)
         draft.book(Account.UNKNOWN_BY_RESTORE, "", priority, "", readings, size)
+        state.asked += lost
         alarms.append(Alarm("unknown_by_restore", f"{stream.key}: {p + 1} to {gap_to}, {readings} readings"))
     elif known_chain(state, stream, p) is None:
         extent = stream.piece_at(p)

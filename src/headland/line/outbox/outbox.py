@@ -466,13 +466,10 @@ class Outbox:
         self._hold(found, p, draft)
         return True
 
-    def settle_unknown(self, ranges: Sequence[GapRange], held_above: bool, draft: DraftLike) -> None:
-        """An ancestor's catalogue tells of blocks that a restored parent had lost: it holds them, or not."""
-        account = Account.HELD_ABOVE if held_above else Account.LOST_BY_RESTORE
-        for item in ranges:
-            readings, size = item.readings, item.payload_bytes
-            draft.book(Account.UNKNOWN_BY_RESTORE, "", item.priority, "", -readings, -size)
-            draft.book(account, "", item.priority, "", readings, size)
+    def take_questions(self) -> list[GapRange]:
+        """Blocks that a restored parent lost, booked unknown in the open commit: to be asked about."""
+        asked, self.state.asked = self.state.asked, []
+        return asked
 
     # ── dead letters ────────────────────────────────────────────────────────────────────────────────────────
 

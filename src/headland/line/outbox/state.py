@@ -26,7 +26,7 @@ from headland.link.contract import (
     StreamHello,
     StreamKey,
 )
-from headland.vocabulary import NO_TIME, Account, Lane, Reason
+from headland.vocabulary import NO_TIME, Account, Lane
 
 DRAINED_EPOCHS_KEPT = 256
 """Epochs without anything unanswered that a handshake still names."""
@@ -132,6 +132,7 @@ class State:
         held: Streams in which something waits for a commit (`Stream.held_from`).
         drafted: Tails that moved in commits that are not finished: (n, stream, p).
         acks: Watermarks that moved in commits that are not finished: (n, stream, p).
+        asked: Blocks that a restored parent lost and an ancestor has to be asked about; until they are taken.
         version: Changes when streams are added or positions compared anew.
     """
 
@@ -155,6 +156,7 @@ class State:
         self.held: list[Stream] = []
         self.drafted: list[tuple[int, Stream, int]] = []
         self.acks: list[tuple[int, Stream, int]] = []
+        self.asked: list[GapRange] = []
         self.version = 0
 
     def clear(self) -> None:
@@ -327,11 +329,6 @@ def book_out(draft: DraftLike, account: Account, priority: int, readings: int, p
     if readings or payload_bytes:
         draft.book(Account.PENDING, "", priority, "", -readings, -payload_bytes)
         draft.book(account, "", priority, "", readings, payload_bytes)
-
-
-def with_reason(ranges: Iterable[GapRange], reason: Reason) -> tuple[GapRange, ...]:
-    """The same ranges given up for `reason`."""
-    return tuple(msgspec.structs.replace(item, reason=int(reason)) for item in ranges)
 
 
 def lane_name(lane: int) -> str:
