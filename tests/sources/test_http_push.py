@@ -86,6 +86,7 @@ def test_labels_times_and_sequences_arrive_as_declared() -> None:
         (b'{"series":"a","value":18446744073709551616}', "number_out_of_range", "$[0].value"),
         (b'{"series":"a","value":1,"ts":"noon"}', "bad_time", "$[0].ts"),
         (b'{"series":"a","value":1,"seq":-7}', "bad_sequence", "$[0].seq"),
+        (b'{"series":"a","value":1,"seq":-1}', "bad_sequence", "$[0].seq"),
         (b'{"series":"a","val":1}', "wrong_type", "$"),
         (b'{"series":"a"}', "no_value", "$"),
         (b"{", "not_json", "$"),
@@ -151,6 +152,12 @@ def test_a_body_may_be_the_payload_of_a_topic() -> None:
     push = handler()
     outcome = accepted(post(push, b"21.5", "/v1/topics/plant/a%20b/temp"))
     assert push._table.key(outcome.batch.sid[0]).name == "plant/a b/temp"
+
+
+def test_a_topic_with_wildcards_is_no_topic_to_publish_to() -> None:
+    for topic in ("plant/+", "plant/%23", "a%00b"):
+        status, problem = refused(post(handler(), b"21.5", f"/v1/topics/{topic}"))
+        assert (status, problem["code"], problem["path"]) == (400, "bad_name", "topic")
 
 
 def test_packed_bodies_are_unpacked_up_to_the_bound() -> None:

@@ -28,6 +28,8 @@ from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.reads import read_blocks, read_headers
 
+HTTP_TICK_S = 1.0
+
 
 class Hands(Protocol):
     """What actuations, sources and answers need of the outer world (see `headland.node.assembly`)."""
@@ -78,6 +80,7 @@ class Runner:
         self.http: HttpServer | None = None
         self.ready = False
         self._http_connections: set[int] = set()
+        self._http_timer: asyncio.TimerHandle | None = None
         self._queue: deque[ev.Event] = deque()
         self._feeding = False
         self._timer: asyncio.TimerHandle | None = None
@@ -162,6 +165,17 @@ class Runner:
         self._timer = None
         self.feed(ev.Tick())
 
+    def _watch_http(self) -> None:
+        """Once a second, while anybody is connected: what took too long is ended."""
+        if self._http_timer is None and self._http_connections:
+            self._http_timer = self._loop.call_later(HTTP_TICK_S, self._http_tick)
+
+    def _http_tick(self) -> None:
+        self._http_timer = None
+        if self.http is not None:
+            self.http.tick(self.clock.now())
+        self._watch_http()
+
     def _execute(self, actions: list[ev.Action]) -> None:
         for action in actions:
             match action:
@@ -214,6 +228,7 @@ class Runner:
             case net.Opened() if event.endpoint == "http" and self.http is not None:
                 self._http_connections.add(event.connection)
                 self.http.opened(event.connection, event.peer, event.principal, self.clock.now())
+                self._watch_http()
             case net.Opened():
                 kind = "parent" if event.outbound else event.endpoint.partition(":")[0]
                 if kind == "ws":

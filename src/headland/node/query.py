@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from headland.blocks.block import open_block
 from headland.blocks.header import BlockHeader
@@ -45,7 +46,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int | None = None
     until_ns: int | None = None
     kind: int | None = None
-    limit: int = 10_000_000
+    limit: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 10_000_000
 
 
 class OnShelf(msgspec.Struct, frozen=True):

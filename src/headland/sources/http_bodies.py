@@ -115,7 +115,7 @@ def readings(raw: bytes, headers: Headers, query: dict[str, str], limits: Format
             raise
         ts = NO_TIME if body.ts is None else any_ns(body.ts, unit, f"{path}.ts")
         seq = NO_SEQUENCE if body.seq is None else body.seq
-        if not NO_SEQUENCE <= seq < 1 << 63:
+        if body.seq is not None and not 0 <= seq < 1 << 63:
             raise Unfit(RejectReason.BAD_SEQUENCE, "a sequence is from 0 to 2^63 - 1", path=f"{path}.seq")
         found.add(key, ts, checked(body.value, limits, f"{path}.value"), seq)
     return found

@@ -266,6 +266,8 @@ class PushHandler:
         if route.startswith(_TOPICS) and self._mapping is not None:
             batch = Batch()
             topic = unquote(route[len(_TOPICS) :])
+            if set(topic) & set("+#\0"):
+                raise Unfit(RejectReason.BAD_NAME, "a topic to publish to is without + and #", path="topic")
             for rejected in self._mapping.decode_run([topic], [raw], now.wall_ns, batch, [headers]):
                 raise Unfit(rejected.reason, rejected.detail)
             return batch
