@@ -2,8 +2,8 @@
 
 * keep: the reading is there.
 * band: an absent reading is within the bound of the newest present one before it (a dead band's hold).
-* window: an absent reading is in a window row; of each series and window start the newest revisions of all
-  rule versions together count exactly the absent readings, and extremes and sums agree.
+* window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
+  revisions of all rule versions together count exactly the absent readings, and extremes and sums agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headland.line.filtering import Boost, DeadBand, Keep, Summary
 from headland.line.filtering.selection import compiled
 from headland.line.rules import SeriesRule
 from headland.simulation.witness import Reading
-from headland.vocabulary import NO_TIME, RowKind, Value
+from headland.vocabulary import RowKind, Value
 
 SLACK = 1e-6
 
@@ -114,32 +114,51 @@ def judge_windows(series: str, readings: Sequence[Reading], rows: Sequence[Row])
         key = (window["version"], window["start"])
         if key not in newest or newest[key]["revision"] <= window["revision"]:
             newest[key] = window
-    absent: dict[int, list[float]] = {}
-    spans = {window["start"]: window["end"] for window in newest.values()}
+    stretches = _stretches(list(newest.values()))
+    absent: list[list[float]] = [[] for _ in stretches]
     wrong = []
     for reading in readings:
         told = reading.published
         ts = told.ts // 1_000_000 * 1_000_000
         if told.seq in here:
             continue
-        start = next((low for low, high in spans.items() if low <= ts < high), NO_TIME)
-        if start == NO_TIME:
-            if told.acked:
-                wrong.append(f"({series}, {told.seq}) is absent, and no window covers {ts}")
-        else:
-            absent.setdefault(start, []).append(told.value)
-    for start in spans:
-        parts = [window for (_, at), window in newest.items() if at == start]
-        values = absent.get(start, [])
-        count = sum(window["count"] for window in parts)
-        total = sum(window["sum"] for window in parts)
-        if count != len(values):
-            wrong.append(f"{series}, window {start}: counts {count}, {len(values)} readings are absent")
-        elif values and abs(total - sum(values)) > SLACK * max(1.0, abs(total)):
-            wrong.append(f"{series}, window {start}: sum {total}, of its readings {sum(values)}")
-        elif values and (min(w["min"] for w in parts), max(w["max"] for w in parts)) != (
-            min(values),
-            max(values),
-        ):
-            wrong.append(f"{series}, window {start}: other extremes than its readings")
+        place = next((i for i, one in enumerate(stretches) if one.start <= ts < one.end), None)
+        if place is not None:
+            absent[place].append(told.value)
+        elif told.acked:
+            wrong.append(f"({series}, {told.seq}) is absent, and no window covers {ts}")
+    for one, values in zip(stretches, absent, strict=True):
+        where = f"{series}, from {one.start} to {one.end}"
+        if one.count != len(values):
+            wrong.append(f"{where}: windows count {one.count}, {len(values)} readings are absent")
+        elif values and abs(one.sum - sum(values)) > SLACK * max(1.0, abs(one.sum)):
+            wrong.append(f"{where}: sum {one.sum}, of the readings {sum(values)}")
+        elif values and (one.min, one.max) != (min(values), max(values)):
+            wrong.append(f"{where}: other extremes than the readings have")
     return wrong
+
+
+class _Stretch(msgspec.Struct):
+    """Windows that overlap (of several rule versions, of several lengths), taken together."""
+
+    start: int
+    end: int
+    count: int
+    sum: float
+    min: float
+    max: float
+
+
+def _stretches(windows: Sequence[dict[str, Any]]) -> list[_Stretch]:
+    out: list[_Stretch] = []
+    for window in sorted(windows, key=lambda one: (one["start"], one["end"])):
+        last = out[-1] if out else None
+        if last is None or window["start"] >= last.end:
+            named = (window[name] for name in ("start", "end", "count", "sum", "min", "max"))
+            out.append(_Stretch(*named))
+            continue
+        last.end = max(last.end, window["end"])
+        last.count += window["count"]
+        last.sum += window["sum"]
+        last.min, last.max = min(last.min, window["min"]), max(last.max, window["max"])
+    return out
