@@ -1,0 +1,82 @@
+"""What leaves a recycled segment: everything whose body is in it, wherever it stands; and what replays find of files."""
+
+from __future__ import annotations
+
+import msgspec
+from tests.outbox.desk import FILE, Desk, Priority
+
+from headland.line.outbox import OutboxSettings
+from headland.link.contract import Later, LaterReason, Ref
+from headland.vocabulary import Account
+
+
+def _inside(ref: Ref) -> bool:
+    return ref.space < FILE
+
+
+def _with_ttl(seconds: float) -> OutboxSettings:
+    settings = OutboxSettings()
+    classes = list(settings.classes)
+    classes[Priority.NORMAL] = msgspec.structs.replace(classes[Priority.NORMAL], ttl_s=seconds)
+    return msgspec.structs.replace(settings, classes=tuple(classes))
+
+
+def test_a_block_that_waits_for_another_attempt_leaves_the_segment_with_the_others() -> None:
+    # Kills: letters are not spilled (their body is gone when they come again).
+    desk = Desk()
+    desk.keep()
+    desk.commit()
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 1, Later(1, LaterReason.FULL))
+    (letter,) = desk.outbox.letters_to_spill(_inside, desk.now)
+    desk.outbox.letters_spilled([letter.number], [Ref(FILE, 7, 40)], desk.draft)
+    desk.commit()
+    assert not desk.outbox.letters_to_spill(_inside, desk.now)
+    assert desk.outbox.files() == {FILE: False}
+    snapshot = desk.outbox.snapshot()
+    for other in (desk.outbox, desk.replayed(), desk.replayed(snapshot, after=len(desk.frames))):
+        (waiting,) = other.state.waiting.values()
+        assert waiting.letter.row.ref == Ref(FILE, 7, 40)
+        assert other.files() == {FILE: False}
+
+
+def test_a_block_that_came_again_behind_younger_ones_leaves_with_its_segment() -> None:
+    # Kills: only the front of a stream is looked at.
+    desk = Desk()
+    desk.keep()
+    desk.commit()
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 1, Later(1, LaterReason.FULL))
+    desk.down()
+    for _ in range(3):
+        desk.keep()
+        desk.commit()
+    desk.up()
+    desk.advance(3600)
+    desk.wake()
+    old = desk.frames[0][0]
+    runs = desk.outbox.to_spill(lambda ref: ref.space <= old, desk.now)
+    assert [ref.space for run in runs for ref in run.refs if run.p_from > 1] == [old]
+
+
+def test_a_tombstone_inside_a_run_of_a_file_is_replayed_without_its_headers() -> None:
+    # Kills: a cut that only the process that had read the headers can make.
+    desk = Desk(_with_ttl(100.0))
+    for _ in range(4):
+        desk.keep()
+        desk.commit()
+        desk.advance(30)
+    desk.spill()
+    snapshot, n = desk.outbox.snapshot(), len(desk.frames)
+    desk.advance(30)
+    desk.up()
+    sent = desk.send()
+    assert [entry.p for entry in sent if hasattr(entry, "ref")]
+    assert desk.total(Account.EXPIRED) in (1, 2)
+    live = [(piece.first, piece.last) for piece in desk.stream().pieces]
+    for other in (desk.replayed(), desk.replayed(snapshot, after=n)):
+        stream = other.state.find(desk.stream().key)
+        assert [(piece.first, piece.last) for piece in stream.pieces] == live
+        assert stream.tail_chain == desk.stream().tail_chain
