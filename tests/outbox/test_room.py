@@ -1,12 +1,12 @@
-"""What leaves a recycled segment: everything whose body is in it, wherever it stands; and what replays find of files."""
+"""What leaves a recycled segment: everything whose body is in it; and what replays find of files."""
 
 from __future__ import annotations
 
 import msgspec
-from tests.outbox.desk import FILE, Desk, Priority
+from tests.outbox.desk import FILE, PLENTY, Desk, Priority, ks
 
 from headland.line.outbox import OutboxSettings
-from headland.link.contract import Later, LaterReason, Ref
+from headland.link.contract import Later, LaterReason, PageIn, Ref
 from headland.vocabulary import Account
 
 
@@ -80,3 +80,27 @@ def test_a_tombstone_inside_a_run_of_a_file_is_replayed_without_its_headers() ->
         stream = other.state.find(desk.stream().key)
         assert [(piece.first, piece.last) for piece in stream.pieces] == live
         assert stream.tail_chain == desk.stream().tail_chain
+
+
+def test_a_younger_epoch_waits_while_the_headers_of_an_older_one_are_read() -> None:
+    # Kills: a lane goes on with the next stream when the first one's page is under way.
+    desk = Desk()
+    for _ in range(2):
+        desk.keep()
+        desk.commit()
+    desk.spill()
+    desk.restart()
+    desk.keep()
+    desk.commit()
+    desk.up()
+    entry = None
+    for _ in range(5):
+        entry = desk.outbox.next_to_send(PLENTY, desk.now)
+        if isinstance(entry, PageIn):
+            break
+        assert entry is None
+        desk.wake()
+    assert isinstance(entry, PageIn)
+    assert desk.outbox.next_to_send(PLENTY, desk.now) is None
+    desk.serve(entry)
+    assert ks(desk.send())[:2] == [1, 2]

@@ -91,11 +91,12 @@ class Scheduler:
             if credit[priority] <= 0 or len(self._state.waiting) >= self._state.settings.waiting_max:
                 continue
             for stream in self._streams(lane, priority):
-                if stream.claimed >= stream.durable or stream in self._blocked:
+                if stream.frozen or stream.claimed >= stream.durable:
                     continue
-                head = self._head_of(stream, age_ms)
+                head = None if stream in self._blocked else self._head_of(stream, age_ms)
                 if head is not None:
                     return head
+                break  # a younger epoch does not overtake one that waits for a commit or for its headers
         return None
 
     def _head_of(self, stream: Stream, age_ms: int) -> Head | None:
