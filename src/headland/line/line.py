@@ -107,6 +107,14 @@ class Line:
         """Evaluations of each CEL rule that gave no truth value."""
         return self._deciders.failures
 
+    def mixes(self, sids: Iterable[int]) -> bool:
+        """Whether some of these series are volatile and some durable: one acknowledgement cannot say both."""
+        if not self._plans.some_volatile:
+            return False
+        if len(self._plans.of) <= len(self._table):
+            self._admit_series()
+        return len({self._plans.of[sid].volatile for sid in sids}) > 1
+
     def _admit_series(self) -> None:
         for sid in self._plans.admit():
             self._deciders.admit(sid)

@@ -27,6 +27,7 @@ class Plans:
         self.pairs: dict[Plan, Pair] = {}
         self._table = table
         self._order = (*rules.series, rules.default)
+        self.some_volatile = any(rule.durability == "volatile" for rule in self._order)
         self._shared: dict[tuple[tuple[int, ...], str], Plan] = {}
         for index, rule in enumerate(self._order):
             self._place(index, rule.filter.build(rule.name, rule.version, class_of(rule.urgency)))

@@ -14,11 +14,13 @@ import msgspec
 from headland.journal import Draft
 from headland.line.deciding import Actuation
 from headland.line.formats import Mapping, Rejected
+from headland.line.formats.rejection import RejectReason
 from headland.line.line import Line
 from headland.node.quarantine import OWNER, Quarantine
 from headland.vocabulary import Account, Batch, Instant, RowClass, SeriesKey, SeriesTable, Value
 
 GROUP = "quarantine"
+MIXED = "volatile and durable series in one publish: publish them apart"
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -68,6 +70,8 @@ class Intake:
         """
         batch = Batch()
         rejected = self.mapping.decode_run(topics, payloads, now.wall_ns, batch, headers)
+        batch, mixed = self._without_mixed(batch)
+        rejected += mixed
         offered = self.line.offer(client, batch, now, draft, duplicate_suspect=repeats)
         if rejected:
             for one in rejected:
@@ -76,6 +80,34 @@ class Intake:
                 )
             return Taken(draft.n, offered.actuations, rejected)
         return Taken(offered.needs_n, offered.actuations)
+
+    def _without_mixed(self, batch: Batch) -> tuple[Batch, list[Rejected]]:
+        """Without messages that bring volatile and durable series: one acknowledgement cannot say both."""
+        if not self.line.mixes(batch.sid):
+            return batch, []
+        starts = [0, *batch.message_ends]
+        mixed = [
+            index
+            for index, end in enumerate(batch.message_ends)
+            if self.line.mixes(batch.sid[starts[index] : end])
+        ]
+        gone = set(mixed)
+        left: list[int] = []
+        ends: list[int] = []
+        for index, end in enumerate(batch.message_ends):
+            if index not in gone:
+                left += range(starts[index], end)
+            ends.append(len(left))
+        rest = Batch(
+            [batch.sid[i] for i in left],
+            [batch.ts[i] for i in left],
+            [batch.value[i] for i in left],
+            [batch.size[i] for i in left],
+            None if batch.seq is None else [batch.seq[i] for i in left],
+            None if batch.severity is None else [batch.severity[i] for i in left],
+            ends,
+        )
+        return rest, [Rejected(index, RejectReason.MIXED_DURABILITY, MIXED) for index in mixed]
 
     def reject(
         self, client: str, topic: str, reason: str, detail: str, payload: bytes, now: Instant, draft: Draft

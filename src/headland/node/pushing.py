@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headland.line.formats.rejection import RejectReason
 from headland.node import events as ev
-from headland.sources.http_push import Accepted, PushHandler, Response, Waiting
+from headland.node.intake import MIXED
+from headland.sources.http_push import Accepted, Answer, PushHandler, Response, Waiting
 from headland.vocabulary import Instant
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ class Pushing:
                 if node.commits.stalled or node.crowded:
                     self._refuse(node, outcome.token)
                     return
+                if node.parts.intake.line.mixes(outcome.batch.sid):
+                    self._answer(node, handler.unfit(outcome.token, RejectReason.MIXED_DURABILITY, MIXED))
+                    return
                 offered = node.parts.intake.line.offer(
                     f"http:{event.principal}", outcome.batch, now, node.draft
                 )
@@ -47,13 +52,13 @@ class Pushing:
 
     def durable(self, node: Node, token: int) -> None:
         """The commit that a request rested on is on disk: answer it and its repeats."""
-        for answer in self.handler.committed(token):
-            asked = self._asked.pop(answer.token, None)
-            if asked is not None:
-                node.emit(_reply(asked, answer.response))
+        self._answer(node, self.handler.committed(token))
 
     def _refuse(self, node: Node, token: int) -> None:
-        for answer in self.handler.refused(token):
+        self._answer(node, self.handler.refused(token))
+
+    def _answer(self, node: Node, answers: list[Answer]) -> None:
+        for answer in answers:
             asked = self._asked.pop(answer.token, None)
             if asked is not None:
                 node.emit(_reply(asked, answer.response))

@@ -214,6 +214,16 @@ class PushHandler:
         response = self._unavailable(code)
         return [Answer(waiting, response) for waiting in (token, *pending.waiting)]
 
+    def unfit(self, token: int, code: str, hint: str) -> list[Answer]:
+        """The readings can never be taken together, and nothing was stored: 422 to all who wait."""
+        pending = self._end(token)
+        if pending is None:
+            return []
+        if pending.record is not None:
+            self.keys.refused(pending.record)
+        response = problem(422, code, "body", hint)
+        return [Answer(waiting, response) for waiting in (token, *pending.waiting)]
+
     def gone(self, token: int) -> None:
         """The connection of a request was closed: nobody waits for that answer. Its readings go on."""
         first = self._first_of.pop(token, None)

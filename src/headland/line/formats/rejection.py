@@ -31,6 +31,7 @@ class RejectReason(StrEnum):
     UNSUPPORTED = "unsupported"
     SERIES_LIMIT = "series_limit"
     NO_MAPPING = "no_mapping"
+    MIXED_DURABILITY = "mixed_durability"
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
