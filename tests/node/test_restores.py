@@ -152,8 +152,8 @@ def test_what_nobody_has_is_lost_and_named_block_by_block_on_both_nodes(seed: in
 def test_what_is_still_under_way_above_a_restored_relay_is_held_in_the_end(seed: int) -> None:
     """Kills: books at a relay that did not go back; a "lost" that is final although the blocks arrive later.
 
-    Four tiers; the way to the cloud is down while the lower relay goes back, so that what it had passed on
-    waits in the upper one, and the questions overtake some of it.
+    Four tiers; the cloud answers "later" for a while before the lower relay goes back, so that what it had
+    passed on waits in the upper one for another attempt, and the questions overtake it.
     """
     chain = Chain(seed, readings=1500, interval_ns=4_000_000, budget_bytes=8 * SEGMENT, start=False)
     world = chain.world
@@ -166,13 +166,21 @@ def test_what_is_still_under_way_above_a_restored_relay_is_held_in_the_end(seed:
     )
     chain.local.parent = "s/site"
     chain.hosts = (*chain.hosts, site)
-    world.after(2 * SECOND, lambda: world.cut("s/regional", "s/cloud", Weather.REFUSED))
+
+    def refuse(refusing: bool) -> None:
+        assert chain.cloud.node is not None
+        chain.cloud.node.parts.south.children.refusing = refusing
+
+    world.after(3 * SECOND, lambda: refuse(True))
+    world.after(5 * SECOND, lambda: refuse(False))
     _go_back(chain, site, 1.0, 6.0)
-    world.after(15 * SECOND, lambda: world.cut("s/regional", "s/cloud", Weather.UP))
     chain.begin()
-    chain.run_s(120)
+    chain.run_s(18)
+    early = chain.total(chain.local, Account.LOST_BY_RESTORE)
+    assert early == chain.total(site, Account.LOST_BY_RESTORE) > 0, "no question overtook what was under way"
+    chain.run_s(150)
     _at_rest(chain)
-    assert chain.total(chain.local, Account.HELD_ABOVE) > 0, "nothing had been reclaimed"
+    assert chain.total(chain.local, Account.HELD_ABOVE) > early
     assert chain.total(chain.local, Account.LOST_BY_RESTORE) == 0
     _settled_alike(chain, site)
     for account in (Account.RESTORED, Account.UNKNOWN_BY_RESTORE, Account.HELD_ABOVE):
