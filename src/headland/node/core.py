@@ -51,8 +51,8 @@ DRAFT_ROWS_MAX = 16_384
 """Rows of one class in the open commit at which sockets are no longer read (a block holds at most 65,536)."""
 GIVEN_UP = (Account.EXPIRED, Account.SHED, Account.DEAD, Account.CORRUPT)
 REFRESH_NS = 60_000_000_000
-"""After blocks were given up, every dead band sends a fresh reference: a reader must not hold on to a value that
-is not there. At most once in this time, lest shedding for want of room makes more data."""
+"""After blocks were given up, every dead band sends a fresh reference: a reader must not hold on to a value
+that is not there. At most once in this time, lest shedding for want of room makes more data."""
 ENTERS = (Account.KEPT, Account.DERIVED)
 BEGINS = (ev.Received, ev.Offered, ev.Pushed)
 """Events that may write to the open commit: this process's epoch stands before them in it. A start that sees
@@ -121,12 +121,14 @@ class Node:
         self.failed = ""
         self.stopping = False
         self.full = False
+        self._no_space_n = 0
         self.started_ns = now.monotonic_ns
         self.stages: Stages | None = None
         self.alarms: list[tuple[int, str, str]] = []
         self._now = now
         self._kinds: dict[int, str] = {}
         self._paused: set[int] = set()
+        self._throttled: set[int] = set()
         self._out: list[ev.Action] = []
         self._epoch_written = False
         self._token = 0
@@ -160,7 +162,8 @@ class Node:
                     self.parts.south.received(self, connection, data, now)
                 elif kind == "parent":
                     self.parts.north.received(self, connection, data, now)
-            case ev.Committed(n):
+            case ev.Committed(n, room):
+                self.parts.shelving.room = room
                 self._committed(n, now)
             case ev.Tick():
                 self._tick(now)
@@ -187,6 +190,9 @@ class Node:
             case ev.NoSpace(n):
                 self.commits.no_space(n, now)
                 self.say("warning", "disk_full", commit=n)
+                if self._no_space_n != n:
+                    self._no_space_n = n
+                    self.alarm("disk_full", "no space is left on the file system: nothing more is stored")
             case ev.DiskFailed(reason):
                 self._fail(reason)
             case ev.Asked():
@@ -254,8 +260,10 @@ class Node:
         """An intent of the parent arrived whole."""
         handle_intent(self, intent, now)
 
-    def refuse_input(self, full: bool) -> None:
-        """The disk budget is used up (or no longer).
+    def refuse_input(
+        self, full: bool, why: str = "the disk budget is used up by data that may not go"
+    ) -> None:
+        """The disk budget, or the disk, is used up (or no longer).
 
         MQTT sockets are not read, pushes get 503, sources wait.
         """
@@ -264,14 +272,24 @@ class Node:
         self.full = full
         self.parts.south.press(self, full, self._now)
         mqtt = [connection for connection, kind in self._kinds.items() if kind == "mqtt"]
-        self._out += [ev.Pause(connection, full) for connection in mqtt]
-        self._paused = set(mqtt) if full else set()
         if full:
-            self.alarm(
-                "disk_budget", "the disk budget is used up by data that may not go: nothing more is taken in"
-            )
+            self._hold(mqtt)
+        else:
+            self._let_go()
+        if full:
+            self.alarm("disk_budget", f"{why}: nothing more is taken in")
         else:
             self.say("info", "disk_budget", state="room again")
+
+    def _hold(self, connections: Sequence[int]) -> None:
+        """Stop reading MQTT connections for want of room."""
+        self._out += [ev.Pause(connection, True) for connection in connections]
+        self._paused.update(connections)
+
+    def _let_go(self) -> None:
+        """Read on, but for those that the broker itself holds."""
+        self._out += [ev.Pause(one, False) for one in sorted(self._paused - self._throttled)]
+        self._paused.clear()
 
     def say(self, level: str, event: str, **fields: str | float) -> None:
         """One line of the log."""
@@ -313,8 +331,7 @@ class Node:
                 )
                 self._mqtt(self.parts.broker.connected(peer, now))
                 if self.full:
-                    self._paused.add(event.connection)
-                    self.emit(ev.Pause(event.connection, True))
+                    self._hold([event.connection])
                 self.emit(ev.Established(event.connection))
             case "link":
                 self.parts.south.connected(self, event, now)
@@ -323,6 +340,7 @@ class Node:
 
     def _closed(self, connection: int, reason: str, now: Instant) -> None:
         self._paused.discard(connection)
+        self._throttled.discard(connection)
         match self._kinds.pop(connection, None):
             case "mqtt":
                 self._mqtt(self.parts.broker.closed(connection, now, self.draft))
@@ -343,12 +361,18 @@ class Node:
                 case Close(connection, _, reason):
                     self._out.append(ev.Close(connection, reason))
                 case Pause(connection):
+                    self._throttled.add(connection)
                     self._out.append(ev.Pause(connection, True))
                 case Continue(connection):
-                    self._out.append(ev.Pause(connection, False))
+                    self._throttled.discard(connection)
+                    if connection not in self._paused:
+                        self._out.append(ev.Pause(connection, False))
 
     def _accept(self, accept: Accept) -> None:
         run, now = accept.run, self._now
+        if self.commits.stalled and not any(run.qos):
+            self.actuate(self.parts.intake.refused(run.topics, run.payloads, now, self.draft))
+            return
         repeats = run.dup if True in run.dup else [False] * len(run.dup)
         taken = self.parts.intake.messages(
             run.client, run.topics, run.payloads, now, self.draft, repeats=repeats
@@ -393,8 +417,7 @@ class Node:
         if self._paused or (self.commits.in_flight is None and not self.commits.stalled):
             return
         if self.crowded:
-            self._paused = {connection for connection, kind in self._kinds.items() if kind == "mqtt"}
-            self._out += [ev.Pause(connection, True) for connection in self._paused]
+            self._hold([connection for connection, kind in self._kinds.items() if kind == "mqtt"])
 
     @property
     def crowded(self) -> bool:
@@ -485,8 +508,7 @@ class Node:
         self.parts.south.committed(self, n, now)
         self.parts.shelving.committed(self, n, now)
         if not self.full:
-            self._out += [ev.Pause(connection, False) for connection in self._paused]
-            self._paused.clear()
+            self._let_go()
 
     def _settle(self, now: Instant) -> None:
         """After every event: what can be sent is sent; a node that stops ends when nothing is left to do."""

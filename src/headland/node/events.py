@@ -55,9 +55,15 @@ class DialFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Committed(msgspec.Struct, frozen=True, tag=True):
-    """Every disk operation of commit `n` has been executed and synced."""
+    """Every disk operation of commit `n` has been executed and synced.
+
+    Attributes:
+        n: Which commit.
+        room: Bytes that are free on the file system now; None where that is not known.
+    """
 
     n: int
+    room: int | None = None
 
 
 class NoSpace(msgspec.Struct, frozen=True, tag=True):

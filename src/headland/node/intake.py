@@ -81,6 +81,17 @@ class Intake:
             return Taken(draft.n, offered.actuations, rejected)
         return Taken(offered.needs_n, offered.actuations)
 
+    def refused(
+        self, topics: Sequence[str], payloads: Sequence[bytes], now: Instant, draft: Draft
+    ) -> tuple[Actuation, ...]:
+        """Decide on messages that nobody waits for (QoS 0) while the disk is full, and book them refused."""
+        batch = Batch()
+        rejected = self.mapping.decode_run(topics, payloads, now.wall_ns, batch)
+        for one in rejected:
+            for account in (Account.OFFERED, Account.REFUSED):
+                draft.book(account, GROUP, RowClass.QUARANTINE, "disk_full", 1, len(payloads[one.index]))
+        return self.line.decide(batch, now, draft, refused=True)
+
     def _without_mixed(self, batch: Batch) -> tuple[Batch, list[Rejected]]:
         """Without messages that bring volatile and durable series: one acknowledgement cannot say both."""
         if not self.line.mixes(batch.sid):

@@ -265,13 +265,19 @@ class Runner:
             self.stages[StageName.COMMIT].observe(self.clock.now().monotonic_ns - begun_ns)
             match outcome:
                 case Done():
-                    self.feed(ev.Committed(n))
+                    self.feed(ev.Committed(n, self._room()))
                 case PlanNoSpace():
                     self.feed(ev.NoSpace(n))
                 case Failed(detail):
                     self.feed(ev.DiskFailed(detail))
 
         return tell
+
+    def _room(self) -> int | None:
+        try:
+            return self.disk.free_bytes()
+        except OSError:
+            return None
 
     def _side_outcome(self, token: int) -> Callable[[Outcome], None]:
         def tell(outcome: Outcome) -> None:

@@ -37,6 +37,7 @@ from headland.sources.contract import Source, SourceContext
 from headland.sources.registry import kinds, make_source
 from headland.trust import identity
 from headland.trust.contexts import device_server, link_client, link_server
+from headland.vocabulary import CapacityError
 
 DRAIN_S = 10.0
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -94,8 +95,14 @@ class Server:
             base = msgspec.structs.replace(base, settings=settings)
         entropy = generator()
         opening = open_node(disk, settings, self._users, entropy, clock.now(), base)
-        for op in opening.ops:
-            disk.apply(op)
+        try:
+            for op in opening.ops:
+                disk.apply(op)
+        except OSError as error:
+            raise CapacityError(
+                f"{self._loaded.data_dir}: the log cannot be opened: {error.strerror}",
+                hint=f"a start takes a segment of {settings.journal.segment_bytes} bytes; nothing is lost",
+            ) from None
         clock.at_least(opening.newest_ns)
         for damage in opening.damage:
             self._log("error", "damage", {"what": damage.what, "detail": damage.detail})

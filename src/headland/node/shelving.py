@@ -25,7 +25,7 @@ from headland.blocks.header import BlockHeader, decode_alone, encode_alone
 from headland.blocks.wire import Reader
 from headland.journal import DiskOp, SectionType, SegmentInfo
 from headland.journal.checkpoint import CheckpointInfo
-from headland.journal.outbox_files import BlockFiles, FileInfo, outbox_directory
+from headland.journal.outbox_files import FILE_BYTES, BlockFiles, FileInfo, outbox_directory
 from headland.line.outbox import Outbox, SpillLetter, SpillRun
 from headland.link import actions as link
 from headland.link import received
@@ -123,6 +123,7 @@ class Shelving:
         shelf: Blocks of a root that are not in a file yet, in order of arrival.
         arrivals: Node time of the commits that the shelf refers to.
         tombstones: What a root was told will not come.
+        room: Bytes that were free on the file system at the last commit; None where that is not known.
     """
 
     def __init__(self, origin: str, outbox: Outbox | None, journal_bytes: int) -> None:
@@ -151,8 +152,10 @@ class Shelving:
         self._checkpoint_token = 0
         self._checkpoint_bytes = 0
         self._watch_ns = 0
+        self._spill_ns = 0
         self._checkpoint_segment = -1
         self._tight = False
+        self.room: int | None = None
 
     @property
     def own_account(self) -> Account:
@@ -274,7 +277,7 @@ class Shelving:
             self.phase is Phase.PRESS and not self._unsealed_in(node)
         ):
             self._next_batch(node, now)
-        elif self.phase is Phase.IDLE:
+        elif self.phase is Phase.IDLE and now.monotonic_ns >= self._spill_ns:
             self._begin(node, now)
         if now.monotonic_ns >= self._watch_ns:
             self._watch_ns = now.monotonic_ns + WATCH_NS
@@ -293,6 +296,7 @@ class Shelving:
             if error:
                 node.say("warning", "spill_failed", reason=error)
                 self.phase, self._batch = Phase.IDLE, None
+                self._spill_ns = now.monotonic_ns + WATCH_NS
             else:
                 self._note(node, now)
 
@@ -328,7 +332,9 @@ class Shelving:
         journal = node.parts.journal
         segments = journal.segments()
         over = (
-            sum(info.bytes for info in segments) > self._journal_bytes or len(node.parts.places) > PLACES_MAX
+            sum(info.bytes for info in segments) > self._journal_bytes
+            or len(node.parts.places) > PLACES_MAX
+            or self._crowded(node)
         )
         recyclable = journal.recyclable()
         if not over or len(segments) < 2 or segments[0].id not in recyclable:
@@ -576,10 +582,16 @@ class Shelving:
         """Within the budget everything stays.
 
         Near it what the parent has goes, then what may be shed; at it nothing more is taken in (critical
-        rows, tombstones and answers still fit in the reserve).
+        rows, tombstones and answers still fit in the reserve). Where others fill the disk, what the parent
+        has goes, nothing is shed, and nothing more is taken in: the way north needs room for its answers.
         """
         settings = node.settings
+        if self._crowded(node):
+            self.reclaim(node, settings.reserve_bytes, shed=False)
+            node.refuse_input(True, "the file system is all but full")
+            return
         if not settings.budget_bytes:
+            node.refuse_input(False)
             return
         used = self.file_bytes + node.parts.journal.used_bytes
         limit = max(1, settings.budget_bytes - settings.reserve_bytes)
@@ -588,13 +600,19 @@ class Shelving:
             self.reclaim(node, used - (limit - limit // 8))
         node.refuse_input(used > limit)
 
+    def _crowded(self, node: Node) -> bool:
+        """Less is free on the file system than the reserve, and the segment and file that come next."""
+        settings = node.settings
+        least = settings.reserve_bytes + settings.journal.segment_bytes + FILE_BYTES
+        return self.room is not None and self.room < least
+
     def _watch_memory(self, node: Node) -> None:
         """Answered blocks whose bodies are in the journal cost memory; beyond a bound they are forgotten."""
         if self.outbox is not None and self.outbox.in_memory() > ROWS_IN_MEMORY_MAX:
             for file in self.outbox.forget_answered(lambda ref: not ref.space & IN_FILE, node.draft):
                 self._give_back(node, file)
 
-    def reclaim(self, node: Node, bytes_needed: int) -> None:
+    def reclaim(self, node: Node, bytes_needed: int, *, shed: bool = True) -> None:
         """Disk budget: delete answered files, oldest first; then shed, lowest class first, critical never."""
         if self.outbox is None or self._unlink_after:
             return
@@ -604,7 +622,7 @@ class Shelving:
                 return
             if answered:
                 freed += self._give_back(node, file)
-        if freed < bytes_needed:
+        if shed and freed < bytes_needed:
             for file in self.outbox.shed(bytes_needed - freed, node.draft):
                 self._give_back(node, file)
 

@@ -1,0 +1,112 @@
+"""Laws of a disk that takes nothing: decided on, never acknowledged, and back to work when there is room."""
+
+from __future__ import annotations
+
+import random
+
+from headland.line.filtering.keep import Keep
+from headland.line.rules import LineRules, SeriesRule
+from headland.node import events as ev
+from headland.node.core import Node
+from headland.node.opening import open_node
+from headland.node.settings import NodeSettings
+from headland.simulation.disk import SimulatedDisk
+from headland.simulation.world import Everybody
+from headland.vocabulary import Account, Instant
+
+START = Instant(1_000_000_000, 1_767_225_600_000_000_000)
+CONNECT = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02me"
+
+
+def _node() -> Node:
+    rules = LineRules(default=SeriesRule(name="all", filter=Keep()))
+    settings = NodeSettings(name="s/n", has_parent=False, line=rules)
+    node = open_node(SimulatedDisk(), settings, Everybody(), random.Random(1), START).node
+    node.start(START)
+    node.handle(ev.Opened(1, "mqtt", "here"), START)
+    node.handle(ev.Received(1, CONNECT), START)
+    return node
+
+
+def _publish(value: int, qos: int, packet_id: int = 1) -> bytes:
+    body = b"\x00\x01t" + (packet_id.to_bytes(2, "big") if qos else b"") + b"%d" % value
+    return bytes((0x30 | qos << 1, len(body))) + body
+
+
+def _commit(node: Node, now: Instant) -> ev.Commit:
+    return next(action for action in node.handle(ev.Tick(), now) if isinstance(action, ev.Commit))
+
+
+def _stalled() -> tuple[Node, Instant, ev.Commit]:
+    node = _node()
+    now = START.later(0.1)
+    node.handle(ev.Received(1, _publish(1, 1)), now)
+    commit = _commit(node, now)
+    node.handle(ev.NoSpace(commit.n), now)
+    return node, now, commit
+
+
+def _sends(actions: list[ev.Action]) -> list[bytes]:
+    return [action.data for action in actions if isinstance(action, ev.Send)]
+
+
+def test_nothing_is_acknowledged_while_the_disk_takes_nothing() -> None:
+    """Kills: acknowledging what waits in memory."""
+    node, now, _ = _stalled()
+    for packet_id in range(2, 6):
+        assert _sends(node.handle(ev.Received(1, _publish(packet_id, 1, packet_id)), now)) == []
+    assert node.commits.durable_n < node.draft.n - 1 or node.commits.in_flight is not None
+
+
+def test_the_same_plan_is_tried_again_and_then_everything_is_acknowledged_in_order() -> None:
+    """Kills: appending the frame twice; forgetting what arrived meanwhile."""
+    node, now, first = _stalled()
+    node.handle(ev.Received(1, _publish(2, 1, 2)), now)
+    later = now.later(1.5)
+    again = _commit(node, later)
+    assert (again.n, list(again.ops)) == (first.n, list(first.ops))
+    assert _sends(node.handle(ev.Committed(again.n), later)) == [b"\x40\x02\x00\x01"]
+    second = _commit(node, later.later(0.1))
+    assert _sends(node.handle(ev.Committed(second.n), later)) == [b"\x40\x02\x00\x02"]
+    assert node.parts.ledger.total(Account.KEPT)[0] == 2
+
+
+def test_qos_0_is_decided_on_and_counted_refused() -> None:
+    """Kills: keeping in memory what nobody waits for."""
+    node, now, _ = _stalled()
+    node.handle(ev.Received(1, _publish(50, 0) + _publish(51, 0)), now)
+    again = _commit(node, now.later(1.5))
+    node.handle(ev.Committed(again.n), now.later(1.5))
+    assert node.next_wake() is not None
+    third = _commit(node, now.later(4))
+    node.handle(ev.Committed(third.n), now.later(4))
+    assert node.parts.ledger.total(Account.REFUSED)[0] == 2
+    assert node.parts.ledger.total(Account.KEPT)[0] == 1
+    assert node.parts.ledger.check() == []
+
+
+def test_after_a_failed_write_nothing_is_acknowledged_any_more_and_the_process_ends() -> None:
+    """Kills: going on after an error of write or fsync."""
+    node = _node()
+    now = START.later(0.1)
+    node.handle(ev.Received(1, _publish(1, 1)), now)
+    commit = _commit(node, now)
+    actions = node.handle(ev.DiskFailed("Input/output error"), now)
+    assert [action.code for action in actions if isinstance(action, ev.Exit)] == [1]
+    assert node.handle(ev.Committed(commit.n), now) == []
+    assert node.handle(ev.Received(1, _publish(2, 1, 2)), now) == []
+
+
+def test_sockets_are_not_read_beyond_the_bound_and_read_again_after_a_commit() -> None:
+    """Kills: a draft without a bound; a socket that is paused for ever."""
+    node, now, _ = _stalled()
+    one = b"".join(_publish(n % 1000, 1, n % 60_000 + 1) for n in range(2, 2_002))
+    paused = []
+    for _ in range(12):
+        paused += [a for a in node.handle(ev.Received(1, one), now) if isinstance(a, ev.Pause)]
+    assert ev.Pause(1, True) in paused
+    again = _commit(node, now.later(1.5))
+    node.handle(ev.Committed(again.n), now.later(1.5))
+    rest = _commit(node, now.later(1.6))
+    actions = node.handle(ev.Committed(rest.n), now.later(1.6))
+    assert ev.Pause(1, False) in actions
