@@ -22,17 +22,18 @@ from headland.vocabulary import Account, Reason
 Block = tuple[str, bytes, int, int]
 
 
-def _go_back(chain: Chain, host: Host, copied_s: float, back_s: float) -> None:
-    """At `back_s` a host starts again with its disk of `copied_s`."""
+def _go_back(chain: Chain, host: Host, copied_s: float, *back_s: float) -> None:
+    """At each of `back_s` a host starts again with its disk of `copied_s`."""
     copies = []
     chain.world.after(int(copied_s * SECOND), lambda: copies.append(host.disk.process_kill()))
 
     def back() -> None:
         host.crash()
-        host.disk = copies[0]
+        host.disk = copies[0].process_kill()
         host.restart()
 
-    chain.world.after(int(back_s * SECOND), back)
+    for at_s in back_s:
+        chain.world.after(int(at_s * SECOND), back)
 
 
 def _blocks(items: list[Question] | list[GapRange]) -> set[Block]:
@@ -145,6 +146,18 @@ def test_what_nobody_has_is_lost_and_named_block_by_block_on_both_nodes(seed: in
     _at_rest(chain)
     assert chain.total(chain.local, Account.HELD_ABOVE) > 0
     assert chain.total(chain.local, Account.LOST_BY_RESTORE) > 0
+    _settled_alike(chain)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_relay_that_goes_back_twice_asks_again_and_books_once(seed: int) -> None:
+    """Kills: what is unknown, or settled, booked unknown a second time when its tombstone travels again."""
+    chain = Chain(seed, readings=2000, interval_ns=4_000_000, budget_bytes=8 * SEGMENT)
+    _go_back(chain, chain.regional, 1.0, 5.0, 5.5, 8.0)
+    chain.run_s(90)
+    _at_rest(chain)
+    assert chain.total(chain.local, Account.HELD_ABOVE) > 0, "nothing had been reclaimed"
+    assert chain.total(chain.local, Account.LOST_BY_RESTORE) == 0
     _settled_alike(chain)
 
 
