@@ -9,6 +9,7 @@ causes (a connection that turns out closed) are fed after it, never inside it.
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from headland.line.stages import Cause, StageName, Stages
 from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.reads import read_blocks, read_headers
+from headland.node.turns import Turns
 
 HTTP_TICK_S = 1.0
 
@@ -81,7 +83,10 @@ class Runner:
         self.ready = False
         self._http_connections: set[int] = set()
         self._http_timer: asyncio.TimerHandle | None = None
-        self._queue: deque[ev.Event] = deque()
+        self._queue: deque[tuple[ev.Event, int]] = deque()
+        self._turns = Turns(self.feed, self._loop.call_soon, time.monotonic_ns, self._still)
+        self._paused: set[int] = set()
+        self._behind: set[int] = set()
         self._feeding = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -98,9 +103,14 @@ class Runner:
         self._execute(self.node.start(now))
         self._drain()
 
-    def feed(self, event: ev.Event) -> None:
-        """Give one event to the core, now or right after the one in hand."""
-        self._queue.append(event)
+    def feed(self, event: ev.Event, arrived_ns: int = 0) -> None:
+        """Give one event to the core, now or right after the one in hand.
+
+        Args:
+            event: What happened.
+            arrived_ns: Monotonic time at which it was read, where it had to wait since; else 0.
+        """
+        self._queue.append((event, arrived_ns))
         if not self._feeding:
             self._drain()
 
@@ -110,15 +120,34 @@ class Runner:
         elif connection in self.websockets:
             inner = self.websockets.received(connection, data)
             if inner:
-                self.feed(ev.Received(connection, inner))
+                self._turns.received(connection, inner)
         else:
-            self.feed(ev.Received(connection, data))
+            self._turns.received(connection, data)
+
+    def _still(self, connection: int, behind: bool) -> None:
+        """A connection that is behind with its turns is not read, whatever the core says."""
+        if behind:
+            self._behind.add(connection)
+            self.network.pause(connection)
+        else:
+            self._behind.discard(connection)
+            if connection not in self._paused:
+                self.network.resume(connection)
+
+    def _pause(self, connection: int, paused: bool) -> None:
+        if paused:
+            self._paused.add(connection)
+            self.network.pause(connection)
+        else:
+            self._paused.discard(connection)
+            if connection not in self._behind:
+                self.network.resume(connection)
 
     def _drain(self) -> None:
         self._feeding = True
         try:
             while self._queue:
-                event = self._queue.popleft()
+                event, arrived_ns = self._queue.popleft()
                 now = self.clock.now()
                 self._now_ns = now.monotonic_ns
                 try:
@@ -127,9 +156,10 @@ class Runner:
                     self._defect(event, error)
                     return
                 if isinstance(event, ev.Received):
-                    self.stages[StageName.DECIDE].observe(
-                        self.clock.now().monotonic_ns - now.monotonic_ns, Cause.FILTERS
-                    )
+                    took_ns = self.clock.now().monotonic_ns - now.monotonic_ns
+                    waited_ns = now.monotonic_ns - arrived_ns if arrived_ns else 0
+                    cause = Cause.WAITED if waited_ns > took_ns else Cause.FILTERS
+                    self.stages[StageName.DECIDE].observe(waited_ns + took_ns, cause)
                 self._execute(actions)
         finally:
             self._feeding = False
@@ -199,10 +229,7 @@ class Runner:
                 case ev.Close(connection):
                     self._wire(connection).close(connection)
                 case ev.Pause(connection, paused):
-                    if paused:
-                        self.network.pause(connection)
-                    else:
-                        self.network.resume(connection)
+                    self._pause(connection, paused)
                 case ev.Established(connection):
                     self.network.established(connection)
                 case ev.Dial():
@@ -221,7 +248,7 @@ class Runner:
     def _tell_backlog(self, connection: int) -> None:
         waiting = self.network.unwritten(connection)
         if waiting:
-            self._queue.append(ev.Unwritten(connection, waiting))
+            self._queue.append((ev.Unwritten(connection, waiting), 0))
 
     def _network_event(self, event: net.NetworkEvent) -> None:
         match event:
@@ -250,7 +277,9 @@ class Runner:
                 self.http.closed(connection)
             case net.Closed(connection, cause, detail):
                 self.websockets.closed(connection)
-                self.feed(ev.Closed(connection, f"{cause}: {detail}" if detail else str(cause)))
+                self._paused.discard(connection)
+                self._behind.discard(connection)
+                self._turns.closed(ev.Closed(connection, f"{cause}: {detail}" if detail else str(cause)))
             case net.DialFailed(_, _, cause, detail):
                 self.feed(ev.DialFailed(f"{cause}: {detail}" if detail else str(cause)))
             case net.Drained(connection):

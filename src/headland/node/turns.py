@@ -1,0 +1,91 @@
+"""Whose bytes are handled first: a connection that says little goes before those that say much.
+
+A decision must not wait until the loop has worked through what a hundred busy connections brought. So a
+small read is handed over at once; a large one waits its turn and is handled in slices of `SLICE_NS`, with a
+look at all sockets in between. Bytes of one connection never overtake each other; its end comes after them.
+
+Bounds: a connection with `CHUNKS_MAX` reads waiting is not read until they are handled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from headland.node import events as ev
+
+LITTLE_BYTES = 512
+SLICE_NS = 1_000_000
+CHUNKS_MAX = 2
+
+
+class Turns:
+    """Reads that wait, in order of arrival."""
+
+    def __init__(
+        self,
+        feed: Callable[[ev.Event, int], None],
+        call_soon: Callable[[Callable[[], None]], object],
+        now_ns: Callable[[], int],
+        still: Callable[[int, bool], None],
+    ) -> None:
+        """Make an empty queue.
+
+        Args:
+            feed: Hands an event to the node, with the time at which it was read if it had to wait (else 0).
+            call_soon: Calls a function after the sockets have been looked at once more.
+            now_ns: Monotonic time.
+            still: Stops (True) or goes on (False) reading a connection.
+        """
+        self._feed = feed
+        self._call_soon = call_soon
+        self._now_ns = now_ns
+        self._still = still
+        self._waiting: deque[tuple[ev.Received | ev.Closed, int]] = deque()
+        self._chunks: dict[int, int] = {}
+        self._asked = False
+
+    def received(self, connection: int, data: bytes) -> None:
+        """Bytes of a connection: now, or in their turn."""
+        chunks = self._chunks.get(connection, 0)
+        if not chunks and len(data) <= LITTLE_BYTES:
+            self._feed(ev.Received(connection, data), 0)
+            return
+        self._chunks[connection] = chunks + 1
+        self._waiting.append((ev.Received(connection, data), self._now_ns()))
+        if chunks + 1 == CHUNKS_MAX:
+            self._still(connection, True)
+        self._ask()
+
+    def closed(self, event: ev.Closed) -> None:
+        """The end of a connection, behind its bytes."""
+        if event.connection in self._chunks:
+            self._waiting.append((event, 0))
+        else:
+            self._feed(event, 0)
+
+    def _ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._call_soon(self._slice)
+
+    def _slice(self) -> None:
+        self._asked = False
+        until = self._now_ns() + SLICE_NS
+        while self._waiting:
+            event, arrived_ns = self._waiting.popleft()
+            if isinstance(event, ev.Received):
+                self._handled(event.connection)
+            self._feed(event, arrived_ns)
+            if self._now_ns() >= until:
+                break
+        if self._waiting:
+            self._ask()
+
+    def _handled(self, connection: int) -> None:
+        left = self._chunks[connection] - 1
+        if left:
+            self._chunks[connection] = left
+            return
+        del self._chunks[connection]
+        self._still(connection, False)

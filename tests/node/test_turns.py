@@ -1,0 +1,103 @@
+"""Laws of whose bytes are handled first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from headland.node import events as ev
+from headland.node.turns import CHUNKS_MAX, LITTLE_BYTES, SLICE_NS, Turns
+
+MUCH = b"m" * (LITTLE_BYTES + 1)
+LITTLE = b"l" * LITTLE_BYTES
+
+
+class Loop:
+    """A loop that is turned by hand; each event costs `cost_ns`."""
+
+    def __init__(self, cost_ns: int = 1) -> None:
+        self.clock_ns = 1
+        self.fed: list[tuple[ev.Event, int]] = []
+        self.soon: deque[Callable[[], None]] = deque()
+        self.still: list[tuple[int, bool]] = []
+        self._cost_ns = cost_ns
+        self.turns = Turns(
+            self._feed, self.soon.append, lambda: self.clock_ns, lambda c, s: self.still.append((c, s))
+        )
+
+    def _feed(self, event: ev.Event, arrived_ns: int) -> None:
+        self.clock_ns += self._cost_ns
+        self.fed.append((event, arrived_ns))
+
+    def turn(self) -> None:
+        """What was asked for is called once."""
+        for _ in range(len(self.soon)):
+            self.soon.popleft()()
+
+    def connections(self) -> list[int]:
+        """Whose events were fed, in order."""
+        return [event.connection for event, _ in self.fed]  # type: ignore[union-attr]
+
+
+def test_a_little_is_handled_before_much_that_came_earlier() -> None:
+    """Kills: handling reads in the order of the sockets."""
+    loop = Loop()
+    for busy in range(1, 6):
+        loop.turns.received(busy, MUCH)
+    loop.turns.received(9, LITTLE)
+    assert loop.connections() == [9]
+    loop.turn()
+    assert loop.connections() == [9, 1, 2, 3, 4, 5]
+
+
+def test_bytes_of_one_connection_never_overtake_each_other_nor_does_its_end() -> None:
+    """Kills: a small read that passes a large one of its own connection; a close before the last bytes."""
+    loop = Loop()
+    loop.turns.received(1, MUCH)
+    loop.turns.received(1, LITTLE)
+    loop.turns.closed(ev.Closed(1, "gone"))
+    loop.turns.closed(ev.Closed(2, "gone"))
+    loop.turn()
+    assert [event for event, _ in loop.fed] == [
+        ev.Closed(2, "gone"),
+        ev.Received(1, MUCH),
+        ev.Received(1, LITTLE),
+        ev.Closed(1, "gone"),
+    ]
+
+
+def test_the_sockets_are_looked_at_after_every_slice() -> None:
+    """Kills: working through everything that waits in one go."""
+    loop = Loop(cost_ns=SLICE_NS // 2)
+    for busy in range(1, 7):
+        loop.turns.received(busy, MUCH)
+    loop.turn()
+    assert loop.connections() == [1, 2]
+    loop.turns.received(9, LITTLE)
+    assert loop.connections() == [1, 2, 9]
+    loop.turn()
+    loop.turn()
+    assert loop.connections() == [1, 2, 9, 3, 4, 5, 6]
+
+
+def test_a_connection_that_is_behind_is_not_read_until_it_is_not() -> None:
+    """Kills: a queue without a bound; a connection that stays unread."""
+    loop = Loop()
+    for _ in range(CHUNKS_MAX):
+        loop.turns.received(1, MUCH)
+    assert loop.still == [(1, True)]
+    loop.turn()
+    assert loop.still == [(1, True), (1, False)]
+    loop.turns.received(1, LITTLE)
+    assert loop.connections() == [1] * (CHUNKS_MAX + 1)
+
+
+def test_how_long_a_read_has_waited_is_told() -> None:
+    """Kills: a latency that begins when the waiting is over."""
+    loop = Loop()
+    loop.clock_ns = 500
+    loop.turns.received(1, MUCH)
+    loop.clock_ns = 900
+    loop.turn()
+    loop.turns.received(2, LITTLE)
+    assert [arrived for _, arrived in loop.fed] == [500, 0]
