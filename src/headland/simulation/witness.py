@@ -15,6 +15,7 @@ from headland.blocks.header import BlockHeader
 from headland.journal import DiskOp
 from headland.journal.plan import Create, Rename, Truncate, Write
 from headland.link import actions as link
+from headland.link.contract import StreamKey
 from headland.link.received import ReceivedBlock
 from headland.node import events as ev
 from headland.node.core import Node
@@ -58,6 +59,7 @@ class Sealed(msgspec.Struct):
         durable: Its commit has been executed, or was found at recovery.
         taken: Machines that received it, and when (ns).
         lanes: In which lane it came to each of them (last).
+        stored: Machines that have had it in a commit on disk.
     """
 
     host: str
@@ -69,6 +71,7 @@ class Sealed(msgspec.Struct):
     durable: bool = False
     taken: list[tuple[str, int]] = []
     lanes: dict[str, Lane] = {}
+    stored: set[str] = set()
 
 
 class Reading(msgspec.Struct):
@@ -102,6 +105,8 @@ class Witness(Observer):
         self.requeued: set[Identity] = set()
         self.rewinds = False
         self._waiting: dict[str, set[int]] = {}
+        self._taken_in: dict[tuple[str, int, int], list[Identity]] = {}
+        self._answered: dict[tuple[str, int, StreamKey], int] = {}
         self._in_commit: dict[tuple[str, int, int], list[Identity]] = {}
         self._emitted: dict[tuple[str, int], int] = {}
         self._stored_ns: dict[str, int] = {}
@@ -170,6 +175,10 @@ class Witness(Observer):
                 del self._in_commit[(name, life, at_n)]
                 for identity in identities:
                     self.blocks[identity].durable = at_n <= last_n
+        for name, life, at_n in [key for key in self._taken_in if key[0] == host.name]:
+            for identity in self._taken_in.pop((name, life, at_n)):
+                if at_n <= last_n:
+                    self.blocks[identity].stored.add(name)
         self.tell(host.name, f"starts at commit {last_n}, {opening.frames} frames, {opening.cut} cut")
         self._watch_blocks(host, node)
 
@@ -212,6 +221,8 @@ class Witness(Observer):
         self._stored(host.name, self._emitted.pop((host.name, n), 0))
         for identity in self._in_commit.pop((host.name, host.life, n), ()):
             self.blocks[identity].durable = True
+        for identity in self._taken_in.pop((host.name, host.life, n), ()):
+            self.blocks[identity].stored.add(host.name)
         if self.recording:
             self.tell(host.name, f"commit {n} is on disk", (host.name, n))
 
@@ -240,6 +251,7 @@ class Witness(Observer):
         if known is not None:
             known.taken.append((host.name, self.world.now_ns))
             known.lanes[host.name] = header.lane
+            self._taken_in.setdefault((host.name, host.life, n), []).append(identity)
         if known is None:
             self.break_law("seal_before_send", f"{host.name} has {label(identity)}, never sealed", identity)
         elif not known.durable:
@@ -278,6 +290,8 @@ class Witness(Observer):
         """Every step: the books, and who waits for another attempt."""
         if host.node is not None and host.node.parts.north.outbox is not None:
             self._note_waiting(host)
+            if isinstance(event, ev.Received):
+                self._look_at_answers(host)
         if host.node is not None and not host.node.healthy:
             failed = host.node.parts.ledger.check()
             host.node.healthy = True
@@ -285,6 +299,29 @@ class Witness(Observer):
                 self.world.count("committed_below_zero")
                 return
             self.break_law("books_balance", f"{host.name}: {failed}")
+
+    def _look_at_answers(self, host: Host) -> None:
+        """What a parent has answered as committed is in a commit on its disk."""
+        assert host.node is not None
+        assert host.node.parts.north.outbox is not None
+        state = host.node.parts.north.outbox.state
+        for stream in state.streams():
+            key = (host.name, host.life, stream.key)
+            before = self._answered.get(key)
+            self._answered[key] = stream.acked
+            if before is None or before >= stream.acked or host.parent is None:
+                continue
+            for p in range(before + 1, stream.acked + 1):
+                rows = stream.rows_at(p)
+                if rows is None:
+                    continue
+                row = rows.row(p)
+                identity = (*state.idents[row.ident], stream.key.priority, row.k)
+                known = self.blocks.get(identity)
+                if known is None or identity in self.requeued or host.parent in known.stored:
+                    continue
+                text = f"{host.parent} has answered {label(identity)} to {host.name} before its commit"
+                self.break_law("durable_before_answer", text, identity)
 
     def _note_waiting(self, host: Host) -> None:
         assert host.node is not None
