@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.node.chain import SECOND, Chain
 
+from headland.node import events as ev
 from headland.simulation.wire import Weather
 from headland.vocabulary import Account
 
@@ -61,3 +62,36 @@ def test_a_used_up_disk_budget_stops_the_intake_and_not_the_way_north() -> None:
     shed = chain.total(local, Account.SHED)
     assert chain.total(chain.cloud, Account.APPLIED) + shed == chain.total(local, Account.KEPT)
     assert all(device.done for device in chain.devices)
+
+
+def test_a_disk_that_others_fill_stops_the_intake_while_the_way_north_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kills: taking in until no commit fits, so that the parent's answers cannot be written either."""
+    chain = Chain(5, devices=2, readings=1500, interval_ns=2_000_000)
+    world, local = chain.world, chain.local
+    feed, room = local.feed, [1 << 40]
+
+    def told(event: ev.Event) -> None:
+        feed(ev.Committed(event.n, room[0]) if isinstance(event, ev.Committed) else event)
+
+    def full() -> bool:
+        return local.node is not None and local.node.full
+
+    monkeypatch.setattr(local, "feed", told)
+    world.after(SECOND, lambda: world.cut("s/local", "s/regional", Weather.REFUSED))
+    world.after(2 * SECOND, lambda: room.__setitem__(0, 1 << 20))
+    world.after(10 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
+    chain.run_s(30)
+    assert full()
+    kept = chain.total(local, Account.KEPT)
+    assert 0 < kept < 3_000
+    assert chain.total(local, Account.COMMITTED) == kept
+    assert local.node is not None
+    assert [kind for _, kind, _ in local.node.alarms] == ["disk_budget"]
+    room[0] = 1 << 40
+    chain.run_s(60)
+    assert not full()
+    assert chain.total(local, Account.SHED) == 0
+    assert chain.total(chain.cloud, Account.APPLIED) == chain.total(local, Account.KEPT) == 3_000
+    assert chain.balanced()

@@ -77,7 +77,7 @@ def _data_directory(loaded: Loaded, findings: list[Finding]) -> bool:
                 Finding("data directory", "advice", f"{path} is in use", "by this node, if it is running")
             )
             return True
-        findings.append(Finding("data directory", "broken", str(error), error.hint))
+        findings.append(Finding("data directory", "broken", str(error)))
         return False
     findings.append(Finding("data directory", "ok", str(path)))
     try:
