@@ -17,6 +17,7 @@ from headland.journal import JournalConfig
 from headland.line.deciding.rules import EventRule
 from headland.line.filtering.keep import Keep
 from headland.line.formats import MappingConfig
+from headland.line.formats.config import Format, TimeUnit
 from headland.line.outbox import OutboxSettings
 from headland.line.rules import LineRules, SeriesRule
 from headland.node.settings import NodeSettings
@@ -25,6 +26,17 @@ from headland.simulation.filtered import Treatment, treatment
 from headland.vocabulary import ConfigurationError, Tier
 
 FILE_NAME = "scenario.toml"
+
+
+DEVICES = MappingConfig(
+    topic="#",
+    format=Format.JSON,
+    value="$.value",
+    time="$.ts",
+    time_unit=TimeUnit.MS,
+    sequence="$.seq",
+)
+"""What simulated devices send."""
 
 
 class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -62,7 +74,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         default: Rule of all other series; keeps everything unless given.
         changed: Filter rules that a change of configuration puts in force, and the next one takes back.
         rule: Event rules.
-        mapping: Payloads to readings.
+        mapping: Payloads to readings; what the simulated devices send, unless given.
         classes: Changes to the four classes.
         sizes: Sizes of its log.
     """
@@ -74,7 +86,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     default: SeriesRule = msgspec.field(default_factory=lambda: SeriesRule(name="keep", filter=Keep()))
     changed: tuple[SeriesRule, ...] = ()
     rule: tuple[EventRule, ...] = ()
-    mapping: tuple[MappingConfig, ...] = ()
+    mapping: tuple[MappingConfig, ...] = (DEVICES,)
     classes: ClassesSection | None = None
     sizes: Sizes | None = None
 

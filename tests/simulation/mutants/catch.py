@@ -90,7 +90,8 @@ def main() -> None:
     parser.add_argument("--trusted", action="store_true", help="the product is known to pass these seeds")
     chosen = parser.parse_args()
     seeds = list(_seeds(chosen.seeds))
-    wanted = [one for one in MUTANTS if not chosen.names or one.name in chosen.names]
+    named = {one.name: one for one in MUTANTS}
+    wanted = [named[name] for name in chosen.names] or MUTANTS
     wanted = [one for one in wanted if not chosen.scenario or one.scenario == chosen.scenario]
     with multiprocessing.get_context("spawn").Pool(chosen.processes, maxtasksperchild=1) as pool:
         clean: dict[str, list[int]] = {}

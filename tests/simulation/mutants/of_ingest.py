@@ -88,7 +88,8 @@ def repeat_rests_on_nothing(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "5: a dead band judges only what is newer than its reference; here an older reading is judged too"
+    "5: a dead band judges only what is newer than its reference; here an older reading is judged too",
+    scenario="filters",
 )
 def older_reading_is_dead_banded(patch: Patch) -> None:
     def verdict(self: Any, sid: int, ts: int, when: int, value: Any) -> int:
@@ -101,7 +102,7 @@ def older_reading_is_dead_banded(patch: Patch) -> None:
     original = patch.put(DeadBandFilter, "_verdict", verdict)
 
 
-@garden.mutant("5: a late reading does not move the reference; here it does")
+@garden.mutant("5: a late reading does not move the reference; here it does", scenario="filters")
 def late_reading_moves_the_reference(patch: Patch) -> None:
     def move(self: Any, sid: int, ts: int, *rest: Any) -> None:
         self._ts[sid] = NO_TIME
@@ -110,17 +111,19 @@ def late_reading_moves_the_reference(patch: Patch) -> None:
     original = patch.put(DeadBandFilter, "_move", move)
 
 
-@garden.mutant("2.2: dead-band references are rebuilt from rows after a crash; here they are not")
+@garden.mutant(
+    "2.2: dead-band references are rebuilt from rows after a crash; here they are not", scenario="filters"
+)
 def references_are_not_replayed(patch: Patch) -> None:
     patch.put(DeadBandFilter, "replay", lambda self, rows, verdict, n: None)
 
 
-@garden.mutant("2.1: a drop rests on the commit of its reference; here on nothing")
+@garden.mutant("2.1: a drop rests on the commit of its reference; here on nothing", scenario="filters")
 def drop_rests_on_nothing(patch: Patch) -> None:
     patch.put(DeadBandFilter, "needs", lambda self, sids: 0)
 
 
-@garden.mutant("2.2: held readings are rebuilt after a crash; here they are not replayed")
+@garden.mutant("2.2: held readings are rebuilt after a crash; here they are not replayed", scenario="filters")
 def held_rows_are_not_replayed(patch: Patch) -> None:
     def replay(self: Line, rows: Any, *rest: Any) -> None:
         original(self, {cls: found for cls, found in rows.items() if cls != RowClass.HELD}, *rest)
@@ -128,7 +131,9 @@ def held_rows_are_not_replayed(patch: Patch) -> None:
     original = patch.put(Line, "replay_frame", replay)
 
 
-@garden.mutant("2.2: what a checkpoint says of filters is taken over; here filters begin afresh")
+@garden.mutant(
+    "2.2: what a checkpoint says of filters is taken over; here filters begin afresh", scenario="filters"
+)
 def filters_are_not_restored(patch: Patch) -> None:
     def restore(self: Line, data: bytes, now: Any) -> None:
         fresh = type(self)(self.rules, self._table)

@@ -24,7 +24,9 @@ from headland.vocabulary import Account
 garden = Garden("node")
 
 
-@garden.mutant("2.1: an acknowledgement waits for its commit; here it leaves when the commit is handed out")
+@garden.mutant(
+    "2.1: an acknowledgement waits for its commit; here it leaves when the commit is handed out", seeds=(1,)
+)
 def acknowledged_when_the_commit_is_closed(patch: Patch) -> None:
     def close(self: Node, now: Any) -> None:
         original(self, now)
@@ -33,7 +35,7 @@ def acknowledged_when_the_commit_is_closed(patch: Patch) -> None:
     original = patch.put(Node, "_close_draft", close)
 
 
-@garden.mutant("2.1: an acknowledgement waits for its own commit; here for any commit that ends")
+@garden.mutant("2.1: an acknowledgement waits for its own commit; here for any commit that ends", seeds=(1,))
 def acknowledged_by_the_commit_before(patch: Patch) -> None:
     def committed(self: Node, n: int, now: Any) -> None:
         original(self, n, now)
@@ -42,7 +44,9 @@ def acknowledged_by_the_commit_before(patch: Patch) -> None:
     original = patch.put(Node, "_committed", committed)
 
 
-@garden.mutant("2.1: acknowledgements leave in arrival order; here one that waits is passed by")
+@garden.mutant(
+    "2.1: acknowledgements leave in arrival order; here one that waits is passed by", scenario="filters"
+)
 def acknowledged_out_of_arrival_order(patch: Patch) -> None:
     def release(self: BrokerState, connection: Any) -> None:
         owed = connection.owed
@@ -55,7 +59,7 @@ def acknowledged_out_of_arrival_order(patch: Patch) -> None:
     original = patch.put(BrokerState, "release", release)
 
 
-@garden.mutant("2.6: after a write error the process acknowledges nothing more; here it goes on")
+@garden.mutant("2.6: after a write error the process acknowledges nothing more; here it goes on", seeds=(12,))
 def write_error_is_ignored(patch: Patch) -> None:
     def fail(self: Node, reason: str) -> None:
         self.say("error", "disk_failed", detail=reason)
@@ -65,7 +69,9 @@ def write_error_is_ignored(patch: Patch) -> None:
     patch.put(Node, "_fail", fail)
 
 
-@garden.mutant("2.5: a full disk stores and acknowledges nothing; here what found no space counts as stored")
+@garden.mutant(
+    "2.5: a full disk stores and acknowledges nothing; here what found no space counts as stored", seeds=(1,)
+)
 def full_disk_acknowledges(patch: Patch) -> None:
     def handle(self: Node, event: Any, now: Any) -> Any:
         if isinstance(event, ev.NoSpace) and self.commits.in_flight == event.n:
@@ -75,7 +81,7 @@ def full_disk_acknowledges(patch: Patch) -> None:
     original = patch.put(Node, "handle", handle)
 
 
-@garden.mutant("1, epoch: 128 random bits at every start; here the last one goes on")
+@garden.mutant("1, epoch: 128 random bits at every start; here the last one goes on", seeds=(1,))
 def epoch_is_reused(patch: Patch) -> None:
     def resume(node: Node, replay: Any, now: Any) -> None:
         node.parts.epoch = node.parts.last_epoch or node.parts.epoch
@@ -106,7 +112,9 @@ def block_numbers_start_again(patch: Patch) -> None:
     original = patch.put(Shelving, "restore", restore)
 
 
-@garden.mutant("1, block: rows unsealed at a restart are sealed in the new epoch; here they are forgotten")
+@garden.mutant(
+    "1, block: rows unsealed at a restart are sealed in the new epoch; here they are forgotten", seeds=(1,)
+)
 def unsealed_rows_are_forgotten_at_a_restart(patch: Patch) -> None:
     def resume(node: Node, replay: Any, now: Any) -> None:
         for block in node.parts.sealing.open:
@@ -117,13 +125,16 @@ def unsealed_rows_are_forgotten_at_a_restart(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.3: a checkpoint is the state after its commit; here rows that are not sealed yet are left out"
+    "3.3: a checkpoint is the state after its commit; here rows that are not sealed yet are left out",
+    seeds=(1,),
 )
 def unsealed_rows_are_not_in_the_snapshot(patch: Patch) -> None:
     patch.put(Sealing, "resume", lambda self, *arguments: None)
 
 
-@garden.mutant("3.3: a checkpoint is of a durable commit; here it is written beside one under way")
+@garden.mutant(
+    "3.3: a checkpoint is of a durable commit; here it is written beside one under way", seeds=(15,)
+)
 def checkpoint_overtakes_its_commit(patch: Patch) -> None:
     def closed(self: Shelving, node: Node, n: int) -> None:
         original(self, node, n)
@@ -135,7 +146,9 @@ def checkpoint_overtakes_its_commit(patch: Patch) -> None:
     original = patch.put(Shelving, "closed", closed)
 
 
-@garden.mutant("3.3: a checkpoint counts when it is on disk; here segments go when it has been begun")
+@garden.mutant(
+    "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun", seeds=(1,)
+)
 def checkpoint_counts_when_it_is_begun(patch: Patch) -> None:
     def closed(self: Shelving, node: Node, n: int) -> None:
         before = self._checkpoint
@@ -146,19 +159,20 @@ def checkpoint_counts_when_it_is_begun(patch: Patch) -> None:
     original = patch.put(Shelving, "closed", closed)
 
 
-@garden.mutant("3.1: blocks leave a segment before it is recycled; here it goes at once")
+@garden.mutant("3.1: blocks leave a segment before it is recycled; here it goes at once", seeds=(1,))
 def segment_is_recycled_before_the_spill(patch: Patch) -> None:
     patch.put(Shelving, "_next_batch", lambda self, node, now: self._recycle(node))
 
 
 @garden.mutant(
-    "3.1: a block may have rows in an older segment than its seal; here only its seal is looked at"
+    "3.1: a block may have rows in an older segment than its seal; here only its seal is looked at",
+    seeds=(4,),
 )
 def block_across_two_segments_is_not_spilled(patch: Patch) -> None:
     patch.put(Shelving, "_limit_n", lambda self, node: self._segment.last_n)
 
 
-@garden.mutant("3.1: a spill is noted when its writes have ended; here while they are under way")
+@garden.mutant("3.1: a spill is noted when its writes have ended; here while they are under way", seeds=(4,))
 def spill_is_noted_before_it_is_written(patch: Patch) -> None:
     def write(self: Shelving, node: Node, event: Any, now: Any) -> None:
         original(self, node, event, now)
@@ -168,7 +182,9 @@ def spill_is_noted_before_it_is_written(patch: Patch) -> None:
     original = patch.put(Shelving, "_write", write)
 
 
-@garden.mutant("3.1: the note of a spill says which file has grown; here the list of files is not written")
+@garden.mutant(
+    "3.1: the note of a spill says which file has grown; here the list of files is not written", seeds=(1,)
+)
 def grown_file_is_not_noted(patch: Patch) -> None:
     def note(self: Shelving, node: Node, now: Any) -> None:
         state = node.draft.state
@@ -191,7 +207,7 @@ def grown_file_is_not_noted(patch: Patch) -> None:
     original = patch.put(Shelving, "_note", note)
 
 
-@garden.mutant("6: deltas ride in the frame of their data; here they ride in the next one")
+@garden.mutant("6: deltas ride in the frame of their data; here they ride in the next one", seeds=(1,))
 def ledger_rides_in_the_next_commit(patch: Patch) -> None:
     late: dict[int, list[Any]] = {}
 
@@ -213,7 +229,9 @@ def ledger_rides_in_the_next_commit(patch: Patch) -> None:
     before = patch.put(Committing, "closed", closed)
 
 
-@garden.mutant("6: kept rows are pending until they are answered; here rows that are kept are booked twice")
+@garden.mutant(
+    "6: kept rows are pending until they are answered; here rows that are kept are booked twice", seeds=(1,)
+)
 def kept_rows_are_booked_twice(patch: Patch) -> None:
     def book(
         self: Draft, account: Account, group: str, cls: int, rule: str, readings: int, size: int
@@ -230,7 +248,9 @@ def series_names_are_not_written(patch: Patch) -> None:
     patch.put(Names, "own_section", lambda self: None)
 
 
-@garden.mutant("1, commit: names of a child's series ride with its block; here they stay in memory")
+@garden.mutant(
+    "1, commit: names of a child's series ride with its block; here they stay in memory", seeds=(1,)
+)
 def names_of_children_are_not_written(patch: Patch) -> None:
     def learn(self: Names, definitions: Any) -> None:
         original(self, definitions)
@@ -238,7 +258,7 @@ def names_of_children_are_not_written(patch: Patch) -> None:
     original = patch.put(Names, "learn", learn)
 
 
-@garden.mutant("4.4: identity is a unique key where blocks are stored; here every block is new")
+@garden.mutant("4.4: identity is a unique key where blocks are stored; here every block is new", seeds=(6,))
 def identity_is_not_unique(patch: Patch) -> None:
     def apply(self: Applied, *identity: Any) -> bool:
         original(self, *identity)
@@ -247,7 +267,7 @@ def identity_is_not_unique(patch: Patch) -> None:
     original = patch.put(Applied, "apply", apply)
 
 
-@garden.mutant("4.4: the table of identities survives a restart; a checkpoint forgets it")
+@garden.mutant("4.4: the table of identities survives a restart; a checkpoint forgets it", seeds=(14,))
 def identities_are_not_in_the_snapshot(patch: Patch) -> None:
     def take(self: Applied) -> bytes:
         return bytes(original(Applied()))
@@ -255,7 +275,9 @@ def identities_are_not_in_the_snapshot(patch: Patch) -> None:
     original = patch.put(Applied, "snapshot", take)
 
 
-@garden.mutant("3.1: a root's blocks are in the journal or in its store; here a restart forgets the shelf")
+@garden.mutant(
+    "3.1: a root's blocks are in the journal or in its store; here a restart forgets the shelf", seeds=(1,)
+)
 def shelf_is_not_in_the_snapshot(patch: Patch) -> None:
     def take(self: Shelving) -> bytes:
         shelf, self.shelf = self.shelf, deque()
@@ -267,12 +289,14 @@ def shelf_is_not_in_the_snapshot(patch: Patch) -> None:
     original = patch.put(Shelving, "snapshot", take)
 
 
-@garden.mutant("3.1: places in the journal survive a restart; a checkpoint forgets them")
+@garden.mutant("3.1: places in the journal survive a restart; a checkpoint forgets them", seeds=(1,))
 def places_are_not_in_the_snapshot(patch: Patch) -> None:
     patch.put(SectionIndex, "load", lambda self, dumped: None)
 
 
-@garden.mutant("3.3: what comes after a checkpoint is replayed; here the frame right behind it is not")
+@garden.mutant(
+    "3.3: what comes after a checkpoint is replayed; here the frame right behind it is not", seeds=(1,)
+)
 def frame_behind_the_checkpoint_is_skipped(patch: Patch) -> None:
     begun: set[int] = set()
 
@@ -285,13 +309,16 @@ def frame_behind_the_checkpoint_is_skipped(patch: Patch) -> None:
     original = patch.put(opening._Replay, "frame", frame)
 
 
-@garden.mutant("3.3: a snapshot holds nothing of the open draft; here the epoch's rows are taken twice")
+@garden.mutant(
+    "3.3: a snapshot holds nothing of the open draft; here the epoch's rows are taken twice", seeds=(1,)
+)
 def replayed_rows_are_sealed_twice(patch: Patch) -> None:
     patch.put(Sealing, "sealed", lambda self, priority: self._sealer.sealed(priority))
 
 
 @garden.mutant(
-    "6: the books are restored with the state that they speak of; here a restart opens empty books"
+    "6: the books are restored with the state that they speak of; here a restart opens empty books",
+    seeds=(1,),
 )
 def books_are_not_restored(patch: Patch) -> None:
     def restore(parts: Any, data: bytes, now: Any) -> None:

@@ -34,7 +34,7 @@ def _without_sync(appended: object) -> object:
     return msgspec.structs.replace(appended, plan=[op for op in appended.plan if not isinstance(op, Sync)])
 
 
-def test_a_mutant_lives_only_inside(factory: Scenario) -> None:
+def test_a_mutant_lives_only_inside() -> None:
     original = Committing.wait
     with applied(HARMLESS):
         assert Committing.wait is not original
@@ -46,5 +46,5 @@ def test_the_simulator_catches(mutant: Mutant, factory: Scenario) -> None:
     assert caught(mutant, factory) is not None
 
 
-def test_what_changes_nothing_survives(factory: Scenario) -> None:
-    assert caught(HARMLESS, factory) is None
+def test_what_changes_nothing_survives(short: Scenario) -> None:
+    assert caught(HARMLESS, short) is None
