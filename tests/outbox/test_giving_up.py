@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.outbox.desk import PARENT, Desk, ks
 
-from headland.line.outbox import OutboxSettings
-from headland.link.contract import GapEntry, ParentName, StreamWelcome
+from headland.line.outbox import OutboxSettings, PagedHeader
+from headland.link.contract import GapEntry, ParentName, Ref, StreamWelcome
 from headland.vocabulary import Account, Priority, Reason
 
 DAY = 86_400
@@ -236,6 +236,81 @@ def test_an_old_file_expires_whole_and_unread():
     desk.files.clear()
     (gap,) = desk.send()
     assert (gap.p_from, gap.p_to, gap.ranges[0].readings) == (1, 600, 600)
+
+
+def expired_file(blocks: int = 600) -> Desk:
+    desk = Desk()
+    for _ in range(blocks):
+        desk.keep(Priority.HIGH)
+    desk.commit()
+    desk.spill()
+    desk.advance(DAY + 1)
+    desk.up()
+    (gap,) = desk.send()
+    desk.answer(gap.stream, gap.p_to)
+    return desk
+
+
+def resend_all(desk: Desk, number: int, page: int = 256) -> None:
+    (run,) = [item for item in desk.outbox.dead_runs() if item.number == number]
+    while run is not None:
+        count = min(page, run.blocks)
+        found = [
+            PagedHeader(header, Ref(run.info.file, at, 40))
+            for at, header in enumerate(
+                desk.files[run.info.file][run.info.at : run.info.at + count], run.info.at
+            )
+        ]
+        run = desk.outbox.resend_page(number, found, run.info.at + count, desk.now, desk.draft)
+        desk.commit()
+
+
+@pytest.mark.parametrize("restarts", [0, 1, 2])
+def test_a_file_that_expired_unread_is_one_dead_letter_and_can_be_sent_again(restarts):
+    # Kills: 600 blocks nobody can send again; a run listed after it was sent; books that count it twice.
+    desk = expired_file()
+    if restarts:
+        desk.restart()
+        desk.up()
+    (run,) = desk.outbox.dead_runs()
+    assert (run.blocks, run.info.readings, run.reason) == (600, 600, Reason.EXPIRED)
+    assert desk.total(Account.EXPIRED) == 600
+    assert desk.outbox.files() == {run.info.file: True}, "its file stays, and may go when room is needed"
+    resend_all(desk, run.number)
+    assert desk.outbox.dead_runs() == []
+    assert (desk.total(Account.EXPIRED), desk.pending()) == (0, 600)
+    if restarts == 2:
+        desk.restart()
+        desk.up()
+    sent = desk.send()
+    assert len(sent) == 600
+    assert len({entry.ref.at for entry in sent}) == 600
+    desk.answer(sent[-1].stream, sent[-1].p)
+    assert (desk.total(Account.COMMITTED), desk.pending()) == (600, 0)
+
+
+def test_a_run_that_is_sent_again_in_part_keeps_the_rest_over_a_restart_and_a_snapshot():
+    desk = expired_file(10)
+    (run,) = desk.outbox.dead_runs()
+    headers = [
+        PagedHeader(one, Ref(run.info.file, at, 40)) for at, one in enumerate(desk.files[run.info.file][:4])
+    ]
+    left = desk.outbox.resend_page(run.number, headers, 4, desk.now, desk.draft)
+    desk.commit()
+    assert (left.blocks, left.info.at, left.info.readings) == (6, 4, 6)
+    assert desk.replayed().dead_runs() == [left]
+    assert desk.replayed(desk.outbox.snapshot(), desk.draft.n - 1).dead_runs() == [left]
+
+
+def test_when_its_file_is_deleted_an_expired_run_is_no_longer_listed():
+    desk = expired_file(10)
+    (run,) = desk.outbox.dead_runs()
+    desk.outbox.drop_file(run.info.file + 1, desk.draft)
+    assert desk.outbox.dead_runs() == [run]
+    desk.outbox.drop_file(run.info.file, desk.draft)
+    desk.commit()
+    assert desk.outbox.dead_runs() == desk.replayed().dead_runs() == []
+    assert desk.outbox.files() == {}
 
 
 def test_a_damaged_block_leaves_a_tombstone_and_the_lane_goes_on():

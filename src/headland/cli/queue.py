@@ -33,10 +33,17 @@ def list_(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
     click.echo(data.decode() if as_json else told(report))
 
 
+def _k(letter: DeadLetter) -> str:
+    return str(letter.k) if letter.blocks == 1 else f"{letter.k} +{letter.blocks - 1}"
+
+
 @command.command(name="dead")
 @asks_a_node
 def dead(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
-    """List the dead letters of NODE: blocks whose attempts are spent or that the parent rejected."""
+    """List the dead letters of NODE: what expired, was tried too often, or was rejected by the parent.
+
+    A file that expired unread is one line: its first k and how many blocks follow.
+    """
     data = ask(door_of(target, token_env, ca), "/v1/queue/dead")
     letters = answer(data, Dead).dead
     if as_json:
@@ -45,7 +52,7 @@ def dead(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
         click.echo("no dead letters")
     else:
         rows = [
-            (one.number, one.origin, one.row_class, one.k, one.readings, size(one.bytes), one.reason,
+            (one.number, one.origin, one.row_class, _k(one), one.readings, size(one.bytes), one.reason,
              moment(one.ts_min), moment(one.ts_max))
             for one in letters
         ]  # fmt: skip

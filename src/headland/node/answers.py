@@ -74,6 +74,10 @@ def _resend(node: Node, asked: ev.Asked, now: Instant) -> None:
         _problem(node, asked.token, 400, "bad_number", "number=N, as the list of dead letters says")
         return
     number = int(text)
+    if number in {item.number for item in outbox.dead_runs()}:
+        node.say("info", "order", what="resend", number=number)
+        node.parts.north.resend_run(node, number, asked.token)
+        return
     if number not in {item.number for item in outbox.dead_letters()}:
         _problem(node, asked.token, 404, "no_such_letter", f"{number} is not in the list of dead letters")
         return

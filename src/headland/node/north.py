@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headland.blocks.header import BlockHeader
 from headland.journal.outbox_files import outbox_directory, path_of
 from headland.line.outbox import Outbox, PagedHeader
@@ -23,8 +25,24 @@ from headland.vocabulary import Instant, Priority
 if TYPE_CHECKING:
     from headland.node.core import Node
 
+RUN_PAGE = 256
+"""Headers of an expired run that are read, and sent again, in one commit."""
 BEHIND_BYTES = 64 * 1024
 """Bytes in the socket to the parent at which nothing more is put there."""
+
+
+def resent(token: int, number: int) -> ev.Reply:
+    """The answer to an order to send dead letters again."""
+    return _json(token, 200, {"number": number, "state": "waits again"})
+
+
+def resend_failed(token: int, number: int, why: str) -> ev.Reply:
+    """The answer when a run's file cannot be read."""
+    return _json(token, 409, {"code": "not_readable", "message": f"dead letters {number}: {why}"})
+
+
+def _json(token: int, status: int, body: object) -> ev.Reply:
+    return ev.Reply(token, status, msgspec.json.encode(body), (("content-type", "application/json"),))
 
 
 class North:
@@ -43,6 +61,7 @@ class North:
         self.link_downs = 0
         self._reads: dict[int, list[BlockEntry]] = {}
         self._pages: dict[int, PageIn] = {}
+        self._runs: dict[int, tuple[int, int]] = {}
         self._dirty = False
 
     # ── events ─────────────────────────────────────────────────────────────────────────────────────
@@ -97,6 +116,8 @@ class North:
                 else:
                     header, body, sids = block
                     self._give(node, entry, header, body, sids, now)
+        elif (run := self._runs.pop(event.token, None)) is not None:
+            self._run_read(node, *run, event, now)
         elif (page := self._pages.pop(event.token, None)) is not None:
             self._paged(node, page, event.page, event.error, now)
 
@@ -238,6 +259,34 @@ class North:
             found = [PagedHeader(one.header, Ref(page.file, one.offset, one.length)) for one in headers]
             self.outbox.paged(page.stream, page.p, found, headers[-1].offset + headers[-1].length)
             self._dirty = True
+
+    def resend_run(self, node: Node, number: int, asked: int) -> None:
+        """Send a run that expired unread again, a page at a time; question `asked` is answered at its end."""
+        assert self.outbox is not None
+        run = next(item for item in self.outbox.dead_runs() if item.number == number)
+        priority, file = file_number(run.info.file)
+        token = node.token()
+        self._runs[token] = number, asked
+        path = path_of(outbox_directory(Priority(priority)), file)
+        end = run.info.at + run.info.length
+        node.emit(ev.ReadPage(token, path, file, run.info.at, end, min(run.blocks, RUN_PAGE)))
+
+    def _run_read(self, node: Node, number: int, asked: int, event: ev.PageRead, now: Instant) -> None:
+        assert self.outbox is not None
+        run = next((item for item in self.outbox.dead_runs() if item.number == number), None)
+        if run is None or event.error or not event.page:
+            node.say("warning", "resend_failed", number=number, reason=event.error or "its file is gone")
+            node.emit(resend_failed(asked, number, event.error or "its file is gone"))
+            return
+        node.begin(now)
+        found = [PagedHeader(one.header, Ref(run.info.file, one.offset, one.length)) for one in event.page]
+        next_at = event.page[-1].offset + event.page[-1].length
+        left = self.outbox.resend_page(number, found, next_at, now, node.draft)
+        self.stir()
+        if left is not None:
+            self.resend_run(node, number, asked)
+        else:
+            node.after(node.draft.n, resent(asked, number))
 
     def _alarms(self, node: Node, alarms: Sequence[Alarm]) -> None:
         for alarm in alarms:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headland.line.outbox.records import DeadRun
 from headland.line.outbox.rows import Rows
 from headland.line.outbox.stream import Extent, Gap, Stream
 from headland.vocabulary import NO_TIME, Account, Instant, Lane, Priority, Reason
@@ -93,7 +94,10 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A block that was given up; `number` sends it again."""
+    """A block that was given up, or a run of blocks in a file; `number` sends it again.
+
+    Of a run, `k` is the first number of its first origin.
+    """
 
     number: int
     origin: str
@@ -106,6 +110,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     ts_min: int | None
     ts_max: int | None
+    blocks: int = 1
 
 
 def name_of(number: int) -> str:
@@ -128,7 +133,7 @@ def queue_of(node: Node, now: Instant) -> QueueReport:
         lanes=_lanes(outbox, outbox.age_clock(now)) if outbox is not None else [],
         streams=_streams(outbox) if outbox is not None else [],
         parked=sorted(state.parked) if state is not None else [],
-        dead=len(state.dead) if state is not None else 0,
+        dead=len(state.dead) + len(state.dead_runs) if state is not None else 0,
         file_bytes=parts.shelving.file_bytes,
     )
 
@@ -150,7 +155,27 @@ def dead_letters_of(outbox: Outbox) -> list[DeadLetter]:
             ts_max=None if item.letter.row.ts_max == NO_TIME else item.letter.row.ts_max,
         )
         for item in outbox.dead_letters()
-    ]
+    ] + [_run(run) for run in outbox.dead_runs()]
+
+
+def _run(run: DeadRun) -> DeadLetter:
+    first = run.info.ranges[0]
+    lows = [item.ts_min for item in run.info.ranges if item.ts_min != NO_TIME]
+    highs = [item.ts_max for item in run.info.ranges if item.ts_max != NO_TIME]
+    return DeadLetter(
+        number=run.number,
+        origin=first.origin,
+        epoch=first.epoch.hex(),
+        row_class=name_of(run.priority),
+        lane=Lane(run.lane).name.lower(),
+        k=first.k_from,
+        readings=run.info.readings,
+        bytes=run.info.payload_bytes,
+        reason=Reason(run.reason).name.lower(),
+        ts_min=min(lows, default=None),
+        ts_max=max(highs, default=None),
+        blocks=run.blocks,
+    )
 
 
 def _lanes(outbox: Outbox, age_ms: int) -> list[LaneQueue]:

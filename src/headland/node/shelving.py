@@ -635,6 +635,7 @@ class Shelving:
             return 0  # given back before
         for stream, p in self.outbox.last_positions(file):
             self.outbox.forget(stream, p, node.draft)
+        self.outbox.drop_file(file, node.draft)
         node.draft.state(FILES, msgspec.msgpack.encode(FileNote(directory, (), (number,))))
         self._unlink_after.append((node.draft.n, self.files[directory].remove(number)))
         return size

@@ -81,6 +81,14 @@ def apply(state: State, record: Record) -> None:
             state.move_letter(record.number, record.ref)
         case records.Evicted():
             state.dead.pop(record.number, None)
+            state.dead_runs.pop(record.number, None)
+        case records.RunResent():
+            stream = must_find_or_open(state, record.stream)
+            for letter in record.letters:
+                append_row(state, stream, state.own(letter))
+            left = state.dead_runs.pop(record.number).behind(record)
+            if left is not None:
+                state.dead_runs[record.number] = left
         case _:
             assert_never(record)
 
@@ -107,6 +115,8 @@ def entomb(state: State, record: records.Tombstone) -> None:
     else:
         stream.replace(record.first, record.last, gap, record.cut)
     reason = record.ranges[0].reason if record.ranges else 0
+    if record.run is not None:
+        state.bury_run(stream.key, reason, record.run)
     for letter in record.letters:
         if reason in (Reason.EXPIRED, Reason.DEAD_LETTER, Reason.REJECTED):
             state.bury(_waiting(state, letter, stream.key, reason))

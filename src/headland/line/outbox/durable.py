@@ -60,6 +60,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
     next_number: int
     k: dict[str, int]
     files: list[int] = []
+    dead_runs: list[records.DeadRun] = []
 
 
 _NUMBERS = ("tail", "durable", "acked", "floor", "horizon", "uncertain", "foreign", "released", "booked")
@@ -89,6 +90,7 @@ def snapshot(state: State) -> bytes:
         next_number=state.next_number,
         k={str(priority): k for priority, k in state.k.items()},
         files=sorted(state.files_known),
+        dead_runs=list(state.dead_runs.values()),
     )
     return msgspec.msgpack.encode(out)
 
@@ -145,6 +147,7 @@ def restore(state: State, data: bytes) -> None:
     state.next_number = dumped.next_number
     state.k = {int(priority): k for priority, k in dumped.k.items()}
     state.dead = {item.number: item for item in dumped.dead}
+    state.dead_runs = {item.number: item for item in dumped.dead_runs}
     for waiting in dumped.waiting:
         waiting.due_ns = 0
         state.set_waiting(waiting)
@@ -273,4 +276,6 @@ def files(state: State) -> dict[int, bool]:
         for item in letters.values():
             if item.letter.row.space in state.files_known:
                 out[item.letter.row.space] = out.get(item.letter.row.space, True) and given_up
+    for run in state.dead_runs.values():
+        out.setdefault(run.info.file, True)
     return dict(sorted(out.items()))

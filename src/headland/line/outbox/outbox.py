@@ -25,7 +25,7 @@ from heapq import heappop
 
 from headland.blocks.block import seal as seal_block
 from headland.blocks.header import BlockHeader, Run, encode_alone
-from headland.line.outbox import catching_up, durable, records, settling, space
+from headland.line.outbox import catching_up, dead_runs, durable, records, settling, space
 from headland.line.outbox.applying import (
     append_row,
     append_tombstone,
@@ -33,6 +33,7 @@ from headland.line.outbox.applying import (
     current_stream,
     must_find,
 )
+from headland.line.outbox.records import DeadRun
 from headland.line.outbox.scheduling import Scheduler
 from headland.line.outbox.settings import OutboxSettings, Sync, wait_s
 from headland.line.outbox.state import State, Waiting, book_out
@@ -494,6 +495,23 @@ class Outbox:
         stream.noted_live(now.monotonic_ns, item.letter.row.length)
         self.state.drafted.append((draft.n, stream, stream.tail))
         return True
+
+    def dead_runs(self) -> list[DeadRun]:
+        """Runs in outbox files that were given up unread and may be sent again, oldest first."""
+        return list(self.state.dead_runs.values())
+
+    def resend_page(
+        self, number: int, headers: Sequence[PagedHeader], next_at: int, now: Instant, draft: DraftLike
+    ) -> DeadRun | None:
+        """Send the next blocks of such a run again; what is left of it."""
+        dead_runs.resend_page(
+            self.state, self.state.dead_runs[number], headers, next_at, self.age_clock(now), draft
+        )
+        return self.state.dead_runs.get(number)
+
+    def drop_file(self, file: int, draft: DraftLike) -> None:
+        """An outbox file is being deleted: runs in it are no longer listed."""
+        dead_runs.drop_file(self.state, file, draft)
 
     # ── durability ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -144,8 +144,55 @@ class Moved(msgspec.Struct, frozen=True, array_like=True, tag="m"):
     ref: Ref
 
 
+class RunResent(msgspec.Struct, frozen=True, array_like=True, tag="y"):
+    """The next blocks of a run that had expired unread went to the tail of a stream."""
+
+    number: int
+    stream: StreamKey
+    letters: tuple[Letter, ...]
+    next_at: int
+
+
+class DeadRun(msgspec.Struct, frozen=True, array_like=True):
+    """Blocks in an outbox file that were given up unread, and may be sent again while the file is there.
+
+    Attributes:
+        number: Its name, of one numbering with dead letters.
+        priority: Its class.
+        lane: Its lane, for good.
+        reason: `Reason`.
+        info: Where it is; positions are those that it had.
+    """
+
+    number: int
+    priority: int
+    lane: int
+    reason: int
+    info: BacklogFile
+
+    @property
+    def blocks(self) -> int:
+        """How many."""
+        return self.info.p_to - self.info.p_from + 1
+
+    def behind(self, record: RunResent) -> DeadRun | None:
+        """What is left after a page of it was sent again, or None."""
+        count, info = len(record.letters), self.info
+        if count >= self.blocks:
+            return None
+        left = msgspec.structs.replace(
+            info,
+            at=record.next_at,
+            p_from=info.p_from + count,
+            length=info.at + info.length - record.next_at,
+            readings=info.readings - sum(letter.row.rows for letter in record.letters),
+            payload_bytes=info.payload_bytes - sum(letter.row.size for letter in record.letters),
+        )
+        return msgspec.structs.replace(self, info=left)
+
+
 class Evicted(msgspec.Struct, frozen=True, array_like=True, tag="x"):
-    """A dead letter is no longer listed."""
+    """A dead letter or a run of them is no longer listed."""
 
     number: int
 
@@ -165,6 +212,7 @@ Record = (
     | Forgotten
     | Moved
     | Evicted
+    | RunResent
 )
 
 
@@ -179,6 +227,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
         ranges: What was given up.
         letters: The blocks themselves, for the list of dead letters.
         cut: Where they were cut out of a run in a file.
+        run: They are a whole run in a file, given up unread, which may be sent again.
     """
 
     stream: StreamKey
@@ -188,6 +237,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     ranges: tuple[GapRange, ...]
     letters: tuple[Letter, ...] = ()
     cut: Cut = Cut()
+    run: BacklogFile | None = None
 
 
 class Spilled(msgspec.Struct, frozen=True, array_like=True):

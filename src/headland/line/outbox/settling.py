@@ -153,7 +153,9 @@ def give_up_extent(
         )
         for item in info.ranges
     )  # fmt: skip
-    _entomb(state, records.Tombstone(stream.key, info.p_from, info.p_to, info.chain_to, ranges), draft)
+    run = info if reason is Reason.EXPIRED else None
+    tombstone = records.Tombstone(stream.key, info.p_from, info.p_to, info.chain_to, ranges, run=run)
+    _entomb(state, tombstone, draft)
     _book_ranges(draft, ranges, reason)
     return ranges
 

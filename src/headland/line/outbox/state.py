@@ -9,10 +9,10 @@ from collections.abc import Iterable
 import msgspec
 
 from headland.blocks.header import BlockHeader
-from headland.line.outbox.records import Letter
+from headland.line.outbox.records import DeadRun, Letter
 from headland.line.outbox.rows import Row
 from headland.line.outbox.settings import OutboxSettings
-from headland.line.outbox.stream import Stream
+from headland.line.outbox.stream import BacklogFile, Stream
 from headland.link.contract import (
     ANY_GROUP,
     CHAIN_BYTES,
@@ -28,6 +28,8 @@ from headland.link.contract import (
 )
 from headland.vocabulary import NO_TIME, Account, Lane
 
+DEAD_RUNS_MAX = 1024
+"""Runs in files listed as dead; the oldest makes room, and its file may go."""
 DRAINED_EPOCHS_KEPT = 256
 """Epochs without anything unanswered that a handshake still names."""
 
@@ -122,6 +124,7 @@ class State:
         groups: Sets of series groups by number.
         waiting: Blocks between a `Later` and their next attempt, by number.
         dead: Dead letters, by number, oldest first.
+        dead_runs: Runs in files that were given up unread, by number of the same numbering, oldest first.
         parent: The parent that positions were last compared with.
         foreign_parent: An earlier parent that may hold blocks of unknown outcome.
         parked: Origins that the parent does not accept at present.
@@ -146,6 +149,7 @@ class State:
         self.waiting: dict[int, Waiting] = {}
         self.due: list[tuple[int, int]] = []
         self.dead: dict[int, Waiting] = {}
+        self.dead_runs: dict[int, DeadRun] = {}
         self.parent: ParentName | None = None
         self.foreign_parent: ParentName | None = None
         self.parked: set[str] = set()
@@ -266,6 +270,13 @@ class State:
         oldest = next(iter(self.dead))
         del self.dead[oldest]
         return oldest
+
+    def bury_run(self, key: StreamKey, reason: int, info: BacklogFile) -> None:
+        """List a run in a file that was given up unread; the oldest makes room."""
+        number = self.take_number()
+        self.dead_runs[number] = DeadRun(number, key.priority, key.lane, reason, info)
+        while len(self.dead_runs) > DEAD_RUNS_MAX:
+            del self.dead_runs[next(iter(self.dead_runs))]
 
     def ranges(self, rows: Iterable[Row], priority: int, reason: int) -> tuple[GapRange, ...]:
         """Tombstones for blocks: one for each run of consecutive k of one identity."""

@@ -1,0 +1,66 @@
+"""A file that expired unread: one line in the list of dead letters, and an order sends it again."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from tests.node.chain import SECOND, Chain
+
+from headland.line.outbox import OutboxSettings
+from headland.simulation.wire import Weather
+from headland.vocabulary import Account
+
+
+def _with_ttl(chain: Chain, ttl_s: float) -> None:
+    standard = OutboxSettings()
+    classes = tuple(msgspec.structs.replace(one, ttl_s=ttl_s) for one in standard.classes)
+    outbox = msgspec.structs.replace(standard, classes=classes)  # type: ignore[arg-type]
+    chain.local.settings = msgspec.structs.replace(chain.local.settings, outbox=outbox)
+
+
+def _ask(chain: Chain, what: str, **arguments: str) -> tuple[int, dict[str, object]]:
+    token = chain.local.ask(what, **arguments)
+    chain.run_s(chain.world.now_ns / SECOND + 2)
+    status, body = chain.local.answers[token]
+    return status, json.loads(body)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_files_that_expired_in_an_outage_are_listed_and_arrive_when_they_are_sent_again(
+    seed: int, crashes: bool
+) -> None:
+    """Kills: an expired file that nobody can list; one whose file is deleted while it is listed."""
+    chain = Chain(seed, readings=1500, interval_ns=2_000_000, start=False)
+    world, local = chain.world, chain.local
+    _with_ttl(chain, 30)
+    chain.begin()
+    world.after(SECOND // 2, lambda: world.cut("s/local", "s/regional", Weather.REFUSED))
+    world.after(50 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
+    chain.run_s(70)
+    assert chain.total(local, Account.EXPIRED) > 0
+    status, listed = _ask(chain, "dead")
+    runs = [one for one in listed["dead"] if one["blocks"] > 1]  # type: ignore[attr-defined,union-attr]
+    assert status == 200
+    assert runs
+    if crashes:
+        local.crash()
+        local.restart()
+        chain.run_s(world.now_ns / SECOND + 5)
+    before = chain.total(chain.cloud, Account.APPLIED)
+    for one in runs:
+        assert one["reason"] == "expired"
+        assert _ask(chain, "resend", number=str(one["number"])) == (
+            200,
+            {"number": one["number"], "state": "waits again"},
+        )
+    chain.run_s(world.now_ns / SECOND + 20)
+    again = sum(one["readings"] for one in runs)
+    assert chain.total(chain.cloud, Account.APPLIED) == before + again
+    applied, expired = chain.total(chain.cloud, Account.APPLIED), chain.total(local, Account.EXPIRED)
+    assert applied + expired == chain.total(local, Account.KEPT) == 4500
+    assert _ask(chain, "resend", number=str(runs[0]["number"]))[0] == 404
+    assert chain.total(local, Account.PENDING) == 0
+    assert chain.balanced()
