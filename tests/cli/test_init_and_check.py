@@ -92,6 +92,17 @@ def test_an_authority_that_does_not_exist_yet_is_made_where_it_was_asked_for(tmp
     assert (tmp_path / "shared" / "ca.key").exists()
 
 
+def test_a_child_with_an_authority_of_its_own_is_told_that_its_parent_refuses_it(tmp_path: Path) -> None:
+    north = ("--parent", "127.0.0.1:8470", "--parent-name", "cloud")
+    assert "note: " not in headland("init", str(tmp_path / "cloud"), "--tier", "cloud").stdout
+    alone = headland("init", str(tmp_path / "a"), *north).stdout
+    assert "note: site/cloud refuses this node unless it trusts that authority" in alone
+    assert (
+        "note: "
+        not in headland("init", str(tmp_path / "b"), *north, "--ca", str(tmp_path / "cloud/ca")).stdout
+    )
+
+
 def test_nodes_made_at_the_same_time_still_share_one_authority(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "headland", "init", "--ca", str(tmp_path / "shared")]
     made = [subprocess.Popen([*command, str(tmp_path / f"n{i}")], stdout=subprocess.PIPE) for i in range(4)]

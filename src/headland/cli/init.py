@@ -85,6 +85,10 @@ def command(
     else:
         click.echo(f"made {made.file} for {made.name} ({tier})")
         click.echo(f"{'made' if made.ca_made else 'used'} the authority in {made.ca}")
+        if made.ca_made and parent:
+            click.echo(
+                f"note: {full_name} refuses this node unless it trusts that authority (--ca reuses one)"
+            )
         click.echo(f"next: headland check {made.file} && headland run {made.file}")
 
 
