@@ -76,7 +76,7 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         new_parent: A node is given another parent.
         reconfigure: Rules change while readings are held.
         stop: A node is stopped in order and started again.
-        operator: Dead letters are sent again.
+        operator: An operator asks everything, sends dead letters again, wants configurations of children.
     """
 
     crash: Often = Often(0.8, 4)
@@ -102,7 +102,7 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     new_parent: Often = Often(0.35, 1)
     reconfigure: Often = Often(0.4, 2)
     stop: Often = Often(0.2, 1)
-    operator: Often = Often(0.3, 1)
+    operator: Often = Often(0.5, 2)
 
     def often(self, fault: Fault) -> Often:
         """How often one fault happens."""

@@ -15,7 +15,7 @@ from headland.simulation.laws import Forgiven
 from headland.simulation.watching import Trap, Watching
 from headland.simulation.wire import Path, Weather
 from headland.simulation.world import DevicePort, Host, World
-from headland.vocabulary import Account
+from headland.vocabulary import Account, Priority
 
 if TYPE_CHECKING:
     from headland.simulation.scenario import Scenario
@@ -24,6 +24,7 @@ S = 1_000_000_000
 MS = 1_000_000
 HOUR = 3600 * S
 PLENTY_BYTES = 1 << 40
+QUESTIONS = ("status", "ledger", "queue", "dead", "quarantine", "children", "what is this")
 PLACES = (
     "commit:Write",
     "commit:Write",
@@ -130,7 +131,7 @@ class Inflict:
             case Fault.STOP:
                 self._any().feed(ev.Stop())
             case Fault.OPERATOR:
-                self._resend(self._below())
+                self._operate(self._any())
             case _:
                 assert_never(fault)
 
@@ -334,10 +335,18 @@ class Inflict:
         self._tell(host, f"rules {other.version}")
         host.feed(ev.Reconfigure(Base(settings=host.settings, digest=other.version)))
 
-    def _resend(self, host: Host) -> None:
+    def _operate(self, host: Host) -> None:
+        """An operator looks at everything, sends dead letters again, and wants a configuration at each child."""
+        for question in QUESTIONS:
+            host.ask(question, hours="1")
         node = host.node
-        if node is None or node.parts.north.outbox is None:
+        if node is None:
             return
-        for letter in node.parts.north.outbox.dead_letters()[:20]:
-            host.ask("resend", number=str(letter.number))
-            self._world.count("dead_letter_resent")
+        if node.parts.north.outbox is not None:
+            chosen = self._world.rng.choice(list(Priority)).name.lower()
+            host.ask("demand", **{"class": chosen})
+            for letter in node.parts.north.outbox.dead_letters()[:20]:
+                host.ask("resend", number=str(letter.number))
+                self._world.count("dead_letter_resent")
+        for child in list(node.parts.south.children.positions.children):
+            host.ask("desire", child=child, body="[decide]\nbudget_ms = 5.0\n")
