@@ -336,7 +336,7 @@ class Inflict:
         host.feed(ev.Reconfigure(Base(settings=host.settings, digest=other.version)))
 
     def _operate(self, host: Host) -> None:
-        """An operator looks at everything, sends dead letters again, and wants a configuration at each child."""
+        """An operator looks at everything, sends dead letters again, wants a configuration at each child."""
         for question in QUESTIONS:
             host.ask(question, hours="1")
         node = host.node
