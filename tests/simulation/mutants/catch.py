@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -57,7 +57,25 @@ def broken(mutant: Mutant | None, name: str, seed: int) -> str:
     if hunt.witness.violations:
         first = hunt.witness.violations[0]
         return f"{first.law}: {' | '.join(first.story)[:300]}"
-    return "endless: it never ends" if hunt.world.steps > STEPS_MAX else ""
+    return ""
+
+
+@cache
+def product_passes(name: str, seed: int) -> bool:
+    """Whether the product itself keeps every law at a seed."""
+    return not broken(None, name, seed)
+
+
+def caught(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
+    """The first seed at which the mutant breaks a law that the product keeps, and which; None if none does.
+
+    The seeds that are written beside the mutant come first.
+    """
+    for seed in dict.fromkeys((*mutant.seeds, *seeds)):
+        law = broken(mutant, mutant.scenario, seed)
+        if law and product_passes(mutant.scenario, seed):
+            return seed, law
+    return None
 
 
 def _search(job: tuple[str, list[int]]) -> tuple[str, int, str]:

@@ -16,7 +16,9 @@ from headland.vocabulary import NO_TIME, RowClass
 garden = Garden("ingest")
 
 
-@garden.mutant("2.4: only the payload proves a repeat; here the DUP mark does")
+@garden.mutant(
+    "2.4: only the payload proves a repeat; here the DUP mark does", scenario="crashes", seeds=(1,)
+)
 def mark_proves_a_repeat(patch: Patch) -> None:
     def find(self: Ingest, client: str, batch: Any, suspects: list[bool], n: int, admitted: Any) -> None:
         start, repeats = 0, []
@@ -30,7 +32,10 @@ def mark_proves_a_repeat(patch: Patch) -> None:
     patch.put(Ingest, "_find_repeats", find)
 
 
-@garden.mutant("2.4: packet id and mark are no proof; here a client that uses an id again is not heard")
+@garden.mutant(
+    "2.4: packet id and mark are no proof; here a client that uses an id again is not heard",
+    scenario="crashes",
+)
 def repeat_is_matched_by_packet_id(patch: Patch) -> None:
     known: dict[tuple[int, str], set[int]] = {}
 
@@ -61,17 +66,23 @@ def repeat_is_matched_by_packet_id(patch: Patch) -> None:
     before = patch.put(Ingest, "_find_repeats", find)
 
 
-@garden.mutant("2.4: a repeat is stored once; here a mark is not looked at")
+@garden.mutant("2.4: a repeat is stored once; here a mark is not looked at", scenario="crashes", seeds=(5,))
 def repeats_are_stored_again(patch: Patch) -> None:
     patch.put(Ingest, "_find_repeats", lambda self, *arguments: None)
 
 
-@garden.mutant("2.4: the newest rows are indexed, and a recovery brings them back; here it does not")
+@garden.mutant(
+    "2.4: the newest rows are indexed, and a recovery brings them back; here it does not",
+    scenario="crashes",
+    seeds=(5,),
+)
 def index_of_repeats_is_lost_at_a_restart(patch: Patch) -> None:
     patch.put(Ingest, "recovered", lambda self, *arguments: None)
 
 
-@garden.mutant("2.1: a repeat is acknowledged when the first copy is durable; here at once")
+@garden.mutant(
+    "2.1: a repeat is acknowledged when the first copy is durable; here at once", scenario="crashes"
+)
 def repeat_rests_on_nothing(patch: Patch) -> None:
     def find(self: Ingest, client: str, batch: Any, suspects: list[bool], n: int, admitted: Any) -> None:
         original(self, client, batch, suspects, n, admitted)
@@ -112,7 +123,9 @@ def late_reading_moves_the_reference(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "2.2: dead-band references are rebuilt from rows after a crash; here they are not", scenario="filters"
+    "2.2: dead-band references are rebuilt from rows after a crash; here they are not",
+    scenario="filters",
+    seeds=(7,),
 )
 def references_are_not_replayed(patch: Patch) -> None:
     patch.put(DeadBandFilter, "replay", lambda self, rows, verdict, n: None)
@@ -123,7 +136,9 @@ def drop_rests_on_nothing(patch: Patch) -> None:
     patch.put(DeadBandFilter, "needs", lambda self, sids: 0)
 
 
-@garden.mutant("2.2: held readings are rebuilt after a crash; here they are not replayed", scenario="filters")
+@garden.mutant(
+    "2.2: held readings are rebuilt after a crash; here they are not replayed", scenario="filters", seeds=(1,)
+)
 def held_rows_are_not_replayed(patch: Patch) -> None:
     def replay(self: Line, rows: Any, *rest: Any) -> None:
         original(self, {cls: found for cls, found in rows.items() if cls != RowClass.HELD}, *rest)
@@ -132,7 +147,9 @@ def held_rows_are_not_replayed(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "2.2: what a checkpoint says of filters is taken over; here filters begin afresh", scenario="filters"
+    "2.2: what a checkpoint says of filters is taken over; here filters begin afresh",
+    scenario="filters",
+    seeds=(1,),
 )
 def filters_are_not_restored(patch: Patch) -> None:
     def restore(self: Line, data: bytes, now: Any) -> None:

@@ -46,7 +46,8 @@ def segment_name_is_not_synced(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.2: recovery never trusts the last frame; this one goes on behind it without rewriting it", seeds=(15,)
+    "3.2: recovery never trusts the last frame; this one goes on behind it without rewriting it",
+    scenario="crashes",
 )
 def last_frame_is_trusted(patch: Patch) -> None:
     def read(self: Any) -> Iterator[Frame]:
@@ -80,7 +81,9 @@ def last_frame_is_trusted(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.2: the rewritten last frame is synced before any listener opens; this one is only written", seeds=(35,)
+    "3.2: the rewritten last frame is synced before any listener opens; this one is only written",
+    scenario="crashes",
+    seeds=(3,),
 )
 def rewritten_frame_is_not_synced(patch: Patch) -> None:
     original = vars(Recovered)["plan"]
@@ -88,7 +91,8 @@ def rewritten_frame_is_not_synced(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.2: a segment voids what stands behind its place; here the oldest branch of the log wins", seeds=(15,)
+    "3.2: a segment voids what stands behind its place; here the oldest branch of the log wins",
+    scenario="crashes",
 )
 def oldest_branch_wins(patch: Patch) -> None:
     def younger(self: Any, last: Mark, above: int) -> int | None:
@@ -97,7 +101,7 @@ def oldest_branch_wins(patch: Patch) -> None:
     patch.put(recovery._Chain, "_younger", younger)
 
 
-@garden.mutant("3.2: a torn frame is cut; the CRC of this one covers the header alone")
+@garden.mutant("3.2: a torn frame is cut; the CRC of this one covers the header alone", scenario="crashes")
 def crc_skips_the_body(patch: Patch) -> None:
     def crc(number: int, epoch: bytes, head: bytes, body: bytes | memoryview) -> int:
         salt = number.to_bytes(8, "little") + epoch
@@ -146,7 +150,7 @@ def checkpoint_name_is_not_synced(patch: Patch) -> None:
 
 @garden.mutant(
     "3.3: a segment may go when the older of two checkpoints has passed it; here all but the newest go",
-    seeds=(15,),
+    seeds=(7,),
 )
 def every_older_segment_is_recyclable(patch: Patch) -> None:
     def recyclable(self: Any) -> list[int]:

@@ -18,7 +18,11 @@ from headland.link.uplink import Uplink
 garden = Garden("link")
 
 
-@garden.mutant("1, committed: the parent's journal is synced before it answers; this one answers at once")
+@garden.mutant(
+    "1, committed: the parent's journal is synced before it answers; this one answers at once",
+    scenario="crashes",
+    seeds=(6,),
+)
 def children_are_answered_before_the_commit(patch: Patch) -> None:
     def received(self: Children, connection: int, *rest: Any) -> Any:
         actions = original(self, connection, *rest)
@@ -33,7 +37,11 @@ def children_are_answered_before_the_commit(patch: Patch) -> None:
     original = patch.put(Children, "received", received)
 
 
-@garden.mutant("1, committed: every position has its own answer; a refused block is acknowledged here")
+@garden.mutant(
+    "1, committed: every position has its own answer; a refused block is acknowledged here",
+    scenario="refusals",
+    seeds=(1,),
+)
 def refusal_is_answered_as_committed(patch: Patch) -> None:
     def answer(self: ChildLink, stream: Any) -> None:
         exceptions, stream.exceptions = stream.exceptions, []
@@ -43,12 +51,20 @@ def refusal_is_answered_as_committed(patch: Patch) -> None:
     original = patch.put(ChildLink, "answer", answer)
 
 
-@garden.mutant("4.4: the received position is durable with the block; here a restart forgets it")
+@garden.mutant(
+    "4.4: the received position is durable with the block; here a restart forgets it",
+    scenario="crashes",
+    seeds=(1,),
+)
 def received_position_is_not_durable(patch: Patch) -> None:
     patch.put(Children, "replay_received", lambda self, data: None)
 
 
-@garden.mutant("4.4: the received position is durable with the block; a checkpoint forgets it")
+@garden.mutant(
+    "4.4: the received position is durable with the block; a checkpoint forgets it",
+    scenario="crashes",
+    seeds=(1,),
+)
 def received_positions_are_not_in_the_snapshot(patch: Patch) -> None:
     def snapshot(self: Positions) -> bytes:
         kept, self.children = self.children, {}
@@ -60,7 +76,11 @@ def received_positions_are_not_in_the_snapshot(patch: Patch) -> None:
     original = patch.put(Positions, "snapshot", snapshot)
 
 
-@garden.mutant("1, committed: a refusal is durable before it is told; this one lives in memory only")
+@garden.mutant(
+    "1, committed: a refusal is durable before it is told; this one lives in memory only",
+    scenario="refusals",
+    seeds=(3,),
+)
 def refusal_is_not_durable(patch: Patch) -> None:
     def write(self: Positions, record: Any, draft: Any) -> None:
         if isinstance(record, positions.Placed) and record.adds:
@@ -82,7 +102,8 @@ def position_is_not_deduplicated(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "4.4: a welcome names what is durable; this one is given while a commit is due, and asks for more"
+    "4.4: a welcome names what is durable; this one is given while a commit is due, and asks for more",
+    scenario="crashes",
 )
 def welcome_does_not_wait_for_the_commit(patch: Patch) -> None:
     def settle(self: Children, link: Any, now: Any, draft: Any) -> Any:
@@ -108,7 +129,9 @@ def clone_is_not_probed(patch: Patch) -> None:
     patch.put(Children, "_probed", probed)
 
 
-@garden.mutant("4.1: a refusal is confirmed when it is durable here; this one is confirmed at once")
+@garden.mutant(
+    "4.1: a refusal is confirmed when it is durable here; this one is confirmed at once", scenario="refusals"
+)
 def refusal_is_confirmed_before_its_commit(patch: Patch) -> None:
     def durable_ack(self: Outbox, stream: Any) -> int:
         return next(one.acked for one in self.state.streams() if one.key == stream)
@@ -147,7 +170,9 @@ def live_blocks_are_resent_newest_first(patch: Patch) -> None:
     original = patch.put(Outbox, "link_down", link_down)
 
 
-@garden.mutant("4.8: the position of a stream is told by the parent; here what was sent counts as arrived")
+@garden.mutant(
+    "4.8: the position of a stream is told by the parent; here what was sent counts as arrived", seeds=(1,)
+)
 def sent_counts_as_arrived(patch: Patch) -> None:
     def welcome(self: Uplink, message: Any, now: Any, draft: Any) -> Any:
         hopeful = []

@@ -90,7 +90,7 @@ def epoch_is_reused(patch: Patch) -> None:
     original = patch.put(opening, "_resume", resume)
 
 
-@garden.mutant("1, epoch: it names its predecessor; here a restart looks like a stranger")
+@garden.mutant("1, epoch: it names its predecessor; here a restart looks like a stranger", scenario="crashes")
 def epoch_has_no_predecessor(patch: Patch) -> None:
     def resume(node: Node, replay: Any, now: Any) -> None:
         original(node, replay, now)
@@ -100,7 +100,8 @@ def epoch_has_no_predecessor(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "1, block: k goes up without gaps in an epoch; a root counts from one again after a checkpoint"
+    "1, block: k goes up without gaps in an epoch; a root counts from one again after a checkpoint",
+    scenario="crashes",
 )
 def block_numbers_start_again(patch: Patch) -> None:
     def restore(self: Shelving, data: bytes) -> None:
@@ -133,7 +134,7 @@ def unsealed_rows_are_not_in_the_snapshot(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.3: a checkpoint is of a durable commit; here it is written beside one under way", seeds=(15,)
+    "3.3: a checkpoint is of a durable commit; here it is written beside one under way", scenario="crashes"
 )
 def checkpoint_overtakes_its_commit(patch: Patch) -> None:
     def closed(self: Shelving, node: Node, n: int) -> None:
@@ -147,7 +148,7 @@ def checkpoint_overtakes_its_commit(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun", seeds=(1,)
+    "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun", seeds=(5,)
 )
 def checkpoint_counts_when_it_is_begun(patch: Patch) -> None:
     def closed(self: Shelving, node: Node, n: int) -> None:
@@ -166,13 +167,12 @@ def segment_is_recycled_before_the_spill(patch: Patch) -> None:
 
 @garden.mutant(
     "3.1: a block may have rows in an older segment than its seal; here only its seal is looked at",
-    seeds=(4,),
 )
 def block_across_two_segments_is_not_spilled(patch: Patch) -> None:
     patch.put(Shelving, "_limit_n", lambda self, node: self._segment.last_n)
 
 
-@garden.mutant("3.1: a spill is noted when its writes have ended; here while they are under way", seeds=(4,))
+@garden.mutant("3.1: a spill is noted when its writes have ended; here while they are under way", seeds=(1,))
 def spill_is_noted_before_it_is_written(patch: Patch) -> None:
     def write(self: Shelving, node: Node, event: Any, now: Any) -> None:
         original(self, node, event, now)
@@ -243,7 +243,11 @@ def kept_rows_are_booked_twice(patch: Patch) -> None:
     original = patch.put(Draft, "book", book)
 
 
-@garden.mutant("1, commit: names ride in the commit of their first rows; here own names are not written")
+@garden.mutant(
+    "1, commit: names ride in the commit of their first rows; here own names are not written",
+    scenario="crashes",
+    seeds=(7,),
+)
 def series_names_are_not_written(patch: Patch) -> None:
     patch.put(Names, "own_section", lambda self: None)
 
@@ -258,7 +262,7 @@ def names_of_children_are_not_written(patch: Patch) -> None:
     original = patch.put(Names, "learn", learn)
 
 
-@garden.mutant("4.4: identity is a unique key where blocks are stored; here every block is new", seeds=(6,))
+@garden.mutant("4.4: identity is a unique key where blocks are stored; here every block is new", seeds=(5,))
 def identity_is_not_unique(patch: Patch) -> None:
     def apply(self: Applied, *identity: Any) -> bool:
         original(self, *identity)
@@ -267,7 +271,7 @@ def identity_is_not_unique(patch: Patch) -> None:
     original = patch.put(Applied, "apply", apply)
 
 
-@garden.mutant("4.4: the table of identities survives a restart; a checkpoint forgets it", seeds=(14,))
+@garden.mutant("4.4: the table of identities survives a restart; a checkpoint forgets it")
 def identities_are_not_in_the_snapshot(patch: Patch) -> None:
     def take(self: Applied) -> bytes:
         return bytes(original(Applied()))

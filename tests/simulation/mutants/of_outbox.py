@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -31,7 +32,11 @@ def block_is_sent_before_its_seal_is_durable(patch: Patch) -> None:
     original = patch.put(Outbox, "_place", place)
 
 
-@garden.mutant("4.4: positions are p of one stream; after a crash a block goes where the last one went")
+@garden.mutant(
+    "4.4: positions are p of one stream; after a crash a block goes where the last one went",
+    scenario="refusals",
+    seeds=(1,),
+)
 def watermark_is_lost_at_a_restart(patch: Patch) -> None:
     def replay(state: State, kind: int, data: bytes, *rest: Any) -> None:
         if kind == durable.records.OUTBOX:
@@ -45,7 +50,9 @@ def watermark_is_lost_at_a_restart(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "4.1: a refused block comes again; a checkpoint forgets those that wait for their turn", seeds=(3,)
+    "4.1: a refused block comes again; a checkpoint forgets those that wait for their turn",
+    scenario="refusals",
+    seeds=(2,),
 )
 def waiting_blocks_are_not_in_the_snapshot(patch: Patch) -> None:
     def snapshot(state: State) -> bytes:
@@ -58,7 +65,10 @@ def waiting_blocks_are_not_in_the_snapshot(patch: Patch) -> None:
     original = patch.put(durable, "snapshot", snapshot)
 
 
-@garden.mutant("4.1: `Later` never blocks its lane; here a lane waits for the block that was refused")
+@garden.mutant(
+    "4.1: `Later` never blocks its lane; here a lane waits for the block that was refused",
+    scenario="refusals",
+)
 def later_blocks_its_lane(patch: Patch) -> None:
     def head_of(self: Scheduler, stream: Stream, age_ms: int) -> Any:
         for item in self._state.waiting.values():
@@ -69,7 +79,11 @@ def later_blocks_its_lane(patch: Patch) -> None:
     original = patch.put(Scheduler, "_head_of", head_of)
 
 
-@garden.mutant("4.1: an attempt is spent only by a `Later` that says so; here a full parent spends one")
+@garden.mutant(
+    "4.1: an attempt is spent only by a `Later` that says so; here a full parent spends one",
+    scenario="refusals",
+    seeds=(6,),
+)
 def full_parent_spends_an_attempt(patch: Patch) -> None:
     def acked(state: State, record: Any) -> None:
         spending = tuple(
@@ -87,7 +101,8 @@ def full_parent_spends_an_attempt(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "4.1: a broken link spends no attempt; here what was under way has tried once more, and may die"
+    "4.1: a broken link spends no attempt; here what was under way has tried once more, and may die",
+    scenario="refusals",
 )
 def broken_link_spends_an_attempt(patch: Patch) -> None:
     spent: dict[tuple[int, Any, int], int] = {}
@@ -113,7 +128,9 @@ def broken_link_spends_an_attempt(patch: Patch) -> None:
     before_up = patch.put(Outbox, "link_up", up)
 
 
-@garden.mutant("4.5: what will not be sent leaves a tombstone; this one names nothing", seeds=(1,))
+@garden.mutant(
+    "4.5: what will not be sent leaves a tombstone; this one names nothing", scenario="refusals", seeds=(1,)
+)
 def tombstone_is_skipped(patch: Patch) -> None:
     def entomb(state: State, tombstone: Any, draft: Any) -> None:
         original(state, msgspec.structs.replace(tombstone, ranges=(), letters=()), draft)
@@ -122,7 +139,9 @@ def tombstone_is_skipped(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "4.5: a tombstone names (class, k from-to); this one is short of the last block of a run", seeds=(1,)
+    "4.5: a tombstone names (class, k from-to); this one is short of the last block of a run",
+    scenario="refusals",
+    seeds=(1,),
 )
 def tombstone_is_one_block_short(patch: Patch) -> None:
     def ranges(self: State, rows: Any, priority: int, reason: int) -> Any:
@@ -161,12 +180,19 @@ def horizon_is_ignored(patch: Patch) -> None:
     original = patch.put(Scheduler, "_obstacle", obstacle)
 
 
-@garden.mutant("4.5: a tombstone is durable before it is acted on; here it is sent before its commit")
+@garden.mutant(
+    "4.5: a tombstone is durable before it is acted on; here it is sent before its commit",
+    scenario="refusals",
+)
 def tombstone_is_sent_before_its_commit(patch: Patch) -> None:
     patch.put(Outbox, "_hold", lambda self, stream, p, draft: None)
 
 
-@garden.mutant("4.5: a block that expires is booked and named; here it is passed over without a trace")
+@garden.mutant(
+    "4.5: a block that expires is booked and named; here it is passed over without a trace",
+    scenario="refusals",
+    seeds=(2,),
+)
 def expired_blocks_vanish(patch: Patch) -> None:
     def bury(state: State, number: int, reason: Reason, draft: Any) -> None:
         if reason is Reason.EXPIRED:
@@ -210,7 +236,9 @@ def restored_parent_is_not_resent(patch: Patch) -> None:
     patch.put(catching_up, "rewind", lambda state, stream, p, chain_value, draft: [])
 
 
-@garden.mutant("4.6: a child that went back keeps its data and reports; here it takes the parent's position")
+@garden.mutant(
+    "4.6: a child that went back keeps its data and reports; here it takes the parent's position", seeds=(4,)
+)
 def restored_child_takes_the_parents_position(patch: Patch) -> None:
     def freeze(state: State, stream: Stream, *rest: Any) -> Any:
         stream.acked_to(stream.tail, stream.tail_chain)
@@ -220,7 +248,8 @@ def restored_child_takes_the_parents_position(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "4.8: a child that changes parent sends everything not committed; here only what was not sent yet"
+    "4.8: a child that changes parent sends everything not committed; here only what was not sent yet",
+    seeds=(2,),
 )
 def new_parent_gets_only_what_was_not_sent(patch: Patch) -> None:
     def compare(state: State, stream: Stream, welcome: Any, same: bool, returns: bool, *rest: Any) -> Any:
@@ -269,20 +298,31 @@ def backlog_goes_first(patch: Patch) -> None:
     original = patch.put(Scheduler, "next", following)
 
 
-@garden.mutant("4.1: what a `Later` sent back re-enters its lane; here its letter is dropped")
+@garden.mutant(
+    "4.1: what a `Later` sent back re-enters its lane; here its letter is dropped", scenario="refusals"
+)
 def refused_blocks_are_forgotten(patch: Patch) -> None:
-    patch.put(Outbox, "_due", lambda self, now: iter(()))
+    def due(self: Outbox, now: Any) -> Iterator[Any]:
+        for item in original(self, now):
+            self.state.waiting.pop(item.number)
+        return iter(())
+
+    original = patch.put(Outbox, "_due", due)
 
 
 @garden.mutant(
-    "3.1: sealed blocks leave a segment before it is recycled; those that wait for a second try stay"
+    "3.1: sealed blocks leave a segment before it is recycled; those that wait for a second try stay",
+    scenario="refusals",
+    seeds=(1,),
 )
 def waiting_blocks_are_not_spilled(patch: Patch) -> None:
     patch.put(space, "letters_to_spill", lambda state, inside, age_ms: [])
 
 
 @garden.mutant(
-    "3.1: sealed blocks leave a segment before it is recycled, answered or not; here only the front run"
+    "3.1: sealed blocks leave a segment before it is recycled, answered or not; here only the front run",
+    scenario="refusals",
+    seeds=(1,),
 )
 def only_the_front_of_a_stream_is_spilled(patch: Patch) -> None:
     def to_spill(state: State, inside: Any, age_ms: int) -> Any:

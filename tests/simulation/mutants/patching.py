@@ -52,7 +52,7 @@ class Mutant(msgspec.Struct, frozen=True):
         rule: Which rule of the delivery contract it breaks.
         plant: Makes the error.
         scenario: The scenario that catches it: a folder of the examples, or a file beside this one.
-        seeds: Seeds that are known to catch it.
+        seeds: Seeds that were found to catch it; none for an error that no scenario here brings to light yet.
     """
 
     name: str
