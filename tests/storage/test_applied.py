@@ -1,0 +1,38 @@
+"""Laws of the key table of a node that stores, against plain sets of numbers."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+
+import pytest
+
+from headland.storage import Applied
+
+KEYS = [("a", b"1" * 16, 0), ("a", b"2" * 16, 0), ("b", b"1" * 16, 3)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_key_table_is_a_set_of_numbers_per_origin_epoch_and_class(seed: int) -> None:
+    """Kills: ranges that do not join, join too far, or answer for another origin; a split one short."""
+    random = Random(seed)
+    table, model = Applied(), {key: set[int]() for key in KEYS}
+    for _ in range(random.randrange(1, 120)):
+        key, k = random.choice(KEYS), random.randrange(1, 40)
+        assert table.apply(*key, k) is (k not in model[key])
+        model[key].add(k)
+    again = Applied()
+    again.restore(table.snapshot())
+    for key in KEYS:
+        numbers = model[key]
+        assert [k for k in range(45) if again.has(*key, k)] == sorted(numbers)
+        low = random.randrange(1, 40)
+        high = random.randrange(low, 45)
+        parts = again.split(*key, low, high)
+        assert [k for first, last, _ in parts for k in range(first, last + 1)] == list(range(low, high + 1))
+        assert all((k in numbers) is held for first, last, held in parts for k in range(first, last + 1))
+        assert all(one[2] is not other[2] for one, other in itertools.pairwise(parts))
+    for key, known in again.items():
+        assert sum(high - low + 1 for low, high in known.ranges()) == len(model[key])
+        gaps = {k for low, high in known.gaps() for k in range(low, high + 1)}
+        assert gaps == set(range(1, max(model[key]))) - model[key]
