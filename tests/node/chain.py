@@ -7,8 +7,9 @@ from headland.line.filtering.keep import Keep
 from headland.line.rules import LineRules, SeriesRule
 from headland.node.settings import NodeSettings
 from headland.simulation.device import Device
+from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
-from headland.simulation.world import DevicePort, Host, World
+from headland.simulation.world import Host, World
 from headland.vocabulary import Account
 
 SECOND = 10**9

@@ -24,8 +24,9 @@ from headland.node.reloading import laid_over, settings_of
 from headland.node.settings import Base
 from headland.node.status import Status
 from headland.simulation.device import Device
+from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
-from headland.simulation.world import DevicePort, Host, World
+from headland.simulation.world import Host, World
 from headland.trust.authority import Authority
 from headland.trust.identity import Identity
 from headland.vocabulary import Account, ConfigurationError, Priority

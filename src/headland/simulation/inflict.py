@@ -9,12 +9,13 @@ import msgspec
 
 from headland.node import events as ev
 from headland.node.settings import Base
+from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import Fault
 from headland.simulation.laws import Forgiven
 from headland.simulation.watching import Trap, Watching
 from headland.simulation.wire import Path, Weather
-from headland.simulation.world import DevicePort, Host, World
+from headland.simulation.world import Host, World
 from headland.vocabulary import Account, Priority
 
 if TYPE_CHECKING:

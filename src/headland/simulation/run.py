@@ -15,6 +15,7 @@ import msgspec
 
 from headland.line.filtering import Boost
 from headland.simulation.device import Device
+from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import plan
 from headland.simulation.inflict import Inflict
@@ -22,7 +23,7 @@ from headland.simulation.laws import EndLaws
 from headland.simulation.scenario import DeviceSpec, Scenario
 from headland.simulation.watching import Watching
 from headland.simulation.witness import Reading, Violation
-from headland.simulation.world import DevicePort, Host, World
+from headland.simulation.world import Host, World
 from headland.vocabulary import Account
 
 S = 1_000_000_000

@@ -22,7 +22,8 @@ from headland.node.core import Node
 from headland.node.open_blocks import OpenBlock
 from headland.node.opening import Opening
 from headland.simulation.device import Device, Published
-from headland.simulation.world import Host, Observer, World
+from headland.simulation.observer import Observer
+from headland.simulation.world import Host, World
 from headland.vocabulary import Columns, Instant, Lane, RowKind
 
 Identity = tuple[str, bytes, int, int]
