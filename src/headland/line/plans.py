@@ -1,4 +1,4 @@
-"""Which rules each series takes: filters built once per rule, plans shared by series that are treated alike."""
+"""Which rules each series takes: filters built once per rule, plans shared by series treated alike."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """One recovered frame, read in the order in which the live line wrote it.
 
-Rows of one class keep their order; the order of held rows against operations is the position that each operation
-carries. Kept rows change nothing that held rows change, except in mixed plans, where an operation notes their place.
+Rows of one class keep their order; the order of held rows against operations is the position that each
+operation carries. Kept rows change nothing that held rows change, except in mixed plans, where an operation
+notes their place.
 """
 
 from __future__ import annotations

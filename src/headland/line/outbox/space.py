@@ -15,7 +15,7 @@ from headland.vocabulary import Priority, Reason
 
 
 def to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[SpillRun]:
-    """Runs of durable blocks whose `Ref` is `inside`, wherever in a stream: what came again stands behind others.
+    """Runs of durable blocks whose `Ref` is `inside`, anywhere in a stream: what came again is behind others.
 
     `inside` holds for every smaller `Ref.space` when it holds for one.
     """

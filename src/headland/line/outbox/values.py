@@ -22,7 +22,7 @@ class SealedBlock(msgspec.Struct, frozen=True):
 
     Attributes:
         header: As it will travel.
-        body: Encoded and compressed rows; empty in a backlog lane, whose blocks are read back from their rows.
+        body: Encoded and compressed rows; empty in a backlog lane, whose blocks are read back from rows.
         stream: Its stream.
         p: Its position.
         index: Its SEALS section in the draft.
