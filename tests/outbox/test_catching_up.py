@@ -39,6 +39,22 @@ def test_a_parent_with_another_chain_value_is_a_fork_nothing_is_sent_and_nothing
     assert desk.pending() == 3
 
 
+def test_what_a_fork_keeps_is_told_again_by_every_process_and_once():
+    # Kills: a restart that makes stuck blocks look like an ordinary backlog.
+    desk, chains = answered(4, 1)
+    key = desk.stream().key
+    welcome = [StreamWelcome(key, 3, chains[2])]
+    desk.up(welcome)
+    desk.restart()
+    desk.alarms.clear()
+    for _ in range(2):
+        desk.up(welcome)
+        desk.down()
+    assert [(alarm.kind, alarm.detail) for alarm in desk.alarms] == [
+        ("frozen", f"{key}: 3 blocks are kept here and not sent")
+    ]
+
+
 def test_a_restored_parent_is_sent_again_what_is_still_here():
     # Kills: reclaimable taken for gone.
     desk, chains = answered(4, 4)

@@ -54,7 +54,12 @@ def compare(
     p = welcome.p
     stream.verify = None
     if stream.frozen:
-        return []
+        if stream.frozen_told or stream.tail == stream.acked:
+            return []
+        stream.frozen_told = True
+        return [
+            Alarm("frozen", f"{stream.key}: {stream.tail - stream.acked} blocks are kept here and not sent")
+        ]
     if p < 0:
         if returns and stream.acked:
             told = rewind(state, stream, 0, START, draft)
@@ -127,6 +132,7 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
 def freeze(state: State, stream: Stream, kind: str, detail: str, draft: DraftLike) -> list[Alarm]:
     """Send nothing more of a stream whose positions mean something else to the parent."""
     write(state, records.Frozen(stream.key), draft)
+    stream.frozen_told = True
     return [Alarm(kind, f"{stream.key}: {detail}; kept here, nothing more of it is sent")]
 
 

@@ -163,6 +163,7 @@ class Stream:
         told: Answered tombstones and runs of files (reason 0) below the floor, newest 256, so that a parent
             which goes back can be told what is gone.
         frozen: The parent knows other blocks at these positions: nothing more is sent.
+        frozen_told: That an operator was told so by this process.
         released: On-demand classes: sent up to here.
         live: Unanswered live positions: (p, sealed at ns, bytes).
         live_bytes: Sum of those bytes.
@@ -191,6 +192,7 @@ class Stream:
         self.foreign = 0
         self.told: list[Gap] = []
         self.frozen = False
+        self.frozen_told = False
         self.released = 0
         self.live: deque[tuple[int, int, int]] = deque()
         self.live_bytes = 0
