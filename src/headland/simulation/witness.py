@@ -107,6 +107,7 @@ class Witness(Observer):
         self.rewinds = False
         self._waiting: dict[str, set[int]] = {}
         self._taken_in: dict[tuple[str, int, int], list[Identity]] = {}
+        self._numbers: dict[tuple[str, int], int] = {}
         self._answered: dict[tuple[str, int, StreamKey], int] = {}
         self._in_commit: dict[tuple[str, int, int], list[Identity]] = {}
         self._emitted: dict[tuple[str, int], int] = {}
@@ -306,6 +307,8 @@ class Witness(Observer):
         assert host.node is not None
         assert host.node.parts.north.outbox is not None
         state = host.node.parts.north.outbox.state
+        numbers = self._numbers.get((host.name, host.life), state.next_number)
+        self._numbers[(host.name, host.life)] = state.next_number
         for stream in state.streams():
             key = (host.name, host.life, stream.key)
             before = self._answered.get(key)
@@ -319,6 +322,8 @@ class Witness(Observer):
                 row = rows.row(p)
                 identity = (*state.idents[row.ident], stream.key.priority, row.k)
                 known = self.blocks.get(identity)
+                if state.next_number > numbers:
+                    self.requeued.add(identity)  # some of them were put aside, perhaps only for a moment
                 if known is None or identity in self.requeued or host.parent in known.stored:
                     continue
                 text = f"{host.parent} has answered {label(identity)} to {host.name} before its commit"
