@@ -244,7 +244,7 @@ class DiskSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """How much disk the node may use, journal, outbox and local rows together."""
 
     budget_bytes: Annotated[
-        int, Meta(ge=0, description="Upper bound, bytes; 0 takes half of what is free at the start without our own data.")
+        int, Meta(ge=0, description="Upper bound, bytes; 0 takes half of what is free, ours not counted.")
     ] = 0
     reserve_bytes: Annotated[
         int, Meta(ge=0, description="Of that, kept for critical rows, tombstones and the ledger, bytes.")

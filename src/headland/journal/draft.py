@@ -101,7 +101,9 @@ class Draft:
     @property
     def payload_bytes(self) -> int:
         """Payload bytes offered to it so far."""
-        return sum(size for (account, _, _, _), (_, size) in self.ledger.items() if account == Account.OFFERED)
+        return sum(
+            size for (account, _, _, _), (_, size) in self.ledger.items() if account == Account.OFFERED
+        )
 
     def rows(self, cls: RowClass) -> Columns:
         """The rows of `cls` in this commit, to append to."""

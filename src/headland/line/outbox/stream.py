@@ -313,7 +313,7 @@ class Stream:
                     piece.rows = None
 
     def cut_of(self, first: int, last: int) -> Cut:
-        """What a replay has to know to cut first to last out of a run in a file whose headers it has not read."""
+        """What a replay must know to cut first to last out of a run in a file that it has not read."""
         before = self.chain_at(first - 1) or b""
         piece, rows = self.piece_at(last), self.rows_at(last)
         if not isinstance(piece, Extent) or rows is None or last >= piece.last:
