@@ -50,7 +50,7 @@ def test_what_is_planted_is_taken_out_after_an_error() -> None:
 
 @pytest.mark.parametrize("mutant", CAUGHT, ids=lambda one: one.name)
 def test_the_simulator_catches_the_mutant(mutant: Mutant) -> None:
-    assert caught(mutant, range(1, 9)) is not None, f"{mutant.rule}: no law was broken"
+    assert caught(mutant, range(1, 13)) is not None, f"{mutant.rule}: no law was broken"
 
 
 @pytest.mark.parametrize(("scenario", "seed"), SEEDS)

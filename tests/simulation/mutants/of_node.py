@@ -148,7 +148,7 @@ def checkpoint_overtakes_its_commit(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun", seeds=(5,)
+    "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun", seeds=(22,)
 )
 def checkpoint_counts_when_it_is_begun(patch: Patch) -> None:
     def closed(self: Shelving, node: Node, n: int) -> None:

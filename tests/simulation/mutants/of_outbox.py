@@ -299,7 +299,9 @@ def backlog_goes_first(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "4.1: what a `Later` sent back re-enters its lane; here its letter is dropped", scenario="refusals"
+    "4.1: what a `Later` sent back re-enters its lane; here its letter is dropped",
+    seeds=(1,),
+    scenario="refusals",
 )
 def refused_blocks_are_forgotten(patch: Patch) -> None:
     def due(self: Outbox, now: Any) -> Iterator[Any]:
