@@ -7,13 +7,11 @@ tests.simulation.mutants.catch` looks for seeds; the product itself has to pass 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from tests.simulation.mutants.catch import MUTANTS, broken, caught, product_passes
 from tests.simulation.mutants.patching import Mutant, Patch, planted
 
-ROOT = Path(__file__).resolve().parents[2]
 CAUGHT = [one for one in MUTANTS if one.seeds]
 SEEDS = sorted({(one.scenario, seed) for one in CAUGHT for seed in one.seeds})
 
