@@ -28,7 +28,7 @@ real_time = false
 """
 
 
-def eventually(holds: Callable[[], object], seconds: float = 15.0) -> None:
+def eventually(holds: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for a condition, with a deadline."""
     until = time.monotonic() + seconds
     while not holds():
@@ -140,10 +140,11 @@ class RunningNode:
             self._process = None
 
     def reload(self) -> None:
-        """SIGHUP; return when its log says what became of it."""
+        """SIGHUP; return when its log says what became of a reading of the files that began later."""
         assert self._process is not None
+        before = len(self.events("reload"))
         self._process.send_signal(signal.SIGHUP)
-        eventually(lambda: self.events("reload"))
+        eventually(lambda: len(self.events("reload")) > before)
 
     def stop(self, within_s: float = 20.0) -> int:
         """SIGTERM; its exit code."""

@@ -93,6 +93,7 @@ class Watching:
         self._log = log
         self._use = use
         self._busy = False
+        self._again = False
         self._looks = 0
         self._paths = files_of(loaded)
         self._files = FileWatch(self._paths)
@@ -129,9 +130,11 @@ class Watching:
             self._read()
 
     def _read(self) -> None:
-        if not self._busy:
-            self._busy = True
-            self._runner.queries.call(self._load, self._loaded_again)
+        if self._busy:
+            self._again = True  # what is being read may be older than what this was asked for
+            return
+        self._busy = True
+        self._runner.queries.call(self._load, self._loaded_again)
 
     def _load(self) -> _Read:
         """On a thread."""
@@ -148,6 +151,12 @@ class Watching:
 
     def _loaded_again(self, outcome: _Read | Exception) -> None:
         self._busy = False
+        self._take(outcome)
+        if self._again:
+            self._again = False
+            self._read()
+
+    def _take(self, outcome: _Read | Exception) -> None:
         if isinstance(outcome, Exception):
             # Whatever it is: the node goes on as it is, and says so.
             known = isinstance(outcome, HeadlandError | OSError)
