@@ -165,6 +165,42 @@ def test_silence_of_one_and_a_half_keep_alives_ends_the_connection() -> None:
     assert client.got[-1] == Disconnect(Reason.KEEP_ALIVE_TIMEOUT)
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_client_that_is_not_read_is_not_silent(opened: bool) -> None:
+    """Kills: counting the silence of a client whose socket the node itself does not read."""
+    world = World(MqttConfig(connect_timeout_s=10))
+    client = connected(world, "c", keep_alive_s=10) if opened else world.client("c")
+    world.broker.unread(client.number, True, world.now)
+    world.pass_time(1_000)
+    assert not client.closed
+    world.broker.unread(client.number, False, world.now)
+    world.pass_time(9)
+    assert not client.closed
+    world.pass_time(7)
+    assert client.closed == ("keep_alive_timeout" if opened else "connect_timeout")
+
+
+def test_a_client_that_the_broker_paused_for_its_unacknowledged_publishes_is_not_silent() -> None:
+    """Kills: the same, for a client that had sent all that it may."""
+    world = World(MqttConfig(receive_maximum=1), automatic=False)
+    client = world.client("c", V311)
+    client.send(Connect("c", V311, keep_alive_s=10))
+    world.commit()
+    for packet_id in (1, 2):
+        client.send(Publish("t", b"1", qos=1, packet_id=packet_id))
+    assert client.paused
+    world.pass_time(100)
+    assert not client.closed
+    while world.runs:
+        connection, run = world.runs.pop(0)
+        world.perform(world.broker.rest_on(connection, run, 0, world.now))
+    assert not client.paused
+    world.pass_time(14)
+    assert not client.closed
+    world.pass_time(2)
+    assert client.closed == "keep_alive_timeout"
+
+
 def test_no_keep_alive_means_no_limit_in_3_1_1_and_the_servers_in_5() -> None:
     """MQTT-3.1.2-21, MQTT-3.2.2-21."""
     world = World(MqttConfig(keep_alive_max_s=100))

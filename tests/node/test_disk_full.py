@@ -110,3 +110,17 @@ def test_sockets_are_not_read_beyond_the_bound_and_read_again_after_a_commit() -
     rest = _commit(node, now.later(1.6))
     actions = node.handle(ev.Committed(rest.n), now.later(1.6))
     assert ev.Pause(1, False) in actions
+
+
+def test_a_client_that_is_not_read_for_want_of_room_keeps_its_connection_however_long() -> None:
+    """Kills: dropping a client for a silence that is the node's own."""
+    node, now = _node(), START.later(0.1)
+    node.handle(ev.Opened(3, "mqtt", "here"), now)
+    node.handle(ev.Received(3, CONNECT[:10] + b"\x00\x02\x00\x02it"), now)
+    node.refuse_input(True)
+    for second in range(1, 100):
+        now = START.later(second)
+        assert not [a for a in node.handle(ev.Tick(), now) if isinstance(a, ev.Close)]
+    node.refuse_input(False)
+    assert not [a for a in node.handle(ev.Tick(), now.later(2.9)) if isinstance(a, ev.Close)]
+    assert ev.Close(3, "keep_alive_timeout") in node.handle(ev.Tick(), now.later(3.1))

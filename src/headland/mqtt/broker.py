@@ -291,6 +291,16 @@ class Broker:
             self._outbound.pump(link.session)
         return self._end_without_draft()
 
+    def unread(self, connection: int, unread: bool, now: Instant) -> None:
+        """The node does not read a connection (or does again): the silence is ours, not the client's.
+
+        What the broker itself has paused it knows of itself.
+        """
+        link = self._state.connections.get(connection)
+        if link is not None:
+            link.unread = unread
+            link.read_from_ns = now.monotonic_ns
+
     def stop(self, now: Instant, draft: Draft) -> list[Action]:
         """The node goes down: tell every client and close; lasting sessions stay, wills are published."""
         self._begin(now)
@@ -346,14 +356,18 @@ class Broker:
 
     def _check_heard(self, link: Connection) -> None:
         state = self._state
-        if not link.opened:
+        patience_ns = link.keep_alive_ns if link.opened else state.config.connect_timeout_s * SECOND_NS
+        if not patience_ns:
+            return
+        now_ns = state.now.monotonic_ns
+        since = max(link.heard_ns, link.read_from_ns) if link.opened else link.read_from_ns
+        silent_until = (now_ns if link.unread or link.paused else since) + patience_ns
+        if silent_until > now_ns:
+            state.watch_connection(link, silent_until)
+        elif not link.opened:
             state.counters.connects_refused += 1
             state.finish(link, "connect_timeout")
-        elif link.keep_alive_ns:
-            silent_until = link.heard_ns + link.keep_alive_ns
-            if silent_until > state.now.monotonic_ns:
-                state.watch_connection(link, silent_until)
-                return
+        else:
             state.counters.keep_alive_timeouts += 1
             state.close(link, Reason.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")
 

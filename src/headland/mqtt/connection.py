@@ -80,6 +80,8 @@ class Connection:
         delivering: Whether its CONNACK has left, so that messages may follow.
         closed: Whether nothing more is read from it or sent to it.
         heard_ns: Monotonic time of the last bytes from it.
+        read_from_ns: Monotonic time since which it has been read, when it is.
+        unread: Whether the node does not read it, for want of room.
         keep_alive_ns: One and a half times its keep alive, 0 for none.
         timer_ns: When the timer for CONNECT or the keep alive comes up.
         rest: The beginning of a packet not yet complete.
@@ -124,12 +126,14 @@ class Connection:
         "principal",
         "problem_information",
         "pumping",
+        "read_from_ns",
         "receive_maximum",
         "rest",
         "second",
         "session",
         "timer_ns",
         "unacknowledged",
+        "unread",
         "version",
         "waits_for",
         "will",
@@ -148,6 +152,8 @@ class Connection:
         self.closed = False
         self.paused = False
         self.heard_ns = heard_ns
+        self.read_from_ns = heard_ns
+        self.unread = False
         self.keep_alive_ns = 0
         self.timer_ns = 0
         self.rest = bytearray()

@@ -167,6 +167,7 @@ class State:
             self.touched[connection.number] = connection
         if connection.paused and connection.unacknowledged <= self.config.receive_maximum // 2:
             connection.paused = False
+            connection.read_from_ns = self.now.monotonic_ns
             self.actions.append(Continue(connection.number))
 
     def _wait(self, connection: Connection, needs: int) -> None:

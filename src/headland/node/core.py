@@ -285,10 +285,14 @@ class Node:
         """Stop reading MQTT connections for want of room."""
         self._out += [ev.Pause(connection, True) for connection in connections]
         self._paused.update(connections)
+        for connection in connections:
+            self.parts.broker.unread(connection, True, self._now)
 
     def _let_go(self) -> None:
         """Read on, but for those that the broker itself holds."""
         self._out += [ev.Pause(one, False) for one in sorted(self._paused - self._throttled)]
+        for connection in self._paused:
+            self.parts.broker.unread(connection, False, self._now)
         self._paused.clear()
 
     def say(self, level: str, event: str, **fields: str | float) -> None:
