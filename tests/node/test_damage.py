@@ -23,7 +23,7 @@ def _went_on(chain: Chain) -> None:
     local = chain.local
     assert local.node is not None
     assert 0 < local.alarms.count("corrupt") < 2_000, "no damage was met, or the spill stood still"
-    assert local.node.parts.shelving.spilled_blocks > 0
+    assert local.node.parts.shelving.spilling.blocks > 0
     assert len(local.node.parts.journal.segments()) < 12
     assert all(device.done for device in chain.devices)
     gone = chain.total(local, Account.CORRUPT)

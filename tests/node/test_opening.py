@@ -6,8 +6,8 @@ import random
 
 from tests.node.chain import Chain
 
+from headland.node.checkpointing import Checkpointing
 from headland.node.opening import open_node
-from headland.node.shelving import Shelving
 from headland.simulation.world import Everybody
 from headland.vocabulary import Instant
 
@@ -18,9 +18,9 @@ def test_running_time_goes_on_when_nothing_follows_the_checkpoint() -> None:
     chain.run_s(30)
     node = chain.local.node
     assert node is not None
-    shelving: Shelving = node.parts.shelving
+    checkpointing: Checkpointing = node.parts.shelving.checkpointing
     before = node.running_ms(chain.local.now())
-    shelving._checkpoint_segment = -1  # the next commit takes a checkpoint
+    checkpointing._newest_segment = -1  # the next commit takes a checkpoint
     node.parts.journal._log_bytes = 1 << 40
     node.draft.state("node", node.parts.store_id)
     chain.run_s(40)

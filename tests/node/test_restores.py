@@ -52,7 +52,7 @@ def _asked(host: Host, which: Callable[[Question], bool]) -> set[Block]:
 def _lost_at(cloud: Host) -> set[Block]:
     assert cloud.node is not None
     return _blocks(
-        [item for item in cloud.node.parts.shelving.gaps() if item.reason == Reason.LOST_BY_RESTORE]
+        [item for item in cloud.node.parts.shelving.shelf.gaps() if item.reason == Reason.LOST_BY_RESTORE]
     )
 
 
@@ -81,7 +81,7 @@ def _settled_alike(chain: Chain, restored: Host | None = None) -> None:
     assert lost == _asked(regional, lambda item: item.lost) == _lost_at(cloud)
     held = _asked(local, lambda item: item.held)
     assert held == _asked(regional, lambda item: item.held)
-    applied = cloud.node.parts.shelving.applied
+    applied = cloud.node.parts.shelving.shelf.applied
     assert all(applied.has(*block) for block in held)
     assert not any(applied.has(*block) for block in lost)
     assert chain.total(local, Account.COMMITTED) == chain.total(regional, Account.RECEIVED)

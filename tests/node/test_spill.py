@@ -21,7 +21,7 @@ def test_a_backlog_that_was_spilled_in_an_outage_and_crashed_arrives_whole(seed:
 
     def crash() -> None:
         assert local.node is not None
-        spilled.append(local.node.parts.shelving.spilled_blocks)
+        spilled.append(local.node.parts.shelving.spilling.blocks)
         local.crash()
         local.restart()
 
@@ -41,8 +41,8 @@ def test_a_root_moves_what_it_stores_into_files_and_forgets_nothing() -> None:
     chain.run_s(60)
     cloud = chain.cloud.node
     assert cloud is not None
-    assert cloud.parts.shelving.spilled_blocks > 0
-    stored = sum(info.readings for info in cloud.parts.shelving.files["store"].files())
+    assert cloud.parts.shelving.spilling.blocks > 0
+    stored = sum(info.readings for info in cloud.parts.shelving.files.by_directory["store"].files())
     assert 0 < stored <= 3_000
     assert chain.total(chain.cloud, Account.APPLIED) == 3_000
     assert len(cloud.parts.journal.segments()) < 12

@@ -163,7 +163,7 @@ class Node:
                 elif kind == "parent":
                     self.parts.north.received(self, connection, data, now)
             case ev.Committed(n, room):
-                self.parts.shelving.room = room
+                self.parts.shelving.budget.room = room
                 self._committed(n, now)
             case ev.Tick():
                 self._tick(now)
@@ -181,7 +181,7 @@ class Node:
             case ev.Pushed():
                 self.parts.pushing.pushed(self, event, now)
             case ev.BlocksRead() | ev.PageRead():
-                if not self.parts.shelving.read(self, event, now):
+                if not self.parts.shelving.spilling.read(self, event, now):
                     self.parts.north.read(self, event, now)
             case ev.SideWorkDone(token, error):
                 self.parts.shelving.done(self, token, error, now)
@@ -218,7 +218,7 @@ class Node:
             parts.broker.next_wake(),
             parts.north.next_wake(self),
             parts.south.next_wake(),
-            parts.shelving.next_wake(self),
+            parts.shelving.budget.next_wake(self),
             self._seal_due(),
             self._refresh_ns if self._holes else None,
         )
@@ -444,7 +444,7 @@ class Node:
             self._mqtt(parts.broker.wake(now, self.draft))
         parts.north.wake(self, now)
         parts.south.wake(self, now)
-        parts.shelving.wake(self, now)
+        parts.shelving.budget.wake(self, now)
         if self._holes and mono >= self._refresh_ns:
             self._holes, self._refresh_ns = False, mono + REFRESH_NS
             parts.intake.line.refresh(range(1, len(parts.names.table) + 1), now, self.draft)
@@ -469,7 +469,7 @@ class Node:
         self.begin(now)
         node_ns, running_ms = now.wall_ns, self.running_ms(now)
         parts.sealing.add(draft, node_ns, running_ms, now)
-        for block in parts.sealing.due(now, pressed=self.stopping or parts.shelving.presses):
+        for block in parts.sealing.due(now, pressed=self.stopping or parts.shelving.spilling.presses):
             parts.shelving.seal(self, block, now)
             parts.sealing.sealed(block.priority)
         self._book_pending(draft)

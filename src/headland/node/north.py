@@ -248,7 +248,7 @@ class North:
         token = node.token()
         self._pages[token] = page
         _, number = file_number(page.file)
-        end = node.parts.shelving.file_end(page.stream.priority, number)
+        end = node.parts.shelving.files.end(page.stream.priority, number)
         node.emit(ev.ReadPage(token, path_of(directory, number), number, page.at, end, page.count))
 
     def _paged(self, node: Node, page: PageIn, headers: Sequence[Paged], error: str, now: Instant) -> None:

@@ -27,6 +27,7 @@ from headland.link.verdicts import OWNER as VERDICTS
 from headland.mqtt import Authenticator, Broker
 from headland.node.core import Entropy, Node, Parts
 from headland.node.intake import Intake
+from headland.node.kept_files import FILES
 from headland.node.names import Names
 from headland.node.north import North
 from headland.node.pushing import OWNER as HTTP
@@ -37,7 +38,8 @@ from headland.node.reloading import OWNER as CONFIG
 from headland.node.sealing import NORTH, Sealing
 from headland.node.section_index import Places
 from headland.node.settings import Base, NodeSettings
-from headland.node.shelving import FILES, Shelving, StoreNote
+from headland.node.shelf import StoreNote
+from headland.node.shelving import Shelving
 from headland.node.snapshot import restore_snapshot
 from headland.node.south import South
 from headland.sources.http_push import PushConfig, PushHandler
@@ -108,7 +110,7 @@ def open_node(
         parts.last_epoch = b""
     parts.running_ms = replay.running_ms
     ops = list(found.plan)
-    for files in parts.shelving.files.values():
+    for files in parts.shelving.files.by_directory.values():
         ops += files.reconcile(disk)
     node = Node(settings, parts, now)
     _resume(node, replay, now)
@@ -209,13 +211,12 @@ class _Replay:
         )
 
     def _shelve(self, data: bytes, n: int, index: int, node_ns: int) -> None:
-        shelving = self._parts.shelving
+        shelf = self._parts.shelving.shelf
         item = received.decode(data)
         if isinstance(item, received.ReceivedGap):
-            shelving.tombstones.append(item)
+            shelf.tombstones.append(item)
         else:
-            shelving.put_on_shelf(item.header, (n, index), own=False)
-            shelving.arrivals[n] = node_ns
+            shelf.put(item.header, (n, index), node_ns, own=False)
 
     def _state(self, data: bytes, line_states: list[bytes]) -> None:
         parts = self._parts
@@ -233,9 +234,9 @@ class _Replay:
             case "node":
                 parts.store_id = body
             case "store":
-                parts.shelving.unshelve(msgspec.msgpack.decode(body, type=StoreNote).blocks)
+                parts.shelving.shelf.spilled(msgspec.msgpack.decode(body, type=StoreNote).blocks)
             case _ if owner == FILES:
-                parts.shelving.replay_files(body)
+                parts.shelving.files.replay(body)
             case _ if owner == VERDICTS:
                 parts.verdicts.replay(body)
             case _ if owner == HTTP:

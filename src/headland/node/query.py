@@ -21,8 +21,9 @@ from headland.journal import DiskReader
 from headland.journal.outbox_files import StoredBlock, path_of, read_blocks
 from headland.link.contract import Ref
 from headland.node.blocks_on_disk import BlockRef, block_at, read_block
+from headland.node.kept_files import STORE
 from headland.node.names import Names
-from headland.node.shelving import Stored
+from headland.node.shelf import Stored
 from headland.vocabulary import NO_SEQUENCE, NO_TIME, Columns, RowFlag, RowKind, SeriesKey, StorageDamage
 
 if TYPE_CHECKING:
@@ -72,11 +73,11 @@ def plan(node: Node) -> QueryPlan | None:
         return None
     durable = node.commits.durable_n
     shelf = []
-    for item in shelving.shelf:
+    for item in shelving.shelf.resting:
         place = block_at(node.parts.places, Ref(item.n, item.index), item.priority)
         if place is not None and item.n <= durable:
-            shelf.append(OnShelf(place, item.n, shelving.arrivals.get(item.n, 0)))
-    files = tuple((info.number, info.bytes) for info in shelving.files["store"].files())
+            shelf.append(OnShelf(place, item.n, shelving.shelf.arrivals.get(item.n, 0)))
+    files = tuple((info.number, info.bytes) for info in shelving.files.by_directory[STORE].files())
     return QueryPlan(tuple(shelf), files)
 
 

@@ -134,7 +134,7 @@ def queue_of(node: Node, now: Instant) -> QueueReport:
         streams=_streams(outbox) if outbox is not None else [],
         parked=sorted(state.parked) if state is not None else [],
         dead=len(state.dead) + len(state.dead_runs) if state is not None else 0,
-        file_bytes=parts.shelving.file_bytes,
+        file_bytes=parts.shelving.files.used_bytes,
     )
 
 

@@ -38,7 +38,7 @@ def asked(node: Node, child: str, ranges: Sequence[GapRange]) -> None:
         readings = sum(item.readings for item in questions if item.hops == 0)
         node.alarm("restored", f"this node went back: {child} no longer has {readings} readings it had given")
     if node.parts.north.outbox is None:
-        applied = node.parts.shelving.applied
+        applied = node.parts.shelving.shelf.applied
         decide(
             node,
             [

@@ -129,7 +129,7 @@ def status_of(node: Node, now: Instant) -> Status:
         mqtt=parts.broker.counters.values(),
         wire_bytes_north=north.uplink.bytes_sent if north.uplink is not None else 0,
         journal_bytes=parts.journal.used_bytes,
-        file_bytes=parts.shelving.file_bytes,
+        file_bytes=parts.shelving.files.used_bytes,
         stages=node.stages.report() if node.stages is not None else {},
         decide=decide_of(node),
         config=parts.reloading.status(node),

@@ -20,8 +20,9 @@ from headland.line.outbox.stream import Extent, Stream
 from headland.link.contract import Ref, StreamKey
 from headland.link.positions import ChildStream
 from headland.node.blocks_on_disk import block_at, read_block
+from headland.node.kept_files import STORE
 from headland.node.opening import open_node
-from headland.node.shelving import Stored
+from headland.node.shelf import Stored
 from headland.simulation.filtered import Row, Treatment, judge_band, judge_windows
 from headland.simulation.scenario import Scenario
 from headland.simulation.witness import Identity, Reading, Witness, label
@@ -79,7 +80,7 @@ def read_root(host: Host) -> Contents:
     node = opening.node
     parts, shelving = node.parts, node.parts.shelving
     contents = Contents([], [], [])
-    for info in shelving.files["store"].files():
+    for info in shelving.files.by_directory[STORE].files():
         path = path_of("store", info.number)
         for block in read_blocks(disk, path, info.number, 0, info.bytes):
             if not isinstance(block, StoredBlock):
@@ -87,14 +88,14 @@ def read_root(host: Host) -> Contents:
             stored = msgspec.msgpack.decode(block.body, type=Stored)
             names = {sid: name for sid, name, _ in stored.names}
             _add(contents, block.header, stored.body, names)
-    for resting in shelving.shelf:
+    for resting in shelving.shelf.resting:
         place = block_at(parts.places, Ref(resting.n, resting.index), resting.priority)
         if place is None:
             raise HeadlandError(f"a block of commit {resting.n} is nowhere")
         header, body, sids = read_block(disk, place)
         names = {sid: parts.names.key(header.origin, header.epoch, sid).name for sid in sids}
         _add(contents, header, body, names)
-    for gap in shelving.tombstones:
+    for gap in shelving.shelf.tombstones:
         for one in gap.ranges:
             contents.tombstones.append(
                 (one.origin, one.epoch, one.priority, one.k_from, one.k_to, Reason(one.reason))

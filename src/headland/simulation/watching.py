@@ -8,7 +8,7 @@ from headland.line.outbox.stream import Stream
 from headland.node import events as ev
 from headland.node.opening import Opening
 from headland.node.sealing import CACHE_BYTES
-from headland.node.shelving import PLACES_MAX, Phase
+from headland.node.spilling import PLACES_MAX, Phase
 from headland.simulation.witness import Witness
 from headland.simulation.world import Host, World
 
@@ -142,4 +142,4 @@ def _born_ms(stream: Stream, p: int) -> int | None:
 
 
 def _spilling(host: Host) -> bool:
-    return host.node is not None and host.node.parts.shelving.phase in SPILLING
+    return host.node is not None and host.node.parts.shelving.spilling.phase in SPILLING

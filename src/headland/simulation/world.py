@@ -202,7 +202,7 @@ class Host:
                 return
         self.node = opening.node
         if self.file_bytes:
-            for files in self.node.parts.shelving.files.values():
+            for files in self.node.parts.shelving.files.by_directory.values():
                 files.file_bytes = self.file_bytes
         self.world.observer.opened(self, opening)
         self._tick_ns = None

@@ -12,12 +12,15 @@ from headland.journal import Draft, SectionType
 from headland.mqtt.state import State as BrokerState
 from headland.node import events as ev
 from headland.node import opening, snapshot
+from headland.node.checkpointing import Checkpointing
 from headland.node.committing import Committing
 from headland.node.core import Node
 from headland.node.names import Names
 from headland.node.sealing import Sealing
 from headland.node.section_index import SectionIndex
-from headland.node.shelving import Phase, Shelving
+from headland.node.shelf import Shelf
+from headland.node.shelving import Shelving
+from headland.node.spilling import Phase, Spilling
 from headland.storage import Applied
 from headland.vocabulary import Account
 
@@ -137,56 +140,56 @@ def unsealed_rows_are_not_in_the_snapshot(patch: Patch) -> None:
     "3.3: a checkpoint is of a durable commit; here it is written beside one under way", scenario="crashes"
 )
 def checkpoint_overtakes_its_commit(patch: Patch) -> None:
-    def closed(self: Shelving, node: Node, n: int) -> None:
+    def closed(self: Checkpointing, node: Node, n: int) -> None:
         original(self, node, n)
-        if self._checkpoint is not None and not self._checkpoint_token:
-            ops, self._checkpoint_bytes = node.parts.journal.checkpoint_ops(*self._checkpoint)
-            self._checkpoint_token = node.token()
-            node.emit(ev.Beside(self._checkpoint_token, ops))
+        if self._taken is not None and not self._writing:
+            ops, self._file_bytes = node.parts.journal.checkpoint_ops(*self._taken)
+            self._writing = node.token()
+            node.emit(ev.Beside(self._writing, ops))
 
-    original = patch.put(Shelving, "closed", closed)
+    original = patch.put(Checkpointing, "closed", closed)
 
 
 @garden.mutant(
     "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun", seeds=(22,)
 )
 def checkpoint_counts_when_it_is_begun(patch: Patch) -> None:
-    def closed(self: Shelving, node: Node, n: int) -> None:
-        before = self._checkpoint
+    def closed(self: Checkpointing, node: Node, n: int) -> None:
+        before = self._taken
         original(self, node, n)
-        if self._checkpoint is not None and self._checkpoint is not before:
-            node.parts.journal.finish_checkpoint(self._checkpoint[0], len(self._checkpoint[1]))
+        if self._taken is not None and self._taken is not before:
+            node.parts.journal.finish_checkpoint(self._taken[0], len(self._taken[1]))
 
-    original = patch.put(Shelving, "closed", closed)
+    original = patch.put(Checkpointing, "closed", closed)
 
 
 @garden.mutant("3.1: blocks leave a segment before it is recycled; here it goes at once", seeds=(1,))
 def segment_is_recycled_before_the_spill(patch: Patch) -> None:
-    patch.put(Shelving, "_next_batch", lambda self, node, now: self._recycle(node))
+    patch.put(Spilling, "_next_batch", lambda self, node, now: self._recycle(node, self._segment))
 
 
 @garden.mutant(
     "3.1: a block may have rows in an older segment than its seal; here only its seal is looked at",
 )
 def block_across_two_segments_is_not_spilled(patch: Patch) -> None:
-    patch.put(Shelving, "_limit_n", lambda self, node: self._segment.last_n)
+    patch.put(Spilling, "_limit_n", lambda self, node: self._segment.last_n)
 
 
 @garden.mutant("3.1: a spill is noted when its writes have ended; here while they are under way", seeds=(1,))
 def spill_is_noted_before_it_is_written(patch: Patch) -> None:
-    def write(self: Shelving, node: Node, event: Any, now: Any) -> None:
+    def write(self: Spilling, node: Node, event: Any, now: Any) -> None:
         original(self, node, event, now)
         if self.phase is Phase.WRITE:
-            self._note(node, now)
+            self._note(node)
 
-    original = patch.put(Shelving, "_write", write)
+    original = patch.put(Spilling, "_write", write)
 
 
 @garden.mutant(
     "3.1: the note of a spill says which file has grown; here the list of files is not written", seeds=(1,)
 )
 def grown_file_is_not_noted(patch: Patch) -> None:
-    def note(self: Shelving, node: Node, now: Any) -> None:
+    def note(self: Spilling, node: Node) -> None:
         state = node.draft.state
 
         class Deaf:
@@ -200,11 +203,11 @@ def grown_file_is_not_noted(patch: Patch) -> None:
         draft = node.draft
         node.commits.draft = Deaf()  # type: ignore[assignment]
         try:
-            original(self, node, now)
+            original(self, node)
         finally:
             node.commits.draft = draft
 
-    original = patch.put(Shelving, "_note", note)
+    original = patch.put(Spilling, "_note", note)
 
 
 @garden.mutant("6: deltas ride in the frame of their data; here they ride in the next one", seeds=(1,))
@@ -283,14 +286,14 @@ def identities_are_not_in_the_snapshot(patch: Patch) -> None:
     "3.1: a root's blocks are in the journal or in its store; here a restart forgets the shelf", seeds=(1,)
 )
 def shelf_is_not_in_the_snapshot(patch: Patch) -> None:
-    def take(self: Shelving) -> bytes:
-        shelf, self.shelf = self.shelf, deque()
+    def take(self: Shelf) -> bytes:
+        resting, self.resting = self.resting, deque()
         try:
             return bytes(original(self))
         finally:
-            self.shelf = shelf
+            self.resting = resting
 
-    original = patch.put(Shelving, "snapshot", take)
+    original = patch.put(Shelf, "snapshot", take)
 
 
 @garden.mutant("3.1: places in the journal survive a restart; a checkpoint forgets them", seeds=(1,))

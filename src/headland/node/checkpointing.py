@@ -1,0 +1,62 @@
+"""When a snapshot is taken and written, beside the commits.
+
+IDLE ─(the log since the last one is long, or the oldest segment waits for one)─► TAKEN at commit n
+▲                                                                                   │ n durable
+└──────────────── written: the journal may let segments go ──────── WRITING ◄───────┘
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headland.journal.checkpoint import CheckpointInfo
+from headland.node import events as ev
+
+if TYPE_CHECKING:
+    from headland.node.core import Node
+
+
+class Checkpointing:
+    """The checkpoint that is being made, if any."""
+
+    def __init__(self, journal_bytes: int) -> None:
+        self._journal_bytes = journal_bytes
+        self._taken: tuple[CheckpointInfo, bytes] | None = None
+        self._writing = 0
+        self._file_bytes = 0
+        self._newest_segment = -1
+
+    def closed(self, node: Node, n: int) -> None:
+        """Commit n is on its way; the state in memory is that after it."""
+        journal = node.parts.journal
+        if self._taken is None and (journal.wants_checkpoint or self._held_up(node)):
+            self._taken = (journal.start_checkpoint(n), node.snapshot())
+            self._newest_segment = journal.segments()[-1].id
+
+    def committed(self, node: Node, n: int) -> None:
+        """Commit n is durable: a snapshot of it may be written."""
+        if self._taken is not None and not self._writing and self._taken[0].mark.n <= n:
+            ops, self._file_bytes = node.parts.journal.checkpoint_ops(*self._taken)
+            self._writing = node.token()
+            node.emit(ev.Beside(self._writing, ops))
+
+    def done(self, node: Node, token: int, error: str) -> bool:
+        """Operations beside the commits have ended; whether they were these."""
+        if token != self._writing or self._taken is None:
+            return False
+        if error:
+            node.say("warning", "checkpoint_failed", reason=error)
+        else:
+            node.parts.journal.finish_checkpoint(self._taken[0], self._file_bytes)
+        self._taken, self._writing = None, 0
+        return True
+
+    def _held_up(self, node: Node) -> bool:
+        """The journal is over its budget, and only for want of a checkpoint its oldest segment cannot go."""
+        journal = node.parts.journal
+        segments = journal.segments()
+        return (
+            journal.used_bytes > self._journal_bytes
+            and segments[0].id not in journal.recyclable()
+            and segments[-1].id > self._newest_segment
+        )
