@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -54,3 +55,23 @@ def test_version_prints_exactly_one_json_object() -> None:
 def test_version_reads_well_for_people() -> None:
     result = CliRunner().invoke(main, ["version"])
     assert result.stdout.startswith(f"headland {__version__} (Python ")
+
+
+def test_an_error_is_one_json_object_where_json_was_asked_for(tmp_path: Path) -> None:
+    """Kills: a monitor that gets nothing to read just when the node is down."""
+    wrong = tmp_path / "node.toml"
+    wrong.write_text("[node]\nnmae = 'x'\n")
+    for arguments, code in (
+        (["status", "http://127.0.0.1:1", "--json"], 1),
+        (["check", str(wrong), "--json"], 2),
+        (["query", str(tmp_path / "none.toml"), "--json"], 2),
+    ):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == code, result.output
+        error = json.loads(result.stdout)["error"]
+        assert error["message"] and error["message"] in result.stderr
+    result = CliRunner().invoke(main, ["check", str(wrong), "--json"])
+    error = json.loads(result.stdout)["error"]
+    assert (error["file"], error["path"]) == (f"{wrong}:2", "node.nmae")
+    assert "name" in error["hint"]
+    assert not CliRunner().invoke(main, ["check", str(wrong)]).stdout

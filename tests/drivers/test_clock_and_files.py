@@ -25,23 +25,61 @@ def test_both_clocks_move_forward_together() -> None:
     assert first.trusted == disciplined()
 
 
+class Machine:
+    """Clocks of a machine whose NTP may come later."""
+
+    def __init__(self, wall_ns: int) -> None:
+        self.wall_ns = wall_ns
+        self.monotonic_ns = 0
+        self.ntp = False
+
+    def clock(self) -> Clock:
+        return Clock(
+            is_disciplined=lambda: self.ntp,
+            wall_ns=lambda: self.wall_ns,
+            monotonic_ns=lambda: self.monotonic_ns,
+        )
+
+    def set_by_ntp(self, wall_ns: int) -> None:
+        self.ntp, self.wall_ns = True, wall_ns
+        self.monotonic_ns += 11 * 10**9
+
+
+NOW = 1_790_000_000 * 10**9
+DAY = 86_400 * 10**9
+
+
 def test_a_parents_time_is_believed_where_no_ntp_rules_and_makes_the_clock_trusted() -> None:
-    clock = Clock()
-    clock.believe(10**18)
-    if disciplined():
-        assert abs(clock.now().wall_ns - time.time_ns()) < 10**9
-    else:
-        assert 0 <= clock.now().wall_ns - 10**18 < 10**9
-        assert clock.now().trusted
+    machine = Machine(NOW - 30 * DAY)
+    clock = machine.clock()
+    assert not clock.now().trusted
+    clock.believe(NOW)
+    assert (clock.now().wall_ns, clock.now().trusted) == (NOW, True)
+    machine.ntp = True
+    other = machine.clock()
+    other.believe(NOW)
+    assert (other.now().wall_ns, other.now().trusted) == (NOW - 30 * DAY, True)
 
 
 def test_a_lower_bound_lifts_a_clock_that_is_behind_and_leaves_one_that_is_ahead() -> None:
-    clock = Clock()
-    clock.at_least(time.time_ns() - 10**12)
-    assert abs(clock.now().wall_ns - time.time_ns()) < 10**9
-    future = time.time_ns() + 3600 * 10**9
-    clock.at_least(future)
-    assert clock.now().wall_ns >= future
+    clock = Machine(NOW).clock()
+    clock.at_least(NOW - DAY)
+    assert clock.now().wall_ns == NOW
+    clock.at_least(NOW + DAY)
+    assert (clock.now().wall_ns, clock.now().trusted) == (NOW + DAY, False)
+
+
+def test_offsets_end_when_ntp_rules() -> None:
+    """Kills: a board that starts in 1970, is lifted to the journal's time, and adds that to a right clock."""
+    machine = Machine(0)
+    clock = machine.clock()
+    clock.at_least(NOW - DAY)
+    clock.believe(NOW)
+    machine.set_by_ntp(NOW + DAY)
+    assert (clock.now().wall_ns, clock.now().trusted) == (NOW + DAY, True)
+    clock.at_least(NOW + 400 * DAY)  # a journal that was written while the clock was wrong
+    clock.believe(NOW + 400 * DAY)
+    assert clock.now().wall_ns == NOW + DAY
 
 
 def test_the_same_seed_gives_the_same_chances_and_no_seed_others() -> None:

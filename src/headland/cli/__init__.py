@@ -28,6 +28,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+AS_JSON = "headland.as_json"
+
+
 class LazyGroup(click.Group):
     """A group whose commands are named in a table and imported when first used."""
 
@@ -43,16 +46,32 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remembers whether the command is to print JSON: then its error is JSON, too."""
+        ctx.meta[AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the command; an expected error is one line on stderr and exit code 2 (configuration) or 1."""
+        """Runs the command; an expected error is one line on stderr and exit code 2 (configuration) or 1.
+
+        With --json there is an object on stdout as well: {"error": {message, hint, file, path}}.
+        """
         try:
             return super().invoke(ctx)
         except Exception as error:
+            import json
+
             from headland.vocabulary import ConfigurationError, HeadlandError
 
             if not isinstance(error, HeadlandError):
                 raise
-            hint = f" ({error.hint})" if error.hint and not isinstance(error, ConfigurationError) else ""
+            told = {"message": str(error.args[0]), "hint": error.hint}
+            hint = f" ({error.hint})" if error.hint else ""
+            if isinstance(error, ConfigurationError):
+                told |= {"file": error.file, "path": error.path}
+                hint = ""
+            if ctx.meta[AS_JSON]:
+                click.echo(json.dumps({"error": told}))
             click.echo(f"headland: {error}{hint}", err=True)
             ctx.exit(2 if isinstance(error, ConfigurationError) else 1)
 

@@ -1,14 +1,17 @@
 """The clock: one `Instant` a reading, and whether the machine's wall clock can be believed.
 
 A wall clock is trusted when the kernel says that something disciplines it: adjtimex(2) returns TIME_ERROR and
-sets STA_UNSYNC until an NTP daemon (chrony, ntpd, systemd-timesyncd, PTP) has set it. What an authenticated
-parent says counts as well: see `Clock.believe`.
+sets STA_UNSYNC until an NTP daemon (chrony, ntpd, systemd-timesyncd, PTP) has set it. Until then what an
+authenticated parent says counts (`Clock.believe`), and what the journal knows is the least it can be
+(`Clock.at_least`): both are offsets, and end when the kernel's clock is disciplined. An offset that stayed would
+make a right clock wrong, and that time would be in the journal for the next start.
 """
 
 from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 
 from headland.vocabulary import Instant
 
@@ -44,29 +47,45 @@ def disciplined() -> bool:
 class Clock:
     """Reads the machine's clocks. `now()` costs well under a microsecond; discipline is asked every 10 s."""
 
-    def __init__(self, *, assume_trusted: bool = False) -> None:
-        self._assume = assume_trusted
+    def __init__(
+        self,
+        *,
+        is_disciplined: Callable[[], bool] = disciplined,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._is_disciplined = is_disciplined
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
         self._offset_ns = 0
         self._believed = False
-        self._trusted = assume_trusted or disciplined()
-        self._asked_ns = time.monotonic_ns()
+        self._trusted = False
+        self._asked_ns = 0
+        self._ask(monotonic_ns())
 
     def now(self) -> Instant:
         """This moment."""
-        monotonic = time.monotonic_ns()
+        monotonic = self._monotonic_ns()
         if monotonic - self._asked_ns > _ASK_EVERY_NS:
-            self._asked_ns = monotonic
-            self._trusted = self._assume or self._believed or disciplined()
-        return Instant(monotonic, time.time_ns() + self._offset_ns, self._trusted)
+            self._ask(monotonic)
+        return Instant(monotonic, self._wall_ns() + self._offset_ns, self._trusted)
+
+    def _ask(self, monotonic: int) -> bool:
+        """Whether the kernel's clock rules now; then no offset does."""
+        self._asked_ns = monotonic
+        rules = self._is_disciplined()
+        if rules:
+            self._offset_ns, self._believed = 0, False
+        self._trusted = rules or self._believed
+        return rules
 
     def believe(self, wall_ns: int) -> None:
         """An authenticated parent says that it is `wall_ns` (UTC); kept as an offset, unless NTP rules."""
-        if not disciplined():
-            self._offset_ns = wall_ns - time.time_ns()
+        if not self._ask(self._monotonic_ns()):
+            self._offset_ns = wall_ns - self._wall_ns()
             self._believed = self._trusted = True
 
     def at_least(self, wall_ns: int) -> None:
-        """It cannot be earlier than `wall_ns`: newest time in the journal, own notBefore, build."""
-        behind = wall_ns - (time.time_ns() + self._offset_ns)
-        if behind > 0:
-            self._offset_ns += behind
+        """It cannot be earlier than `wall_ns` (newest time in the journal), unless NTP says so."""
+        if not self._ask(self._monotonic_ns()):
+            self._offset_ns = max(self._offset_ns, wall_ns - self._wall_ns())
