@@ -69,7 +69,8 @@ def test_an_error_is_one_json_object_where_json_was_asked_for(tmp_path: Path) ->
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == code, result.output
         error = json.loads(result.stdout)["error"]
-        assert error["message"] and error["message"] in result.stderr
+        assert error["message"]
+        assert error["message"] in result.stderr
     result = CliRunner().invoke(main, ["check", str(wrong), "--json"])
     error = json.loads(result.stdout)["error"]
     assert (error["file"], error["path"]) == (f"{wrong}:2", "node.nmae")

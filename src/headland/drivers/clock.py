@@ -3,8 +3,8 @@
 A wall clock is trusted when the kernel says that something disciplines it: adjtimex(2) returns TIME_ERROR and
 sets STA_UNSYNC until an NTP daemon (chrony, ntpd, systemd-timesyncd, PTP) has set it. Until then what an
 authenticated parent says counts (`Clock.believe`), and what the journal knows is the least it can be
-(`Clock.at_least`): both are offsets, and end when the kernel's clock is disciplined. An offset that stayed would
-make a right clock wrong, and that time would be in the journal for the next start.
+(`Clock.at_least`): both are offsets, and end when the kernel's clock is disciplined. An offset that stayed
+would make a right clock wrong, and that time would be in the journal for the next start.
 """
 
 from __future__ import annotations
