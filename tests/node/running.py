@@ -95,8 +95,9 @@ class RunningNode:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def start(self) -> None:
-        """Start it, and return when it is ready."""
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        self.ports = {}
         self._log_from = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -106,7 +107,11 @@ class RunningNode:
                 stderr=log,
                 env={**os.environ, **self._environment},
             )
-        self.ports = {}
+
+    def start(self) -> None:
+        """Start it, and return when it is ready."""
+        self.launch()
+        assert self._process is not None
         until = time.monotonic() + READY_S
         while True:
             assert self._process.poll() is None, f"ended with {self._process.returncode}:\n{self.said}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -131,6 +132,40 @@ def test_sigterm_tells_the_clients_stores_what_it_acknowledged_and_exits_0(node:
         client.mqtt.loop_stop()
     node.start()
     assert node.values("t") == [1, 1, 1]
+
+
+def catches_sigterm(pid: int) -> bool:
+    """Whether a process has a handler for it (Linux: proc_pid_status(5), SigCgt)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True  # elsewhere: the stop comes when it comes
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("when", ["the interpreter runs", "the disk is open", "it listens"])
+def test_sigterm_while_it_starts_is_a_clean_end_at_every_moment(tmp_path: Path, when: str) -> None:
+    """Kills: a handler that is put in place when the start is over."""
+    node = RunningNode(tmp_path / "n", KEEP_ALL + WEB)
+    lock = node.directory / "data" / "lock"
+    for _ in range(2):  # an empty directory, and one with a log
+        lock.unlink(missing_ok=True)
+        node.launch()
+        try:
+            if when == "the interpreter runs":
+                eventually(lambda: catches_sigterm(node.pid))
+            elif when == "the disk is open":
+                eventually(lock.exists)
+            else:
+                eventually(lambda: node.events("listening"))
+            assert catches_sigterm(node.pid)
+            assert node.stop() == 0, node.said
+            assert "Traceback" not in node.said
+        finally:
+            node.kill()
+        with node:
+            assert node.stop() == 0
 
 
 def test_sigterm_ends_in_bounded_time_while_clients_publish_and_others_hang(node: RunningNode) -> None:

@@ -6,6 +6,8 @@ Exit codes: 0 good, 1 the answer is no, 2 usage or configuration.
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 
 import click
 
@@ -31,6 +33,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 AS_JSON = "headland.as_json"
 
 
+def end_when_told() -> None:
+    """Until a node has begun, SIGTERM and SIGINT end the process at once and well (exit 0).
+
+    Nothing has been acknowledged by then, and whatever a start does on disk may be interrupted anywhere. The
+    node's own handlers take over before it listens.
+    """
+
+    def end(_number: int, _frame: object) -> None:
+        os.write(2, b'{"level": "info", "event": "stopped", "detail": "before it had begun"}\n')
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+
+
 class LazyGroup(click.Group):
     """A group whose commands are named in a table and imported when first used."""
 
@@ -42,6 +59,8 @@ class LazyGroup(click.Group):
         """Imports the command's module; None when there is no such command, which click reports."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name == "run":
+            end_when_told()
         command = importlib.import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command

@@ -16,9 +16,10 @@ from headland.sources.registry import kinds
 def command(config: Path) -> None:
     """Run a node until it is told to stop.
 
-    SIGTERM or SIGINT: stop listening, commit what was read, end within a bounded time (exit 0). SIGHUP:
-    read the file again, apply what can be applied and say what needs a restart. Exit 1 when the disk fails
-    (nothing more is acknowledged, and a supervisor starts it again), 2 when the configuration is wrong.
+    SIGTERM or SIGINT: stop listening, commit what was read, end within a bounded time (exit 0, also while it
+    starts). SIGHUP: read the file again, apply what can be applied and say what needs a restart. Exit 1 when
+    the disk fails (nothing more is acknowledged, and a supervisor starts it again), 2 when the configuration
+    is wrong.
     """
     # A mistake in the file is told before anything else is imported or touched.
     load(config, os.environ, {kind: declaration.config for kind, declaration in kinds().items()})

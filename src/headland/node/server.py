@@ -74,6 +74,7 @@ class Server:
         self._refused_real_time = refused_real_time
         self._levels = LEVELS.index(loaded.config.log.level)
         self._exit: asyncio.Future[int] | None = None
+        self._stopped = asyncio.Event()
         self._http: HttpServer | None = None
         self._sources: dict[str, Source] = {}
         self._actuators = Actuators(self._log)
@@ -109,18 +110,19 @@ class Server:
         runner = Runner(opening.node, disk, clock, self, self._parent())
         self._runner = runner
         api = self._start_http(runner)
-        runner.start()
-        await self._listen(runner)
-        self._make_sources(runner)
         watching = Watching(
             self._loaded, runner, self._users, api, self._contexts, self._log, self._reconfigured
         )
         on_signals(loop, stop=lambda: self._stop(runner, supervisor), reload=watching.reload)
+        runner.start()
+        await self._listen(runner)
+        if not self._stopped.is_set():
+            self._make_sources(runner)
         watching.start()
         memory.give_back()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        runner.ready = True
+        runner.ready = not self._stopped.is_set()
         keep_alive(supervisor, loop, lambda: not runner.node.failed)
         supervisor.ready(f"{settings.name}: listening")
         self._log(
@@ -177,8 +179,7 @@ class Server:
             )
             if one.transport in ("ws", "wss"):
                 runner.websockets.serve(listener.name, one.path, one.origins)
-            port = await runner.network.listen(listener)
-            self._log("info", "listening", {"listener": listener.name, "port": port})
+            await self._open(runner, listener)
         link = self._config.link.listen
         if link is not None:
             listener = net.Listener(
@@ -189,8 +190,7 @@ class Server:
                 identify=identity.Members(link.children),
                 limits=LINK_LIMITS,
             )
-            port = await runner.network.listen(listener)
-            self._log("info", "listening", {"listener": "link", "port": port})
+            await self._open(runner, listener)
         http = self._config.http
         if http.enabled:
             listener = net.Listener(
@@ -201,8 +201,17 @@ class Server:
                 identify=identity.client_name if http.transport == "tls" else None,
                 limits=net.Limits(max_connections=http.connections_max, write_max_bytes=2 * ANSWER_BYTES_MAX),
             )
-            port = await runner.network.listen(listener)
-            self._log("info", "listening", {"listener": "http", "port": port})
+            await self._open(runner, listener)
+
+    async def _open(self, runner: Runner, listener: net.Listener) -> None:
+        """Listen, unless a stop has come first or comes meanwhile."""
+        if self._stopped.is_set():
+            return
+        port = await runner.network.listen(listener)
+        if self._stopped.is_set():
+            runner.network.unlisten(listener.name)
+            return
+        self._log("info", "listening", {"listener": listener.name, "port": port})
 
     def _device_tls(self, client_certificates: str) -> ssl.SSLContext:
         return self._renewable(
@@ -256,6 +265,7 @@ class Server:
 
     # ── signals ────────────────────────────────────────────────────────────────────────────────────
     def _stop(self, runner: Runner, supervisor: Supervisor) -> None:
+        self._stopped.set()
         supervisor.stopping("draining")
         for name in [*map(endpoint, self._config.listen), "link", "http"]:
             runner.network.unlisten(name)
