@@ -7,7 +7,7 @@ from tests.journal.harness import EPOCH, assert_log, execute, read, sections, st
 
 from headland.journal import Journal
 from headland.journal.checkpoint import path_of as checkpoint_path
-from headland.journal.plan import DiskOp, Sync, SyncDir, Unlink
+from headland.journal.plan import Create, DiskOp, Sync, SyncDir, Unlink, Write
 from headland.journal.segment import path_of
 from headland.simulation.disk import SimulatedDisk, crash_states
 from headland.vocabulary import DefectError
@@ -136,6 +136,31 @@ def test_segments_stay_until_two_checkpoints_have_passed_them() -> None:
     assert found.recovered.checkpoint == snapshot(12)
     assert found.ns == list(range(13, 21))
     assert [damage.what for damage in found.recovered.damage] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["never begun", "voided"])
+def test_what_a_crashed_recovery_left_does_not_hide_the_commits_before_it(begun: bool) -> None:
+    """Kills: a segment before the checkpoint that is believed to end where a leftover behind it begins: its
+    blocks were not spilled before it was recycled, and were gone.
+    """
+    disk = SimulatedDisk()
+    journal = start(disk).journal
+    commit(disk, journal, range(1, 4))
+    (old,) = journal.segments()
+    name, crashed = path_of(old.id + 1), disk.process_kill()
+    execute(crashed, read(crashed).recovered.plan)
+    left = crashed.read(name, 0, crashed.size(name)) if begun else bytes(1_600)
+    execute(disk, [Create(name, len(left))])
+    found = start(disk)
+    assert found.ns == [1, 2, 3]
+    journal = found.journal
+    commit(disk, journal, range(4, 7))
+    check(disk, journal)
+    commit(disk, journal, range(7, 9))
+    execute(disk, [Create(name, len(left)), Write(name, 0, left)])
+    again = start(disk).journal
+    ends = {info.id: info.last_n for info in again.segments()}
+    assert ends[old.id] == 2, again.segments()
 
 
 def test_a_checkpoint_is_wanted_by_the_length_of_the_log() -> None:

@@ -18,7 +18,6 @@ like one log.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import msgspec
 
@@ -252,7 +251,11 @@ class _Chain:
             info.last = self._previous
 
     def infos(self) -> list[SegmentInfo]:
-        """Segments of the log, oldest first, those before the checkpoint included."""
+        """Segments of the log, oldest first, those before the checkpoint included.
+
+        One of those ends where the next that is part of the log begins. Between them may stand what a
+        crashed recovery left, and a lost unlink brought back: a segment that never began, or a voided one.
+        """
         out = []
         older = [segment for segment in self.ids if segment < self.started_at]
         for segment in older:
@@ -260,10 +263,13 @@ class _Chain:
             first = Mark(frame.epoch, frame.n) if frame is not None else Mark()
             out.append(SegmentInfo(segment, first, first, self._reader(segment).size))
         out += [self.used[segment] for segment in sorted(self.used)]
-        for info, successor in pairwise(out):
-            after = self._after_of(successor.id)
+        after: Mark | None = None
+        for info in reversed(out):
             if info.id < self.started_at and after is not None:
                 info.last = after
+            begins = self._after_of(info.id)
+            if begins is not None and (after is None or begins.n < after.n):
+                after = begins
         return out
 
     def _use(self, frame: Frame, mark: Mark) -> None:
