@@ -10,7 +10,7 @@ POST /v1/queue/resend?number=N                          send a dead letter again
 POST /v1/queue/demand?class=CLASS                       seal and send what an on-demand class has
 GET  /v1/children                                       children, what is wanted of them and what they said
 POST /v1/children/SITE/NAME/intents/config              want this TOML in force at a child
-GET  /v1/query?series=&origin=&since_ns=&until_ns=&limit=   rows of a node that stores
+GET  /v1/query?series=&origin=&since_ns=&until_ns=&limit=   rows of a node that stores (`headland.node.query`)
 POST /v1/readings, /v1/influx, /api/v2/write, /write, /v1/cloudevents, /v1/topics/...   readings
 """
 

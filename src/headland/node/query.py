@@ -3,6 +3,11 @@
 `plan` is taken in the loop (it copies references, no data); `run` reads, on a thread of its own. A block is
 either in the journal (on the shelf) or in a file of `store/`; one that moves between plan and run is found by
 its other place when the query is asked again.
+
+A row's `value` in JSON: numbers, texts and truth values are themselves, and `null` is a reading without a
+value. What JSON has no form for is an object of one member, so that a reader can tell it from a text and from
+nothing: `{"number": "NaN"}`, `"Infinity"` or `"-Infinity"`, and `{"base64": "..."}` for bytes. The same holds
+inside the values of windows and events.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from itertools import islice
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -28,6 +34,8 @@ from headland.vocabulary import NO_SEQUENCE, NO_TIME, Columns, RowFlag, RowKind,
 
 if TYPE_CHECKING:
     from headland.node.core import Node
+
+NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +122,21 @@ def text_of(key: SeriesKey) -> str:
     return key.name + "{" + ",".join(f"{name}={value}" for name, value in key.labels) + "}"
 
 
+def in_json(value: Any) -> Any:
+    """A value as JSON can say it without loss, see the module."""
+    match value:
+        case float():
+            return value if isfinite(value) else {"number": NOT_FINITE[str(value)]}
+        case bytes():
+            return {"base64": msgspec.to_builtins(value)}
+        case dict():
+            return {name: in_json(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [in_json(inner) for inner in value]
+        case _:
+            return value
+
+
 def _block(
     header: BlockHeader,
     columns: Columns,
@@ -145,8 +168,7 @@ def _block(
         value: Any = columns.value[i]
         if kind != RowKind.READING and isinstance(value, bytes):
             value = msgspec.msgpack.decode(value)
-        elif isinstance(value, bytes):
-            value = {"base64": msgspec.to_builtins(value)}
+        value = in_json(value)
         yield {
             "series": texts[sid],
             "ts": None if ts == NO_TIME else ts,
