@@ -8,6 +8,8 @@ from tests.node.chain import Chain
 
 from headland.node.checkpointing import Checkpointing
 from headland.node.opening import open_node
+from headland.node.settings import NodeSettings
+from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Everybody
 from headland.vocabulary import Instant
 
@@ -30,3 +32,13 @@ def test_running_time_goes_on_when_nothing_follows_the_checkpoint() -> None:
     )
     assert opening.frames == 0
     assert opening.node.parts.running_ms >= before > 0
+
+
+def test_a_child_may_not_speak_for_its_own_parent() -> None:
+    """Kills: a forged block that is taken for the root's own, whose reading is then nowhere."""
+    settings = NodeSettings(name="s/cloud", has_parent=False)
+    opening = open_node(SimulatedDisk(), settings, Everybody(), random.Random(1), Instant(1, 1))
+    authorised = opening.node.parts.south.children._authorised
+    assert authorised("s/local", "s/local")
+    assert authorised("s/local", "s/device")
+    assert not authorised("s/local", "s/cloud")

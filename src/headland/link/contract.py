@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
+from headland.link import bounds
 from headland.vocabulary import Account, Instant, Lane, Priority, Reason
 
 START = bytes(16)
@@ -39,8 +40,8 @@ class StreamKey(msgspec.Struct, frozen=True, array_like=True, order=True):
     """
 
     epoch: bytes
-    priority: int
-    lane: int
+    priority: bounds.ClassNumber
+    lane: bounds.LaneNumber
 
     def __str__(self) -> str:
         return f"{Priority(self.priority).name.lower()}/{Lane(self.lane).name.lower()}@{self.epoch[:4].hex()}"
@@ -49,7 +50,7 @@ class StreamKey(msgspec.Struct, frozen=True, array_like=True, order=True):
 class Position(msgspec.Struct, frozen=True, array_like=True):
     """Where a stream stands: the last position and the chain value after it."""
 
-    p: int = 0
+    p: bounds.Number = 0
     chain: bytes = START
 
 
@@ -81,10 +82,10 @@ class Later(msgspec.Struct, frozen=True, array_like=True, tag=1):
         after_ms: Not before this, or 0.
     """
 
-    p: int
-    reason: int = LaterReason.BUSY
+    p: bounds.Number
+    reason: bounds.Code = LaterReason.BUSY
     spends: bool = False
-    after_ms: int = 0
+    after_ms: bounds.Delay = 0
 
 
 class Rejected(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -95,8 +96,8 @@ class Rejected(msgspec.Struct, frozen=True, array_like=True, tag=2):
         reason: `RejectReason`.
     """
 
-    p: int
-    reason: int = RejectReason.MALFORMED
+    p: bounds.Number
+    reason: bounds.Code = RejectReason.MALFORMED
 
 
 ExceptionAnswer = Later | Rejected
@@ -153,17 +154,17 @@ class GapRange(msgspec.Struct, frozen=True, array_like=True):
 
     origin: str
     epoch: bytes
-    priority: int
-    k_from: int
-    k_to: int
-    reason: int
-    readings: int
-    payload_bytes: int
-    ts_min: int
-    ts_max: int
+    priority: bounds.ClassNumber
+    k_from: bounds.Number
+    k_to: bounds.Number
+    reason: bounds.Code
+    readings: bounds.Readings
+    payload_bytes: bounds.PayloadBytes
+    ts_min: bounds.TimeNs
+    ts_max: bounds.TimeNs
     groups: tuple[str, ...] = ANY_GROUP
-    each: tuple[tuple[int, int], ...] = ()
-    hops: int = 0
+    each: tuple[tuple[bounds.Readings, bounds.PayloadBytes], ...] = ()
+    hops: bounds.Hops = 0
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
@@ -180,9 +181,9 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
 
     origin: str
     epoch: bytes
-    priority: int
-    k_from: int
-    k_to: int
+    priority: bounds.ClassNumber
+    k_from: bounds.Number
+    k_to: bounds.Number
     held: bool
 
 
@@ -253,7 +254,7 @@ class EpochHello(msgspec.Struct, frozen=True, array_like=True):
 
     epoch: bytes
     predecessor: bytes = b""
-    predecessor_n: int = 0
+    predecessor_n: bounds.Number = 0
     streams: tuple[StreamHello, ...] = ()
 
 
@@ -270,12 +271,12 @@ class StreamHello(msgspec.Struct, frozen=True, array_like=True):
         floor_chain: Chain value after `floor`.
     """
 
-    priority: int
-    lane: int
-    sealed: int
-    acked: int
+    priority: bounds.ClassNumber
+    lane: bounds.LaneNumber
+    sealed: bounds.Number
+    acked: bounds.Number
     chain: bytes
-    floor: int = 0
+    floor: bounds.Number = 0
     floor_chain: bytes = START
 
 
@@ -290,7 +291,7 @@ class StreamWelcome(msgspec.Struct, frozen=True, array_like=True):
     """
 
     stream: StreamKey
-    p: int = -1
+    p: Annotated[int, msgspec.Meta(ge=-1, le=1 << 62)] = -1
     chain: bytes = START
     exceptions: tuple[ExceptionAnswer, ...] = ()
 

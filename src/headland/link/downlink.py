@@ -18,9 +18,10 @@ from headland.blocks import codec
 from headland.blocks.digest import chain, digest, identity_bytes
 from headland.blocks.header import BlockHeader, HeaderReader
 from headland.blocks.wire import Reader
-from headland.link import protocol
+from headland.link import bounds, protocol
 from headland.link.actions import Definitions
 from headland.link.contract import (
+    CHAIN_BYTES,
     ExceptionAnswer,
     Later,
     LaterReason,
@@ -33,6 +34,9 @@ from headland.link.positions import ChildState, ChildStream
 from headland.link.protocol import Hello, Point
 from headland.link.received import ReceivedBlock, ReceivedGap
 from headland.vocabulary import Columns, Instant, PeerError, SeriesKey
+
+MAX_PAYLOAD_BYTES = 1 << 40
+"""Payload that the rows of one block may have been: more is no block of ours, and would spoil the books."""
 
 
 class Phase(Enum):
@@ -129,7 +133,7 @@ class ChildLink:
         Raises:
             PeerError: Malformed or too many.
         """
-        if len(epoch) != 16 or epoch in self._names or len(self._names) >= protocol.MAX_EPOCHS:
+        if len(epoch) != 16 or epoch in self._names or len(self._names) >= bounds.MAX_EPOCHS:
             raise PeerError("an epoch that cannot be named")
         self._names.append(epoch)
 
@@ -164,11 +168,7 @@ class ChildLink:
         known = self._defined.setdefault((message.origin, message.epoch), set())
         series = []
         for sid, name, labels in message.series:
-            if (
-                not 0 < sid < 1 << 31
-                or len(name) > protocol.MAX_SERIES_NAME
-                or len(labels) > protocol.MAX_LABELS
-            ):
+            if len(name) > protocol.MAX_SERIES_NAME or len(labels) > protocol.MAX_LABELS:
                 raise PeerError(f"definition of series {sid}")
             known.add(sid)
             series.append((sid, SeriesKey(name, labels)))
@@ -222,7 +222,7 @@ class ChildLink:
             columns = codec.decode(codec.decompress(body), header.base_ns)
         except PeerError:
             return None, b"", RejectReason.MALFORMED
-        if len(columns) != header.rows:
+        if len(columns) != header.rows or header.size > MAX_PAYLOAD_BYTES:
             return None, b"", RejectReason.MALFORMED
         found = digest(columns)
         if header.digest and header.digest != found:
@@ -237,7 +237,7 @@ class ChildLink:
         """
         priority, lane = protocol.split_lane(message.lane)
         stream = self.stream_at(message.epoch, priority, lane)
-        if not 0 < message.p_from <= message.p_to or len(message.chain) != 16:
+        if not 0 < message.p_from <= message.p_to or len(message.chain) != CHAIN_BYTES:
             raise PeerError("malformed tombstones")
         self._turns[message.lane] = (stream, message.p_to + 1)
         if message.p_to <= stream.p:
@@ -247,13 +247,7 @@ class ChildLink:
             raise PeerError(f"tombstones from {message.p_from} of {stream.key} after {stream.p}")
         if not message.ranges:
             return Taken(stream, None, message.p_to, message.chain)
-        if any(
-            len(r.epoch) != 16
-            or r.priority != priority
-            or r.k_to < r.k_from
-            or min(r.k_from, r.readings, r.payload_bytes, r.hops) < 0
-            for r in message.ranges
-        ):
+        if any(len(r.epoch) != 16 or r.priority != priority or r.k_to < r.k_from for r in message.ranges):
             raise PeerError("malformed tombstones")
         item = ReceivedGap(name, stream.key, message.p_from, message.p_to, message.chain, message.ranges)
         return Taken(stream, item, message.p_to, message.chain)

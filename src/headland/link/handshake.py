@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-from headland.link.protocol import MAGIC, MAX_EPOCHS, VERSION_MAX, VERSION_MIN, CloseReason, Hello
+from headland.link.bounds import MAX_EPOCHS
+from headland.link.protocol import MAGIC, VERSION_MAX, VERSION_MIN, CloseReason, Hello
 
 
 class Refusal(Exception):

@@ -12,6 +12,8 @@ from typing import TypeVar
 import msgspec
 
 from headland.blocks.wire import Reader, put_varint
+from headland.link import bounds
+from headland.link.bounds import MAX_EPOCHS
 from headland.link.contract import (
     CHAIN_SHOWN,
     EpochHello,
@@ -28,8 +30,6 @@ VERSION_MIN = 1
 VERSION_MAX = 1
 MAX_SERIES_NAME = 1024
 MAX_LABELS = 64
-MAX_EPOCHS = 8192
-"""Epochs that one child may name."""
 
 
 class CloseReason(IntEnum):
@@ -65,16 +65,16 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     """
 
     magic: str
-    version_min: int
-    version_max: int
+    version_min: bounds.Code
+    version_max: bounds.Code
     node: str
     epoch: bytes
     predecessor: bytes = b""
     epochs: tuple[EpochHello, ...] = ()
-    wall_ns: int = 0
+    wall_ns: bounds.TimeNs = 0
     trusted: bool = False
     metered: bool = False
-    intents: tuple[tuple[str, int], ...] = ()
+    intents: tuple[tuple[str, bounds.Number], ...] = ()
     partial: bool = False
 
 
@@ -91,22 +91,22 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True):
         trusted: Whether that is confirmed.
     """
 
-    version: int
+    version: bounds.Code
     node: str
     store: bytes
     positions: tuple[StreamWelcome, ...]
-    credit: tuple[int, int, int, int]
-    wall_ns: int = 0
+    credit: tuple[bounds.Number, bounds.Number, bounds.Number, bounds.Number]
+    wall_ns: bounds.TimeNs = 0
     trusted: bool = False
 
 
 class Gap(msgspec.Struct, frozen=True, array_like=True):
     """Tombstones at positions p_from to p_to of a stream; `chain` is the value after them."""
 
-    lane: int
-    epoch: int
-    p_from: int
-    p_to: int
+    lane: bounds.LaneCode
+    epoch: bounds.EpochNumber
+    p_from: bounds.Number
+    p_to: bounds.Number
     chain: bytes
     ranges: tuple[GapRange, ...]
 
@@ -114,9 +114,9 @@ class Gap(msgspec.Struct, frozen=True, array_like=True):
 class Open(msgspec.Struct, frozen=True, array_like=True):
     """A stream begins at p + 1 for this parent."""
 
-    lane: int
-    epoch: int
-    p: int
+    lane: bounds.LaneCode
+    epoch: bounds.EpochNumber
+    p: bounds.Number
     chain: bytes
 
 
@@ -125,15 +125,15 @@ class Define(msgspec.Struct, frozen=True, array_like=True):
 
     origin: str
     epoch: bytes
-    series: tuple[tuple[int, str, tuple[tuple[str, str], ...]], ...]
+    series: tuple[tuple[bounds.SeriesNumber, str, tuple[tuple[str, str], ...]], ...]
 
 
 class ExceptionsUpTo(msgspec.Struct, frozen=True, array_like=True):
     """An ack with exceptions; `chain` is the first 8 bytes of the value after p."""
 
-    lane: int
-    epoch: int
-    p: int
+    lane: bounds.LaneCode
+    epoch: bounds.EpochNumber
+    p: bounds.Number
     chain: bytes
     exceptions: tuple[ExceptionAnswer, ...]
 
@@ -141,15 +141,15 @@ class ExceptionsUpTo(msgspec.Struct, frozen=True, array_like=True):
 class Heard(msgspec.Struct, frozen=True, array_like=True):
     """Answers up to p are durable at the child."""
 
-    lane: int
-    epoch: int
-    p: int
+    lane: bounds.LaneCode
+    epoch: bounds.EpochNumber
+    p: bounds.Number
 
 
 class Closing(msgspec.Struct, frozen=True, array_like=True):
     """The sender ends the connection."""
 
-    reason: int
+    reason: bounds.Code
     detail: str = ""
 
 
@@ -167,10 +167,10 @@ class IntentChunk(msgspec.Struct, frozen=True, array_like=True):
     """
 
     kind: str
-    version: int
+    version: bounds.Number
     digest: bytes
-    at: int
-    total: int
+    at: bounds.Number
+    total: bounds.Number
     body: bytes
     signature: bytes = b""
 
@@ -186,7 +186,7 @@ class IntentStatus(msgspec.Struct, frozen=True, array_like=True):
     """
 
     kind: str
-    version: int
+    version: bounds.Number
     state: str
     detail: str = ""
 
@@ -194,20 +194,20 @@ class IntentStatus(msgspec.Struct, frozen=True, array_like=True):
 class Settled(msgspec.Struct, frozen=True, array_like=True):
     """Verdicts on blocks that a restored parent lost; `number` counts messages to this child, from 1."""
 
-    number: int
+    number: bounds.Number
     verdicts: tuple[Verdict, ...]
 
 
 class Noted(msgspec.Struct, frozen=True, array_like=True):
     """Verdicts up to `number` are durable at the child."""
 
-    number: int
+    number: bounds.Number
 
 
 class Clock(msgspec.Struct, frozen=True, array_like=True):
     """The sender's clock, ns UTC, and whether it is confirmed."""
 
-    wall_ns: int
+    wall_ns: bounds.TimeNs
     trusted: bool
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from headland.blocks.header import BlockHeader, HeaderWriter
-from headland.link import protocol
+from headland.link import bounds, protocol
 from headland.link.actions import ReadBlock, ReadPage, UplinkAction
 from headland.link.contract import BlockEntry, EpochHello, GapEntry, Outgoing, PageIn, SendEntry, StreamKey
 from headland.link.frames import Kind, put_frame
@@ -15,7 +15,7 @@ from headland.vocabulary import Instant, Lane, PeerError, Priority, SeriesKey
 
 DIGEST_FROM_ROWS = 32
 """Blocks of fewer rows travel without their digest; the chain value in the ack still proves it."""
-HELLO_EPOCHS = protocol.MAX_EPOCHS // 2
+HELLO_EPOCHS = bounds.MAX_EPOCHS // 2
 """Epochs in one hello; others may be opened while the connection lasts."""
 BURST = 32 * 1024
 """Bytes of backlog put on a connection at once: what a live block may have to wait behind, beside buffers."""

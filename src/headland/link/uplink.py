@@ -287,8 +287,12 @@ class Uplink:
         self._dialling.up(now)
         actions: list[UplinkAction] = [Up(parent, welcome.version)]
         actions.append(PeerClock(welcome.wall_ns, welcome.trusted, now.monotonic_ns - self._since))
-        actions += self._outgoing.link_up(parent, list(map(self._news, welcome.positions)), now, draft)
-        for position in welcome.positions:
+        # A stream that has ended since the hello, or never was, is not spoken of.
+        epochs = self._outgoing.epochs()
+        here = {StreamKey(item.epoch, one.priority, one.lane) for item in epochs for one in item.streams}
+        positions = [position for position in welcome.positions if position.stream in here]
+        actions += self._outgoing.link_up(parent, list(map(self._news, positions)), now, draft)
+        for position in positions:
             if position.p < 0:
                 self._sending.open_at(position.stream, *self._outgoing.opening(position.stream))
             if position.exceptions:

@@ -129,7 +129,10 @@ def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Par
         up = UplinkSettings(node=settings.name, metered=settings.metered)
         uplink = Uplink(up, outbox, names.key, entropy)
     store_id = entropy.randbytes(STORE_BYTES)
-    children = Children(ChildrenSettings(node=settings.name, store=store_id), lambda _child, _origin: True)
+    # Blocks of this node's own name come from nobody else: they would be taken for its own.
+    children = Children(
+        ChildrenSettings(node=settings.name, store=store_id), lambda _child, origin: origin != settings.name
+    )
     return Parts(
         broker=Broker(settings.mqtt, auth),
         names=names,

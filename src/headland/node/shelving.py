@@ -29,7 +29,7 @@ from headland.node.open_blocks import OpenBlock
 from headland.node.sealing import BodyCache
 from headland.node.shelf import Shelf
 from headland.node.spilling import Spilling
-from headland.vocabulary import Account, Instant, Lane, Priority
+from headland.vocabulary import Account, DefectError, Instant, Lane, Priority
 
 if TYPE_CHECKING:
     from headland.node.core import Node
@@ -94,7 +94,8 @@ class Shelving:
                 with_body=False,
             )
             place = (draft.n, draft.section(SectionType.SEALS, encode_alone(header)))
-            self.shelf.put(header, place, now.wall_ns, own=True)
+            if not self.shelf.put(header, place, now.wall_ns, own=True):
+                raise DefectError(f"own block {header.k} of class {header.priority} is here already")
         if body:
             self.cache.put(place, (header, body, frozenset(block.columns.sid)))
 
