@@ -15,14 +15,20 @@ LITTLE = b"l" * LITTLE_BYTES
 class Loop:
     """A loop that is turned by hand; each event costs `cost_ns`."""
 
-    def __init__(self, cost_ns: int = 1) -> None:
+    def __init__(self, cost_ns: int = 1, waiting_bytes_max: int = 1 << 20) -> None:
         self.clock_ns = 1
         self.fed: list[tuple[ev.Event, int]] = []
         self.soon: deque[Callable[[], None]] = deque()
         self.still: list[tuple[int, bool]] = []
         self._cost_ns = cost_ns
+        self.all_still: list[bool] = []
         self.turns = Turns(
-            self._feed, self.soon.append, lambda: self.clock_ns, lambda c, s: self.still.append((c, s))
+            self._feed,
+            self.soon.append,
+            lambda: self.clock_ns,
+            lambda c, s: self.still.append((c, s)),
+            self.all_still.append,
+            waiting_bytes_max,
         )
 
     def _feed(self, event: ev.Event, arrived_ns: int) -> None:
@@ -90,6 +96,26 @@ def test_a_connection_that_is_behind_is_not_read_until_it_is_not() -> None:
     assert loop.still == [(1, True), (1, False)]
     loop.turns.received(1, LITTLE)
     assert loop.connections() == [1] * (CHUNKS_MAX + 1)
+
+
+def test_what_waits_in_all_is_bounded_and_reading_goes_on_when_half_is_handled() -> None:
+    """Kills: a bound per connection only; sockets that stay unread."""
+    loop = Loop(cost_ns=SLICE_NS, waiting_bytes_max=10 * len(MUCH))
+    busy = 0
+    while not loop.all_still:
+        busy += 1
+        loop.turns.received(busy, MUCH)
+    assert (busy, loop.all_still) == (11, [True])
+    assert loop.still == [(number, True) for number in range(6, 12)]
+    for handled in range(1, 6):
+        loop.turn()
+        assert loop.all_still == [True], handled
+    loop.turn()
+    assert loop.all_still == [True, False]
+    while loop.soon:
+        loop.turn()
+    assert loop.connections() == list(range(1, 12))
+    assert loop.still[6:] == [(number, False) for number in range(6, 12)]
 
 
 def test_how_long_a_read_has_waited_is_told() -> None:

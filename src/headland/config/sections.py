@@ -257,6 +257,10 @@ class DecideSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     budget_ms: Annotated[
         float, Meta(gt=0, description="From arrival to actuation, milliseconds; later is counted as a miss.")
     ] = 10.0
+    waiting_bytes_max: Annotated[
+        int,
+        Meta(ge=1 << 20, description="Bytes read and not yet decided on, in all; beyond it nothing is read."),
+    ] = 64 * 1024 * 1024
     real_time: Annotated[
         bool, Meta(description="Whether the deciding thread asks for SCHED_FIFO; a refusal is reported.")
     ] = True

@@ -14,6 +14,7 @@ MIB = 1024 * 1024
 TABLE: dict[str, tuple[int | float, int | float, int | float, int | float]] = {
     # device, local, regional, cloud
     "decide.budget_ms": (1.0, 10.0, 50.0, 100.0),
+    "decide.waiting_bytes_max": (16 * MIB, 64 * MIB, 256 * MIB, 256 * MIB),
     "mqtt.connections_max": (200, 10_000, 20_000, 20_000),
     "mqtt.sessions_max": (400, 20_000, 40_000, 40_000),
     "http.connections_max": (50, 1_000, 2_000, 10_000),

@@ -84,7 +84,16 @@ class Runner:
         self._http_connections: set[int] = set()
         self._http_timer: asyncio.TimerHandle | None = None
         self._queue: deque[tuple[ev.Event, int]] = deque()
-        self._turns = Turns(self.feed, self._loop.call_soon, time.monotonic_ns, self._still)
+        self._turns = Turns(
+            self.feed,
+            self._loop.call_soon,
+            time.monotonic_ns,
+            self._still,
+            self._all_still,
+            node.settings.waiting_bytes_max,
+        )
+        self._taking_turns: set[int] = set()
+        self._flooded = False
         self._paused: set[int] = set()
         self._behind: set[int] = set()
         self._feeding = False
@@ -131,8 +140,20 @@ class Runner:
             self.network.pause(connection)
         else:
             self._behind.discard(connection)
-            if connection not in self._paused:
-                self.network.resume(connection)
+            self._read_on(connection)
+
+    def _all_still(self, flooded: bool) -> None:
+        """Too much waits in all: nobody is read, or everybody again who is not held for another reason."""
+        self._flooded = flooded
+        for connection in self._taking_turns:
+            if flooded:
+                self.network.pause(connection)
+            else:
+                self._read_on(connection)
+
+    def _read_on(self, connection: int) -> None:
+        if not self._flooded and connection not in self._paused and connection not in self._behind:
+            self.network.resume(connection)
 
     def _pause(self, connection: int, paused: bool) -> None:
         if paused:
@@ -140,8 +161,7 @@ class Runner:
             self.network.pause(connection)
         else:
             self._paused.discard(connection)
-            if connection not in self._behind:
-                self.network.resume(connection)
+            self._read_on(connection)
 
     def _drain(self) -> None:
         self._feeding = True
@@ -258,6 +278,9 @@ class Runner:
                 self._watch_http()
             case net.Opened():
                 kind = "parent" if event.outbound else event.endpoint.partition(":")[0]
+                self._taking_turns.add(event.connection)
+                if self._flooded:
+                    self.network.pause(event.connection)
                 if kind == "ws":
                     self.websockets.opened(event.connection, event.endpoint)
                 self.feed(
@@ -279,6 +302,7 @@ class Runner:
                 self.websockets.closed(connection)
                 self._paused.discard(connection)
                 self._behind.discard(connection)
+                self._taking_turns.discard(connection)
                 self._turns.closed(ev.Closed(connection, f"{cause}: {detail}" if detail else str(cause)))
             case net.DialFailed(_, _, cause, detail):
                 self.feed(ev.DialFailed(f"{cause}: {detail}" if detail else str(cause)))

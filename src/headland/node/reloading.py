@@ -361,6 +361,7 @@ def settings_of(config: NodeConfig) -> NodeSettings:
         budget_bytes=config.disk.budget_bytes,
         reserve_bytes=config.disk.reserve_bytes,
         unstored_bytes_max=config.journal.unstored_bytes_max,
+        waiting_bytes_max=config.decide.waiting_bytes_max,
         decide_budget_ms=config.decide.budget_ms,
         price_per_gb=config.ledger.price_per_gb,
         currency=config.ledger.currency,

@@ -33,6 +33,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         budget_bytes: Disk for journal, outbox and store together; 0 is no bound of ours.
         reserve_bytes: Of that, kept for critical rows and tombstones.
         unstored_bytes_max: Readings in memory while the disk takes none; beyond it sockets are not read.
+        waiting_bytes_max: Bytes read and not yet handled, of all connections; beyond it nothing is read.
         decide_budget_ms: Deadline of the deciding stage.
         price_per_gb: Price of 10^9 bytes on the uplink.
         currency: Of the price.
@@ -54,6 +55,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     budget_bytes: int = 0
     reserve_bytes: int = 64 << 20
     unstored_bytes_max: int = 64 << 20
+    waiting_bytes_max: int = 64 << 20
     decide_budget_ms: float = 10.0
     price_per_gb: float = 0.0
     currency: str = "EUR"

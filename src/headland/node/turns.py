@@ -4,7 +4,9 @@ A decision must not wait until the loop has worked through what a hundred busy c
 small read is handed over at once; a large one waits its turn and is handled in slices of `SLICE_NS`, with a
 look at all sockets in between. Bytes of one connection never overtake each other; its end comes after them.
 
-Bounds: a connection with `CHUNKS_MAX` reads waiting is not read until they are handled.
+Bounds: a connection with `CHUNKS_MAX` reads waiting is not read until they are handled; with half of
+`waiting_bytes_max` waiting in all, one read is enough for that. With all of it waiting nothing is read at
+all, until half of it is handled: what the kernel's buffers hold then is held back from the senders.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ class Turns:
         call_soon: Callable[[Callable[[], None]], object],
         now_ns: Callable[[], int],
         still: Callable[[int, bool], None],
+        all_still: Callable[[bool], None],
+        waiting_bytes_max: int,
     ) -> None:
         """Make an empty queue.
 
@@ -36,11 +40,18 @@ class Turns:
             call_soon: Calls a function after the sockets have been looked at once more.
             now_ns: Monotonic time.
             still: Stops (True) or goes on (False) reading a connection.
+            all_still: The same for every connection, beside what is said of one.
+            waiting_bytes_max: Bytes that may wait in all (one read of one connection more).
         """
         self._feed = feed
         self._call_soon = call_soon
         self._now_ns = now_ns
         self._still = still
+        self._all_still = all_still
+        self._bytes_max = waiting_bytes_max
+        self._bytes = 0
+        self._stilled: set[int] = set()
+        self._flooded = False
         self._waiting: deque[tuple[ev.Received | ev.Closed, int]] = deque()
         self._chunks: dict[int, int] = {}
         self._asked = False
@@ -53,9 +64,18 @@ class Turns:
             return
         self._chunks[connection] = chunks + 1
         self._waiting.append((ev.Received(connection, data), self._now_ns()))
-        if chunks + 1 == CHUNKS_MAX:
-            self._still(connection, True)
+        self._bytes += len(data)
+        if chunks + 1 >= CHUNKS_MAX or self._bytes > self._bytes_max // 2:
+            self._stop(connection)
+        if self._bytes > self._bytes_max and not self._flooded:
+            self._flooded = True
+            self._all_still(True)
         self._ask()
+
+    def _stop(self, connection: int) -> None:
+        if connection not in self._stilled:
+            self._stilled.add(connection)
+            self._still(connection, True)
 
     def closed(self, event: ev.Closed) -> None:
         """The end of a connection, behind its bytes."""
@@ -75,17 +95,23 @@ class Turns:
         while self._waiting:
             event, arrived_ns = self._waiting.popleft()
             if isinstance(event, ev.Received):
-                self._handled(event.connection)
+                self._handled(event.connection, len(event.data))
             self._feed(event, arrived_ns)
             if self._now_ns() >= until:
                 break
         if self._waiting:
             self._ask()
 
-    def _handled(self, connection: int) -> None:
+    def _handled(self, connection: int, size: int) -> None:
+        self._bytes -= size
+        if self._flooded and self._bytes <= self._bytes_max // 2:
+            self._flooded = False
+            self._all_still(False)
         left = self._chunks[connection] - 1
         if left:
             self._chunks[connection] = left
             return
         del self._chunks[connection]
-        self._still(connection, False)
+        if connection in self._stilled:
+            self._stilled.discard(connection)
+            self._still(connection, False)
