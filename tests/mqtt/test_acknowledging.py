@@ -321,6 +321,22 @@ def test_a_client_of_3_1_1_is_not_read_beyond_the_receive_maximum() -> None:
     assert len(client.read()) == 7
 
 
+def test_repeats_while_nothing_is_committed_are_not_read_without_bound() -> None:
+    """Kills: an answer in memory for every eight bytes that a client sends again while the disk is full."""
+    world = World(MqttConfig(receive_maximum=4), automatic=False)
+    client = world.client("c")
+    client.send(Connect("c", V5, False, properties=Properties(session_expiry_s=60)))
+    world.commit()
+    client.publish("t", b"1", qos=2, packet_id=7)
+    for _ in range(4):
+        assert not client.paused
+        client.publish("t", b"1", qos=2, packet_id=7, dup=True)
+    assert client.paused
+    world.judge()
+    world.commit()
+    assert not client.paused
+
+
 def test_topic_aliases_of_a_client_are_resolved_and_bounded() -> None:
     """MQTT-3.3.2-7, -8, -9, -12."""
     world = World()

@@ -22,6 +22,7 @@ from headland.mqtt.packets import (
     Subscription,
     Will,
 )
+from headland.mqtt.session import Message
 
 TEN_MINUTES = {"clean": False, "session_expiry_s": 600}
 
@@ -247,12 +248,33 @@ def test_an_identifier_in_use_is_not_given_to_another_principal() -> None:
     assert not old.closed
 
 
-def test_another_principal_does_not_inherit_a_session() -> None:
+@pytest.mark.parametrize("clean", [False, True])
+def test_another_principal_neither_inherits_nor_ends_a_session_whose_owner_is_away(clean: bool) -> None:
+    """Kills: whoever knows a client identifier deletes its queue while it is offline."""
     world = World()
     old = connected(world, "c", username="alice", **TEN_MINUTES)
     old.subscribe(Subscription("t", 1))
     old.drop()
-    assert not world.client("c").connect(username="mallory", **TEN_MINUTES).session_present
+    connected(world, "p").publish("t", b"for alice", qos=1)
+    thief = world.client("c")
+    options = {"clean": clean, "session_expiry_s": 600}
+    assert thief.connect(username="mallory", **options).reason == Reason.CLIENT_IDENTIFIER_NOT_VALID
+    again = world.client("c")
+    assert again.connect(username="alice", **TEN_MINUTES).session_present
+    assert payloads(again.got) == [b"for alice"]
+
+
+def test_what_mqtt_5_sends_beside_a_payload_counts_towards_the_bounds() -> None:
+    """Kills: retained messages whose content type is a hundred times what is counted."""
+    text = "x" * 60_000
+    for properties in (
+        Properties(content_type=text),
+        Properties(response_topic=text),
+        Properties(correlation_data=text.encode()),
+        Properties(user=[("key", text)]),
+    ):
+        assert Message("t", b"", properties=properties).size > 60_000
+    assert Message("\u00e9" * 1_000, b"").size > 2_000
 
 
 # What a session remembers

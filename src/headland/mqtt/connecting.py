@@ -134,23 +134,23 @@ class Connecting:
         """The session the client gets, and whether it was there before.
 
         Raises:
-            Refusal: The identifier is another principal's at this moment, or there are too many sessions.
+            Refusal: The identifier is another principal's, connected or away, or there are too many sessions.
         """
         state = self.state
         store = state.store
         old = store.sessions.get(packet.client_id)
         if old is not None:
             same = old.principal.name == connection.principal.name
+            if not same and (old.connection is not None or not old.ended):
+                raise Refusal(Reason.CLIENT_IDENTIFIER_NOT_VALID, "the identifier is another user's")
             if old.connection is not None:
-                if not same:
-                    raise Refusal(Reason.CLIENT_IDENTIFIER_NOT_VALID, "the identifier is in use")
                 self.settle()
                 state.counters.takeovers += 1
                 state.close(old.connection, Reason.SESSION_TAKEN_OVER, "taken_over")
                 self.settle(fresh=packet.clean_start)
             if old.ended:
                 old = None
-            elif packet.clean_start or not same:
+            elif packet.clean_start:
                 self.end(old)
                 old = None
         if old is None and len(store.sessions) >= state.config.sessions_max:

@@ -17,6 +17,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from headland.mqtt.packets import Properties, Subscription, Will
+from headland.mqtt.properties import encode_body
 from headland.mqtt.surface import Principal
 
 if TYPE_CHECKING:
@@ -80,10 +81,9 @@ class Message:
         self.position = 0
         self.holders = 0
         self.gone = False
-        self.size = OVERHEAD_BYTES + len(topic) + len(payload)
+        self.size = OVERHEAD_BYTES + len(topic.encode()) + len(payload)
         if properties is not None:
-            self.size += sum(len(key) + len(text) + 100 for key, text in properties.user or ())
-            self.size += len(properties.correlation_data or b"")
+            self.size += len(encode_body(properties)) + 100 * len(properties.user or ())
         self.plain: dict[int, bytes] = {}
         self.wall_ms = 0
 

@@ -128,6 +128,8 @@ class State:
         connection.owed.append(owed)
         if len(connection.owed) == 1:
             self.release(connection)
+        elif len(connection.owed) > self.config.receive_maximum:
+            self.pause(connection)  # what is asked again and again costs memory for every answer
 
     def answer(self, connection: Connection, data: bytes, needs: int) -> None:
         """Queue an answer that rests on commit `needs` (0: on nothing); one too long ends the connection."""
@@ -165,7 +167,8 @@ class State:
                 owed.popleft()
         if connection.out:
             self.touched[connection.number] = connection
-        if connection.paused and connection.unacknowledged <= self.config.receive_maximum // 2:
+        half = self.config.receive_maximum // 2
+        if connection.paused and connection.unacknowledged <= half and len(owed) <= half:
             connection.paused = False
             connection.read_from_ns = self.now.monotonic_ns
             self.actions.append(Continue(connection.number))
