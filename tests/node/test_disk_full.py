@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from headland.line.deciding import Act, EventRule, Threshold
 from headland.line.filtering.keep import Keep
 from headland.line.rules import LineRules, SeriesRule
 from headland.node import events as ev
@@ -12,14 +13,20 @@ from headland.node.opening import open_node
 from headland.node.settings import NodeSettings
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Everybody
-from headland.vocabulary import Account, Instant
+from headland.sources.contract import SourceBatch
+from headland.vocabulary import NO_TIME, Account, Instant, SeriesKey
 
 START = Instant(1_000_000_000, 1_767_225_600_000_000_000)
 CONNECT = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02me"
 
 
 def _node() -> Node:
-    rules = LineRules(default=SeriesRule(name="all", filter=Keep()))
+    hot = EventRule(
+        name="hot",
+        when=Threshold(above=80, hysteresis=5),
+        act=(Act(kind="http", target="http://127.0.0.1/fan"),),
+    )
+    rules = LineRules(default=SeriesRule(name="all", filter=Keep()), events=(hot,))
     settings = NodeSettings(name="s/n", has_parent=False, line=rules)
     node = open_node(SimulatedDisk(), settings, Everybody(), random.Random(1), START).node
     node.start(START)
@@ -124,3 +131,50 @@ def test_a_client_that_is_not_read_for_want_of_room_keeps_its_connection_however
     node.refuse_input(False)
     assert not [a for a in node.handle(ev.Tick(), now.later(2.9)) if isinstance(a, ev.Close)]
     assert ev.Close(3, "keep_alive_timeout") in node.handle(ev.Tick(), now.later(3.1))
+
+
+def _brought(value: float, position: bytes | None = None) -> ev.Offered:
+    key = SeriesKey("cpu/temperature_c", ())
+    return ev.Offered("here", SourceBatch([key], [0], [NO_TIME], [value], [8], position=position))
+
+
+def _acts(actions: list[ev.Action]) -> list[str]:
+    return [action.actuation.target for action in actions if isinstance(action, ev.Actuate)]
+
+
+def test_a_rule_on_the_hosts_own_readings_acts_while_the_disk_takes_nothing() -> None:
+    """Kills: sources that are not asked while the disk is full; a reading that is in no account."""
+    node, now, _ = _stalled()
+    assert not node.holds_back(durable=False)
+    assert _acts(node.handle(_brought(70.0), now)) == []
+    assert _acts(node.handle(_brought(90.0), now)) == ["http://127.0.0.1/fan"]
+    assert _acts(node.handle(_brought(91.0), now)) == []
+    for second in (1.5, 3):
+        node.handle(ev.Committed(_commit(node, now.later(second)).n), now.later(second))
+    assert node.parts.ledger.total(Account.REFUSED)[0] == 3
+    assert node.parts.ledger.check() == []
+
+
+def test_the_hosts_readings_go_on_when_the_disk_budget_is_used_up_and_files_wait_where_they_are() -> None:
+    """Kills: a source that is read further than what can be stored."""
+    node, now = _node(), START.later(0.1)
+    node.refuse_input(True)
+    assert node.holds_back(durable=True)
+    assert not node.holds_back(durable=False)
+    assert _acts(node.handle(_brought(90.0), now)) == ["http://127.0.0.1/fan"]
+    node.refuse_input(False)
+    assert not node.holds_back(durable=True)
+
+
+def test_what_a_file_brought_is_confirmed_when_it_is_durable_and_not_while_the_disk_is_full() -> None:
+    """Kills: a position that moves past readings that nobody has stored."""
+    node, now, first = _stalled()
+    actions = node.handle(_brought(90.0, b"line 7"), now)
+    assert _acts(actions) == ["http://127.0.0.1/fan"]
+    assert not [action for action in actions if isinstance(action, ev.Confirm)]
+    assert _commit(node, now.later(1.5)).n == first.n
+    actions = node.handle(ev.Committed(first.n), now.later(1.5))
+    assert not [action for action in actions if isinstance(action, ev.Confirm)]
+    second = _commit(node, now.later(3))
+    assert ev.Confirm("here", b"line 7") in node.handle(ev.Committed(second.n), now.later(3))
+    assert node.parts.ledger.total(Account.REFUSED)[0] == 0

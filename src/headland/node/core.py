@@ -393,6 +393,9 @@ class Node:
         intake = parts.sources.get(event.source)
         if intake is None:
             intake = parts.sources[event.source] = SourceIntake(parts.names.table, self.settings.labels)
+        if brought.position is None and (self.commits.stalled or self.crowded):
+            self.actuate(parts.intake.line.decide(intake.batch(brought), now, draft, refused=True))
+            return
         offered = parts.intake.line.offer(event.source, intake.batch(brought), now, draft)
         self.actuate(offered.actuations)
         if brought.position is not None:
@@ -422,6 +425,10 @@ class Node:
             return
         if self.crowded:
             self._hold([connection for connection, kind in self._kinds.items() if kind == "mqtt"])
+
+    def holds_back(self, durable: bool) -> bool:
+        """Whether a source has to wait for room: what has positions is read later, the present is not."""
+        return durable and self.crowded
 
     @property
     def crowded(self) -> bool:

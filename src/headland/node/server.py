@@ -248,12 +248,15 @@ class Server:
             )
             source = make_source(table, context, known)
             self._sources[name] = source
-            loop.call_soon(self._poll, runner, loop, name, source)
+            durable = known[str(table.get("kind"))].durable
+            loop.call_soon(self._poll, runner, loop, name, source, durable)
 
-    def _poll(self, runner: Runner, loop: asyncio.AbstractEventLoop, name: str, source: Source) -> None:
+    def _poll(
+        self, runner: Runner, loop: asyncio.AbstractEventLoop, name: str, source: Source, durable: bool
+    ) -> None:
         now = runner.clock.now()
-        if runner.node.commits.stalled or runner.node.crowded:
-            loop.call_later(1.0, self._poll, runner, loop, name, source)
+        if runner.node.holds_back(durable):
+            loop.call_later(1.0, self._poll, runner, loop, name, source, durable)
             return
         brought = source.poll(now)
         if len(brought) or brought.position is not None:
@@ -261,7 +264,7 @@ class Server:
         due = source.next_poll(now)
         if due is not None and not runner.node.stopping:
             wait_s = max(0.001, (due - runner.clock.now().monotonic_ns) / 1e9)
-            loop.call_later(wait_s, self._poll, runner, loop, name, source)
+            loop.call_later(wait_s, self._poll, runner, loop, name, source, durable)
 
     # ── signals ────────────────────────────────────────────────────────────────────────────────────
     def _stop(self, runner: Runner, supervisor: Supervisor) -> None:
