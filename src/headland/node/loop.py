@@ -172,25 +172,25 @@ class Runner:
                 self._now_ns = now.monotonic_ns
                 try:
                     actions = self.node.handle(event, now)
+                    if isinstance(event, ev.Received):
+                        took_ns = self.clock.now().monotonic_ns - now.monotonic_ns
+                        waited_ns = now.monotonic_ns - arrived_ns if arrived_ns else 0
+                        cause = Cause.WAITED if waited_ns > took_ns else Cause.FILTERS
+                        self.stages[StageName.DECIDE].observe(waited_ns + took_ns, cause)
+                    self._execute(actions)
                 except Exception as error:  # noqa: BLE001 - after half an event nothing may go on
-                    self._defect(event, error)
+                    self.defect(type(event).__name__, error)
                     return
-                if isinstance(event, ev.Received):
-                    took_ns = self.clock.now().monotonic_ns - now.monotonic_ns
-                    waited_ns = now.monotonic_ns - arrived_ns if arrived_ns else 0
-                    cause = Cause.WAITED if waited_ns > took_ns else Cause.FILTERS
-                    self.stages[StageName.DECIDE].observe(waited_ns + took_ns, cause)
-                self._execute(actions)
         finally:
             self._feeding = False
         self._arm()
 
-    def _defect(self, event: ev.Event, error: Exception) -> None:
-        """The core raised: its state is half an event old, so nothing is acknowledged any more."""
+    def defect(self, where: str, error: Exception) -> None:
+        """Half an event is done: nothing is acknowledged any more, and the process ends."""
         self.node.failed = f"{type(error).__name__}: {error}"
         self._queue.clear()
         story = "".join(traceback.format_exception(error))
-        self._hands.say(ev.Say("error", "defect", {"while": type(event).__name__, "story": story}))
+        self._hands.say(ev.Say("error", "defect", {"while": where, "story": story}))
         self._hands.exit(ev.Exit(1, self.node.failed))
 
     def _arm(self) -> None:
@@ -346,5 +346,6 @@ class Runner:
 
     def _fed(self, outcome: ev.Event | Exception) -> None:
         if isinstance(outcome, Exception):
-            raise outcome
-        self.feed(outcome)
+            self.defect("reading", outcome)
+        else:
+            self.feed(outcome)

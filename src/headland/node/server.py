@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
 import signal
 import ssl
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import uvloop
@@ -28,6 +23,7 @@ from headland.drivers.http_server import HttpServer, Response
 from headland.drivers.randomness import generator
 from headland.node import events as ev
 from headland.node.http_api import ANSWER_BYTES_MAX, Api
+from headland.node.logbook import LogBook
 from headland.node.loop import Runner
 from headland.node.notify import Supervisor, keep_alive, on_signals
 from headland.node.opening import open_node
@@ -42,7 +38,8 @@ from headland.vocabulary import CapacityError
 DRAIN_S = 10.0
 GC_THRESHOLDS = (50_000, 20, 100)
 """Readings make no cycles; a full collection is a pause that every decision would wait for."""
-LEVELS = ("debug", "info", "warning", "error")
+SOURCE_AGAIN_S = 10.0
+"""A source that failed is asked again after so long."""
 LINK_LIMITS = net.Limits(read_while_full=True, write_high_bytes=64 << 10, write_max_bytes=64 << 20)
 
 
@@ -72,7 +69,7 @@ class Server:
         self._loaded = loaded
         self._config = loaded.config
         self._refused_real_time = refused_real_time
-        self._levels = LEVELS.index(loaded.config.log.level)
+        self._log = LogBook(loaded.config.log.level)
         self._exit: asyncio.Future[int] | None = None
         self._stopped = asyncio.Event()
         self._http: HttpServer | None = None
@@ -258,7 +255,14 @@ class Server:
         if runner.node.holds_back(durable):
             loop.call_later(1.0, self._poll, runner, loop, name, source, durable)
             return
-        brought = source.poll(now)
+        try:
+            brought = source.poll(now)
+        except Exception as error:  # noqa: BLE001 - one bad source must not end the others, nor be silent
+            detail = f"{name}: {type(error).__name__}: {error}"
+            self._log("alarm", "source_failed", {"detail": detail})
+            runner.node.alarm("source_failed", detail)
+            loop.call_later(SOURCE_AGAIN_S, self._poll, runner, loop, name, source, durable)
+            return
         if len(brought) or brought.position is not None:
             runner.feed(ev.Offered(name, brought))
         due = source.next_poll(now)
@@ -282,7 +286,7 @@ class Server:
 
     def _reconfigured(self, config: NodeConfig) -> None:
         """Another configuration is in force."""
-        self._levels = LEVELS.index(config.log.level)
+        self._log.level = config.log.level
 
     # ── hands of the runner ────────────────────────────────────────────────────────────────────────
     def actuate(self, action: ev.Actuate) -> None:
@@ -312,13 +316,3 @@ class Server:
         """End the process."""
         if self._exit is not None and not self._exit.done():
             self._exit.set_result(action.code)
-
-    def _log(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        rank = {"debug": 0, "info": 1, "warning": 2, "alarm": 3, "error": 3}.get(level, 1)
-        if rank < self._levels:
-            return
-        line = {"time": round(time.time(), 3), "level": level, "event": event, **fields}
-        sys.stderr.write(json.dumps(line, default=str) + "\n")
-
-
-Log = Callable[[str, str, dict[str, Any]], None]
