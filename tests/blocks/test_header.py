@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,15 @@ from headland.blocks import codec
 from headland.blocks.block import open_block, seal
 from headland.blocks.codec import Codec
 from headland.blocks.digest import CHAIN_START, chain, digest, identity_bytes
-from headland.blocks.header import BlockHeader, HeaderReader, HeaderWriter, Run, decode_alone, encode_alone
+from headland.blocks.header import (
+    MAX_HOPS,
+    BlockHeader,
+    HeaderReader,
+    HeaderWriter,
+    Run,
+    decode_alone,
+    encode_alone,
+)
 from headland.blocks.wire import Reader
 from headland.vocabulary import NO_TIME, Columns, DefectError, Lane, PeerError, Priority
 
@@ -39,6 +48,7 @@ def headers(draw: st.DrawFn) -> BlockHeader:
         age_ms=draw(U48),
         digest=draw(st.sampled_from([b"", bytes(range(16, 32))])),
         groups=tuple(draw(st.lists(st.text(max_size=6), max_size=16))),
+        backlog_hops=draw(st.sampled_from([0, 0, 1, MAX_HOPS])),
         key_id=1 if signed else 0,
         signature=b"signature" if signed else b"",
     )
@@ -95,10 +105,23 @@ def test_golden_header() -> None:
         digest=bytes(range(16)),
         groups=("hall",),
     )
-    assert encode_alone(header).hex() == (
+    plain = (
         "3e00056465762d31000102030405060708090a0b0c0d0e0f0203780a020e018690fed4320202a41fdb5d0e0001"
         "02030405060708090a0b0c0d0e0f010468616c6c"
     )
+    assert encode_alone(header).hex() == plain
+    travelled = msgspec.structs.replace(header, backlog_hops=2)
+    assert encode_alone(travelled).hex() == "be" + plain[2:] + "000102"
+    signed = msgspec.structs.replace(header, key_id=1, signature=b"s")
+    assert encode_alone(signed).hex() == "be" + plain[2:] + "01020073"
+
+
+def test_the_path_of_lanes_is_the_hops_as_backlog_and_one_where_they_were_not_counted() -> None:
+    """Kills: a block of an older release that is told live though it came as backlog."""
+    live = block(Columns([1], [1], [1.0]))[0]
+    backlog = msgspec.structs.replace(live, lane=Lane.BACKLOG)
+    assert (live.path, backlog.path) == (0, 1)
+    assert msgspec.structs.replace(backlog, backlog_hops=3).path == 3
 
 
 @settings(max_examples=300, deadline=None)
@@ -117,7 +140,13 @@ def test_no_damaged_header_does_more_than_raise_a_peer_error(
 
 def test_a_header_that_breaks_its_bounds_is_not_written() -> None:
     good = decode_alone(Reader(encode_alone(block(Columns([1], [1], [1.0]))[0])))
-    for change in ({"epoch": b"short"}, {"runs": ()}, {"rows": 2}, {"groups": ("g",) * 17}):
+    for change in (
+        {"epoch": b"short"},
+        {"runs": ()},
+        {"rows": 2},
+        {"groups": ("g",) * 17},
+        {"backlog_hops": 256},
+    ):
         with pytest.raises(DefectError):
             encode_alone(
                 BlockHeader(**{**{name: getattr(good, name) for name in good.__struct_fields__}, **change})

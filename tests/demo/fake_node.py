@@ -93,7 +93,7 @@ class FakeNode:
             rows = [
                 {
                     "series": series, "ts": ts, "seq": seq, "value": value, "kind": 0, "_class": "normal",
-                    "_origin": f"demo/{path.stem}", "_lane": "live", "_arrival": number, "_rule_version": "",
+                    "_origin": f"demo/{path.stem}", "_lane": 0, "_arrival": number, "_rule_version": "",
                     "_late": False, "_boost": False,
                 }
                 for path in self.shared.glob("*.jsonl")

@@ -191,7 +191,7 @@ def test_one_cloud_commit_has_no_order_inside() -> None:
     assert check(items, KEEP_ALL, [row(item, 5) for item in reversed(items)]).good
 
 
-@pytest.mark.parametrize("change", [{"lane": "backlog"}, {"row_class": "high"}])
+@pytest.mark.parametrize("change", [{"lane": "1"}, {"lane": "2"}, {"row_class": "high"}])
 def test_lanes_and_classes_may_overtake_each_other(change: dict[str, str]) -> None:
     items = [publish(order, float(order)) for order in range(2)]
     assert check(items, KEEP_ALL, [row(items[0], 9, **change), row(items[1], 1)]).good

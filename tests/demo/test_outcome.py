@@ -93,7 +93,7 @@ def test_the_answer_of_the_cloud_becomes_rows() -> None:
     common = {
         "_origin": "demo/a",
         "_class": "normal",
-        "_lane": "live",
+        "_lane": 0,
         "_arrival": 7,
         "_rule_version": "v",
         "_late": False,

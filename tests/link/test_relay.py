@@ -7,10 +7,12 @@ from random import Random
 import msgspec
 from tests.link.world import Clock, Frame, Pair, ParentNode
 
+from headland.blocks.header import decode_alone
+from headland.blocks.wire import Reader
 from headland.line.outbox import Outbox, OutboxSettings
 from headland.link import actions as act
 from headland.link import received
-from headland.link.contract import Answer, GapEntry, ParentName, Ref, StreamWelcome
+from headland.link.contract import Answer, BlockEntry, GapEntry, ParentName, Ref, StreamWelcome
 from headland.vocabulary import Account, Lane, Priority
 
 PLENTY = (1 << 30,) * 4
@@ -99,6 +101,41 @@ def test_a_block_that_arrived_as_backlog_goes_on_as_backlog_and_a_live_one_live(
     pair.run(2)
     lanes = {entry.stream.priority: entry.stream.lane for entry in pair.parent.send()}
     assert lanes == {Priority.NORMAL: Lane.LIVE, Priority.HIGH: Lane.BACKLOG}
+
+
+def test_hops_as_backlog_are_counted_by_whoever_receives():
+    # Kills: a block demoted at a relay that is told from nothing that came as backlog before it.
+    pair = middle()
+    pair.child.keep()
+    pair.run(0.5)
+    pair.cut()
+    pair.child.keep()
+    pair.run(2)
+    live, backlog = (item.header for item in pair.parent.delivered)
+    assert (live.lane, live.backlog_hops) == (Lane.LIVE, 0)
+    assert (backlog.lane, backlog.backlog_hops) == (Lane.BACKLOG, 1)
+    assert {entry.stream.lane for entry in onward(pair)} == {Lane.BACKLOG}  # the relay's own link was down
+    cloud = Pair()
+    for p, header in enumerate((live, backlog), start=1):
+        cloud.reachable, cloud.child.reads_paused = False, True
+        cloud.cut()
+        cloud.child.keep()
+        cloud.child.commit()
+        cloud.reachable = True
+        cloud.run(3)
+        (read,) = cloud.child.pending_reads
+        head, body = cloud.child.body_of(read.entry.ref)
+        own = decode_alone(Reader(head))
+        relayed = msgspec.structs.replace(own, lane=header.lane, backlog_hops=header.backlog_hops)
+        cloud.child.pending_reads.clear()
+        cloud.child.do(cloud.child.uplink.block_read(read.entry, relayed, body, {1, 2, 3}, cloud.clock.now))
+        cloud.run(1)
+        assert cloud.parent.delivered[-1].header.path == p
+
+
+def onward(pair: Pair) -> list[BlockEntry]:
+    pair.parent.north_up()
+    return pair.parent.send()
 
 
 def test_what_a_relay_acknowledged_is_still_there_after_a_crash_with_the_same_position():

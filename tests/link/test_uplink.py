@@ -145,3 +145,29 @@ def test_a_long_backlog_drains_though_every_read_ahead_is_cut_short():
     pair = draining(400)
     pair.run(20, 0.02)
     assert len(pair.parent.delivered) == 400
+
+
+def test_a_younger_epoch_does_not_overtake_bodies_that_are_still_being_read():
+    # Kills: what is ready is sent, whatever its lane still waits for.
+    pair = Pair()
+    pair.reachable = False
+    pair.gather()
+    for again in (True, False):
+        for _ in range(2):
+            pair.child.keep()
+        pair.child.commit()
+        if again:
+            pair.restart_child()
+    child = pair.child
+    child.reads_paused = True
+    pair.reachable = True
+    pair.run(3)
+    reads = [action for action in child.pending_reads if isinstance(action, act.ReadBlock)]
+    assert len(reads) == 4
+    child.pending_reads.clear()
+    for action in reversed(reads):
+        child.read_one(action)
+    pair.run(1)
+    epochs = [item.header.epoch for item in pair.parent.delivered]
+    assert len(epochs) == 4
+    assert epochs[2:] == [child.epoch] * 2

@@ -1,7 +1,7 @@
 """The header of a block: identity, extent, times; and its compact form, on a connection and in a file.
 
 Identity is (origin, epoch, priority, k) and never changes. Everything else is set once at the seal, except
-the lane (each sender's own) and the age (grows while the block waits).
+the lane (each sender's own), the hops travelled as backlog and the age (grows while the block waits).
 
 The byte form is written by a `HeaderWriter` and read by a `HeaderReader` that saw every header before it on
 this connection (or in this file), in the same order. (origin, epoch) is a number, defined at its first use;
@@ -10,16 +10,17 @@ same (origin, epoch). A writer that is new writes what stands alone.
 
 ```
 u8 bits: 0-1 priority, 2 lane, 3 digest follows, 4 more than one run, 5 groups follow, 6 no device times,
-         7 key id and signature follow
+         7 an extension follows
 varint number of (origin, epoch); if it is the next unused one: varint length, origin (UTF-8), 16 B epoch
 signed  k - (previous k + 1)                     | varint rows | varint payload bytes
 signed  age_ms - previous age_ms
 runs    [varint count] then each: signed N - previous N, [varint rows], time step of node time
 [time step ts_min from the last node time | varint ts_max - ts_min, in the units of a time step]
-[16 B digest] [varint count, each: varint length, UTF-8] [varint key id, varint length, signature]
+[16 B digest] [varint count, each: varint length, UTF-8] [extension]
+extension: varint key id (0: not signed) | varint length of the rest | u8 backlog hops | signature
 ```
 A time step is one signed varint: a difference in units of 10^(3u) ns, times 4, plus u (0 to 3).
-Bounds: 65,536 rows and runs, 16 groups (more are written as "any" by the sealer), 4,096 numbers.
+Bounds: 65,536 rows and runs, 16 groups (more are written as "any" by the sealer), 4,096 numbers, 255 hops.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ EPOCH_BYTES = 16
 MAX_GROUPS = 16
 MAX_ORIGINS = 4_096
 _MAX_NAME = 1_024
-_MAX_SIGNATURE = 4_096
+_MAX_EXTENSION = 4_096
+MAX_HOPS = 255
+"""Hops that are counted; a block that has travelled more says so many."""
 _U63 = (1 << 63) - 1
 
-_LANE, _DIGEST, _RUNS, _GROUPS, _TIMELESS, _SIGNED = 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
+_LANE, _DIGEST, _RUNS, _GROUPS, _TIMELESS, _EXTENDED = 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -66,6 +69,8 @@ class BlockHeader(msgspec.Struct, frozen=True, kw_only=True):
         age_ms: Running time since its first row was committed, at the moment the header was written.
         digest: 16 bytes over the decoded rows, or b"" where the receiver is to compute it.
         groups: Series groups in it, at most 16; empty means any.
+        backlog_hops: Hops that it has travelled as backlog: with (origin, class) it names the path of lanes
+            along which blocks arrive in order. Whoever receives a block counts the hop that it came by.
         key_id: Reserved: the origin's key.
         signature: Reserved: detached, over the chain value.
     """
@@ -83,6 +88,7 @@ class BlockHeader(msgspec.Struct, frozen=True, kw_only=True):
     age_ms: int = 0
     digest: bytes = b""
     groups: tuple[str, ...] = ()
+    backlog_hops: int = 0
     key_id: int = 0
     signature: bytes = b""
 
@@ -95,6 +101,14 @@ class BlockHeader(msgspec.Struct, frozen=True, kw_only=True):
     def last_n(self) -> int:
         """Commit of its last row."""
         return self.runs[-1].n
+
+    @property
+    def path(self) -> int:
+        """The lanes that it came by: 0 live all the way, n as backlog on the last n hops.
+
+        A block that was written before hops were counted says 1 for any number of them.
+        """
+        return max(self.backlog_hops, int(self.lane))
 
     @property
     def base_ns(self) -> int:
@@ -129,11 +143,13 @@ class HeaderWriter:
         """
         if len(header.epoch) != EPOCH_BYTES or not header.runs or len(header.groups) > MAX_GROUPS:
             raise DefectError(f"block {header.origin}/{header.priority}/{header.k} has a malformed header")
+        if not 0 <= header.backlog_hops <= MAX_HOPS:
+            raise DefectError(f"block {header.k} has travelled {header.backlog_hops} hops as backlog")
         if sum(run.rows for run in header.runs) != header.rows or not 0 < header.rows <= MAX_ROWS:
             raise DefectError(f"the runs of block {header.k} do not sum to its {header.rows} rows")
         with_digest = with_digest and header.digest != b""
         timeless = header.ts_min == NO_TIME
-        signed = header.key_id != 0 or header.signature != b""
+        extended = header.backlog_hops != 0 or header.key_id != 0 or header.signature != b""
         out = bytearray(
             (
                 header.priority
@@ -142,7 +158,7 @@ class HeaderWriter:
                 | _RUNS * (len(header.runs) > 1)
                 | _GROUPS * bool(header.groups)
                 | _TIMELESS * timeless
-                | _SIGNED * signed,
+                | _EXTENDED * extended,
             )
         )
         before = self._put_origin(out, header)
@@ -162,9 +178,9 @@ class HeaderWriter:
             put_varint(out, len(header.groups))
             for group in header.groups:
                 put_bytes(out, group.encode("utf-8"))
-        if signed:
+        if extended:
             put_varint(out, header.key_id)
-            put_bytes(out, header.signature)
+            put_bytes(out, bytes((header.backlog_hops,)) + header.signature)
         return bytes(out)
 
     def _put_origin(self, out: bytearray, header: BlockHeader) -> _Before:
@@ -226,10 +242,10 @@ class HeaderReader:
         groups: tuple[str, ...] = ()
         if bits & _GROUPS:
             groups = tuple(_take_text(reader) for _ in range(reader.varint(MAX_GROUPS)))
-        key_id, signature = 0, b""
-        if bits & _SIGNED:
+        key_id, extension = 0, b"\0"
+        if bits & _EXTENDED:
             key_id = reader.varint()
-            signature = reader.take(reader.varint(_MAX_SIGNATURE))
+            extension = reader.take(reader.varint(_MAX_EXTENSION)) or extension
         return BlockHeader(
             origin=origin,
             epoch=epoch,
@@ -244,8 +260,9 @@ class HeaderReader:
             age_ms=age_ms,
             digest=digest,
             groups=groups,
+            backlog_hops=extension[0],
             key_id=key_id,
-            signature=signature,
+            signature=bytes(extension[1:]),
         )
 
     def _take_origin(self, reader: Reader) -> tuple[str, bytes, _Before]:

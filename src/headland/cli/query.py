@@ -11,7 +11,7 @@ import msgspec
 
 from headland.cli.asking import answer, ask, asks_a_node, configuration, door_of, moment, table
 from headland.node.query import Question
-from headland.vocabulary import Lane, Priority, RowKind
+from headland.vocabulary import Priority, RowKind
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -97,6 +97,6 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
         RowKind(row["kind"]).name.lower(),
         text,
         Priority(row["_class"]).name.lower(),
-        Lane(row["_lane"]).name.lower(),
+        f"backlog, {row['_lane']} hops" if row["_lane"] else "live",
         row["_arrival"],
     )

@@ -18,8 +18,9 @@ checked together, and their order is the order in which their client published t
 `duplicated` are rows beyond those published with one (series, device time, sequence), a window's count
 above the recomputed one, and derived rows that arrived twice. `reordered` are rows of one (origin, class,
 lane) that arrived after a row whose publish began when theirs was already acknowledged, or that the same
-client published later; boosted rows are left out, because they were kept later than they were published,
-and a series whose rules hold readings back is compared with itself only.
+client published later. The lane is what the cloud says: live all the way, or backlog on the last n hops.
+Boosted rows are left out, because they were kept later than they were published, and a series whose rules
+hold readings back is compared with itself only.
 """
 
 from __future__ import annotations

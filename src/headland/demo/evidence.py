@@ -184,7 +184,8 @@ class CloudRow(msgspec.Struct, frozen=True):
         value: Of a reading; None in a window.
         window: Of a window; None otherwise.
         row_class: Class it travelled in.
-        lane: Lane it travelled in.
+        lane: Path of lanes that it came by, as the cloud names it: 0 live all the way, n as backlog on the
+            last n hops.
         arrival: Commit at the cloud that made it durable there.
         rule_version: Version of the rules it was judged by.
         late: Kept as a point because it was older than what had been decided.

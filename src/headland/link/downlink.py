@@ -16,7 +16,7 @@ import msgspec
 
 from headland.blocks import codec
 from headland.blocks.digest import chain, digest, identity_bytes
-from headland.blocks.header import BlockHeader, HeaderReader
+from headland.blocks.header import MAX_HOPS, BlockHeader, HeaderReader
 from headland.blocks.wire import Reader
 from headland.link import bounds, protocol
 from headland.link.actions import Definitions
@@ -33,7 +33,7 @@ from headland.link.frames import Deframer, Kind, put_frame
 from headland.link.positions import ChildState, ChildStream
 from headland.link.protocol import Hello, Point
 from headland.link.received import ReceivedBlock, ReceivedGap
-from headland.vocabulary import Columns, Instant, PeerError, SeriesKey
+from headland.vocabulary import Columns, Instant, Lane, PeerError, SeriesKey
 
 MAX_PAYLOAD_BYTES = 1 << 40
 """Payload that the rows of one block may have been: more is no block of ours, and would spoil the books."""
@@ -211,7 +211,8 @@ class ChildLink:
         defined = self._defined.get((header.origin, header.epoch), set())
         if columns is None or not defined.issuperset(columns.sid):
             raise PeerError(f"a block of {header.origin} uses a series that was not defined")
-        header = msgspec.structs.replace(header, digest=found)
+        hops = min(header.backlog_hops + 1, MAX_HOPS) if header.lane is Lane.BACKLOG else 0
+        header = msgspec.structs.replace(header, digest=found, backlog_hops=hops)
         return Taken(stream, ReceivedBlock(name, stream.key, p, header, body), p, value, columns)
 
     def _open(self, header: BlockHeader, body: bytes) -> tuple[Columns | None, bytes, int]:

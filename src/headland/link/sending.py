@@ -193,8 +193,11 @@ class Sending:
         """
         any_sent = urgent = False
         self.more = False
+        waits: set[tuple[int, int]] = set()
         for key in sorted(self._queues, key=_precedence):
             queue = self._queues[key]
+            if _precedence(key) in waits:
+                continue  # a younger epoch does not overtake one whose bodies are still being read
             backlog = key.lane == Lane.BACKLOG
             while queue and queue[0].ready and not self.stuck:
                 if backlog and len(self.out) >= BURST:
@@ -208,7 +211,9 @@ class Sending:
                     break
                 any_sent = True
                 urgent |= key.priority <= Priority.HIGH or backlog
-            if not queue:
+            if queue:
+                waits.add(_precedence(key))
+            else:
                 del self._queues[key]
         return any_sent, urgent
 
@@ -292,6 +297,7 @@ def _as_sent(header: BlockHeader, lane: int, age_ms: int) -> BlockHeader:
         age_ms=age_ms,
         digest=header.digest,
         groups=header.groups,
+        backlog_hops=header.backlog_hops,
         key_id=header.key_id,
         signature=header.signature,
     )

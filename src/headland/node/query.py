@@ -178,7 +178,7 @@ def _block(
             "severity": flags >> RowFlag.SEVERITY_SHIFT,
             "_origin": header.origin,
             "_class": int(header.priority),
-            "_lane": int(header.lane),
+            "_lane": header.path,
             "_k": header.k,
             "_arrival": arrival_n,
             "_arrived_ns": arrival_ns,
