@@ -7,6 +7,7 @@ the promise that the laws are judged by.
 from __future__ import annotations
 
 from collections import OrderedDict
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,35 @@ class Published(msgspec.Struct):
     value: float
     sent: int = 0
     acked: bool = False
+
+
+class PacketIds(StrEnum):
+    """How a client numbers its publishes: one after the other, or (as most do) by the smallest free."""
+
+    ASCENDING = "ascending"
+    SMALLEST = "smallest"
+
+
+class Habits(msgspec.Struct, frozen=True, kw_only=True):
+    """What tells one device from another.
+
+    Attributes:
+        series: How many it publishes.
+        interval_ns: Between two readings.
+        window: Publishes that may be unacknowledged.
+        packet_ids: How it numbers them.
+        late_share: Share of its readings that it holds back, and publishes after one to three younger ones.
+    """
+
+    series: int = 1
+    interval_ns: int = 50_000_000
+    window: int = 8
+    packet_ids: PacketIds = PacketIds.ASCENDING
+    late_share: float = 0.0
+
+
+LATE_BY = 3
+"""A reading that is held back is overtaken by at most so many."""
 
 
 class Port(Protocol):
@@ -41,8 +71,14 @@ class Port(Protocol):
     def wall_ns(self) -> int:
         """The device's clock, UTC."""
 
+    def now_ns(self) -> int:
+        """The same, never jumping."""
+
     def value(self, device: Device) -> float:
         """The next measurement."""
+
+    def late_by(self, share: float) -> int:
+        """How many younger readings overtake the next one: 1 to `LATE_BY` in this share of cases, else 0."""
 
     def published(self, device: Device, reading: Published) -> None:
         """A reading is on its way (again)."""
@@ -64,24 +100,14 @@ class Device:
         limit: Readings it publishes in all.
     """
 
-    def __init__(
-        self,
-        name: str,
-        port: Port,
-        *,
-        series: int,
-        interval_ns: int,
-        window: int,
-        limit: int,
-    ) -> None:
+    def __init__(self, name: str, port: Port, habits: Habits, limit: int) -> None:
         self.name = name
         self.log: list[Published] = []
         self.limit = limit
-        self.interval_ns = interval_ns
+        self._habits = habits
         self._port = port
-        self._series = series
-        self._window = window
         self._inflight: OrderedDict[int, Published] = OrderedDict()
+        self._back: list[tuple[int, Published]] = []
         self._packet_id = 0
         self._connected = False
         self._connecting = False
@@ -92,12 +118,12 @@ class Device:
     @property
     def done(self) -> bool:
         """Whether everything is published and acknowledged."""
-        return len(self.log) >= self.limit and not self._inflight
+        return len(self.log) >= self.limit and not self._inflight and not self._back
 
     def start(self) -> None:
         """Begin."""
         self._dial()
-        self._port.later(self, self.interval_ns)
+        self._port.later(self, self._habits.interval_ns)
 
     def opened(self) -> None:
         """The transport is there; it is connected when the broker has said so."""
@@ -112,7 +138,7 @@ class Device:
 
     def received(self, data: bytes) -> None:
         """Bytes of the broker."""
-        self._heard_ns = self._port.wall_ns()
+        self._heard_ns = self._port.now_ns()
         self._buffer += data
         while len(self._buffer) >= 2 and len(self._buffer) >= 2 + self._buffer[1]:
             kind, length = self._buffer[0] >> 4, self._buffer[1]
@@ -132,28 +158,46 @@ class Device:
     def tick(self) -> None:
         """One interval has passed."""
         waits = self._connecting or (self._connected and self._inflight)
-        if waits and self._port.wall_ns() - self._heard_ns > PATIENCE_NS:
+        if waits and self._port.now_ns() - self._heard_ns > PATIENCE_NS:
             self._port.hang_up(self)
         if not self._connected and not self._connecting:
             self._dial()
-        if self._connected and len(self.log) < self.limit and len(self._inflight) < self._window:
-            number = len(self.log)
-            reading = Published(
-                f"{self.name}/s{number % self._series}",
-                self._port.wall_ns(),
-                number,
-                self._port.value(self),
-            )
-            self.log.append(reading)
-            self._packet_id = self._packet_id % 65_535 + 1
-            self._inflight[self._packet_id] = reading
-            self._publish(self._packet_id, reading, dup=False)
+        if self._connected and len(self._inflight) < self._habits.window:
+            self._next()
         if not self.done:
-            self._port.later(self, self.interval_ns)
+            self._port.later(self, self._habits.interval_ns)
+
+    def _next(self) -> None:
+        """Measure, and publish what is due: the new reading, or one that was held back for its sake."""
+        if len(self.log) < self.limit:
+            number = len(self.log)
+            name = f"{self.name}/s{number % self._habits.series}"
+            reading = Published(name, self._port.wall_ns(), number, self._port.value(self))
+            self.log.append(reading)
+            late_by = self._port.late_by(self._habits.late_share)
+            if late_by:
+                self._back.append((late_by, reading))
+                return
+        elif self._back:
+            reading = self._back.pop(0)[1]
+        else:
+            return
+        self._send(reading)
+        self._back = [(left - 1, one) for left, one in self._back]
+        while self._back and self._back[0][0] <= 0 and len(self._inflight) < self._habits.window:
+            self._send(self._back.pop(0)[1])
+
+    def _send(self, reading: Published) -> None:
+        if self._habits.packet_ids is PacketIds.SMALLEST:
+            self._packet_id = next(number for number in range(1, 65_536) if number not in self._inflight)
+        else:
+            self._packet_id = self._packet_id % 65_535 + 1
+        self._inflight[self._packet_id] = reading
+        self._publish(self._packet_id, reading, dup=False)
 
     def _dial(self) -> None:
         self._connecting = True
-        self._heard_ns = self._port.wall_ns()
+        self._heard_ns = self._port.now_ns()
         self._port.connect(self)
 
     def _publish(self, packet_id: int, reading: Published, *, dup: bool) -> None:

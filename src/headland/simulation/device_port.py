@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from headland.node import events as ev
-from headland.simulation.device import Device, Published
+from headland.simulation.device import LATE_BY, Device, Published
 from headland.simulation.wire import Weather, Wire
 from headland.simulation.world import START_WALL_NS, Host, World
 
 
 class DevicePort:
-    """Connects simulated devices to one host's MQTT listener."""
+    """Connects simulated devices to one host's MQTT listener.
+
+    Attributes:
+        clock_offset_ns: By so much the devices' clock is wrong.
+    """
 
     def __init__(self, world: World, host: Host) -> None:
         self._world = world
@@ -62,9 +66,18 @@ class DevicePort:
         """The devices' clock."""
         return START_WALL_NS + self._world.now_ns + self.clock_offset_ns
 
+    def now_ns(self) -> int:
+        """Time since the beginning."""
+        return self._world.now_ns
+
     def value(self, device: Device) -> float:
         """A random walk around the device's level."""
         return round(20 + self._world.rng.gauss(0, 5), 3)
+
+    def late_by(self, share: float) -> int:
+        """Chance is asked only by devices that hold anything back."""
+        world = self._world
+        return world.uniform(1, LATE_BY) if share and world.chance(share) else 0
 
     def published(self, device: Device, reading: Published) -> None:
         """It is on its way."""

@@ -35,6 +35,9 @@ class Fault(StrEnum):
     RECONFIGURE = "reconfigure"
     STOP = "stop"
     OPERATOR = "operator"
+    DEVICE_CLOCK = "device_clock"
+    PARENT_SPENDS = "parent_spends"
+    PARENT_LIES = "parent_lies"
 
 
 class Often(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +80,11 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         reconfigure: Rules change while readings are held.
         stop: A node is stopped in order and started again.
         operator: An operator asks everything, sends dead letters again, wants configurations of children.
+        device_clock: The clock of a node's devices jumps by up to 20 s in either direction.
+        parent_spends: A parent answers half of the blocks with `Later`, spending an attempt, for up to 3 s.
+        parent_lies: A parent acknowledges what was never sent, or with another chain value.
+
+    The last three happen only where a scenario asks for them.
     """
 
     crash: Often = Often(0.8, 4)
@@ -103,6 +111,9 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reconfigure: Often = Often(0.4, 2)
     stop: Often = Often(0.2, 1)
     operator: Often = Often(0.5, 2)
+    device_clock: Often = Often(0.0, 2)
+    parent_spends: Often = Often(0.0, 2)
+    parent_lies: Often = Often(0.0, 2)
 
     def often(self, fault: Fault) -> Often:
         """How often one fault happens."""

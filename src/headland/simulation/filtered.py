@@ -1,7 +1,8 @@
 """The laws of readings that a filter may leave out, judged by small models of their own.
 
 * keep: the reading is there.
-* band: an absent reading is within the bound of the newest present one before it (a dead band's hold).
+* band: an absent reading is within the bound of the newest present one before it (a dead band's hold). What
+  is marked late or implausible is a point, not a hold; nor is a reading a hold for one that came before it.
 * window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
   revisions of all rule versions together count exactly the absent readings, and extremes and sums agree.
 """
@@ -16,10 +17,11 @@ import msgspec
 from headland.line.filtering import Boost, DeadBand, Keep, Summary
 from headland.line.filtering.selection import compiled
 from headland.line.rules import SeriesRule
-from headland.simulation.witness import Reading
-from headland.vocabulary import RowKind, Value
+from headland.simulation.readings import Reading
+from headland.vocabulary import RowFlag, RowKind, Value
 
 SLACK = 1e-6
+NO_HOLD = RowFlag.LATE | RowFlag.TIME_IMPLAUSIBLE
 
 
 class Treatment(msgspec.Struct, frozen=True):
@@ -78,13 +80,17 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -> list[str]:
-    """What is wrong with a series under a dead band."""
-    points = sorted(
-        (row.ts, row.value)
-        for row in rows
-        if row.kind == RowKind.READING and isinstance(row.value, float | int)
-    )
+    """What is wrong with a series under a dead band; readings in the order in which they were published."""
     here = {row.seq for row in rows if row.kind == RowKind.READING}
+    order = {one.published.seq: number for number, one in enumerate(readings)}
+    points = sorted(
+        (row.ts, row.seq, float(row.value))
+        for row in rows
+        if row.kind == RowKind.READING
+        and isinstance(row.value, float | int)
+        and not row.flags & NO_HOLD
+        and row.seq in order
+    )
     wrong = []
     at = 0
     for reading in sorted(readings, key=lambda one: one.published.ts):
@@ -94,12 +100,11 @@ def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -
             at += 1
         if told.seq in here or not told.acked:
             continue
-        if at == 0:
+        hold = next((one for one in reversed(points[:at]) if order[one[1]] < order[told.seq]), None)
+        if hold is None:
             wrong.append(f"({told.series}, {told.seq}) is absent, and nothing is before it")
-        elif abs(float(points[at - 1][1]) - told.value) > bound + SLACK:
-            wrong.append(
-                f"({told.series}, {told.seq}) = {told.value} is held as {points[at - 1][1]}, bound {bound}"
-            )
+        elif abs(hold[2] - told.value) > bound + SLACK:
+            wrong.append(f"({told.series}, {told.seq}) = {told.value} is held as {hold[2]}, bound {bound}")
     return wrong
 
 

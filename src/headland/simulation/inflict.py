@@ -13,6 +13,7 @@ from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import Fault
 from headland.simulation.laws import Forgiven
+from headland.simulation.untrue import accept_again, lie, refuse_for_a_while
 from headland.simulation.watching import Trap, Watching
 from headland.simulation.wire import Path, Weather
 from headland.simulation.world import Host, World
@@ -133,6 +134,12 @@ class Inflict:
                 self._any().feed(ev.Stop())
             case Fault.OPERATOR:
                 self._operate(self._any())
+            case Fault.DEVICE_CLOCK:
+                self._set_device_clock(self._world.rng.choice(self._ports))
+            case Fault.PARENT_SPENDS:
+                refuse_for_a_while(self._world, self._witness, self._parent())
+            case Fault.PARENT_LIES:
+                lie(self._world, self._witness, self._parent())
             case _:
                 assert_never(fault)
 
@@ -157,8 +164,11 @@ class Inflict:
             host.trusted, host.wall_offset_ns = True, 0
             if host.node is not None:
                 host.node.parts.south.children.refusing = False
+                accept_again(host)
             else:
                 self._up(host)
+        for port in self._ports:
+            port.clock_offset_ns = 0
         self._witness.tell("world", "heals")
 
     # ── whom ───────────────────────────────────────────────────────────────────────────────────────
@@ -243,6 +253,12 @@ class Inflict:
                 host.node.parts.south.children.refusing = False
 
         self._later(200 * MS, 3 * S, accept)
+
+    def _set_device_clock(self, port: DevicePort) -> None:
+        far = 3 * HOUR if self._world.chance(0.2) else 20 * S
+        port.clock_offset_ns = self._world.uniform(-far, far)
+        self._world.count("device_clock_jumped")
+        self._witness.tell("world", f"a clock of devices is off by {port.clock_offset_ns / S:.3f} s")
 
     def _restore(self, host: Host, what: str) -> None:
         if host.node is None:

@@ -24,8 +24,9 @@ from headland.node.kept_files import STORE
 from headland.node.opening import open_node
 from headland.node.shelf import Stored
 from headland.simulation.filtered import Row, Treatment, judge_band, judge_windows
+from headland.simulation.readings import Identity, Reading, label
 from headland.simulation.scenario import Scenario
-from headland.simulation.witness import Identity, Reading, Witness, label
+from headland.simulation.witness import Witness
 from headland.simulation.world import Everybody, Host
 from headland.vocabulary import Account, HeadlandError, Lane, Reason, RowKind, Value
 

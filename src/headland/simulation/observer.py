@@ -20,7 +20,7 @@ class Observer:
     def opened(self, host: Host, opening: Opening) -> None:
         """A process has recovered and is about to run."""
 
-    def committing(self, host: Host, n: int) -> None:
+    def committing(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:
         """A node has handed out commit n."""
 
     def committed(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:

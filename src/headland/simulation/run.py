@@ -18,11 +18,13 @@ from headland.simulation.device import Device
 from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import plan
+from headland.simulation.filtered import Treatment
 from headland.simulation.inflict import Inflict
 from headland.simulation.laws import EndLaws
+from headland.simulation.readings import Reading
 from headland.simulation.scenario import DeviceSpec, Scenario
 from headland.simulation.watching import Watching
-from headland.simulation.witness import Reading, Violation
+from headland.simulation.witness import Violation
 from headland.simulation.world import Host, World
 from headland.vocabulary import Account
 
@@ -62,8 +64,8 @@ class Run:
     def __init__(self, scenario: Scenario, seed: int, *, recording: bool = False) -> None:
         self.scenario = scenario
         self.world = World(seed)
-        self.witness = Watching(self.world, recording=recording)
-        self.witness.must_store = self._must_store  # type: ignore[method-assign]
+        self._treatments: dict[tuple[str, str], Treatment] = {}
+        self.witness = Watching(self.world, recording=recording, treatment=self._treatment)
         self.hosts = [
             Host(self.world, spec.name, scenario.settings(spec), spec.parent, SimulatedDisk())
             for spec in scenario.node
@@ -78,17 +80,8 @@ class Run:
         port = DevicePort(self.world, self.world.hosts[spec.node])
         self.ports.append(port)
         names = [spec.name] if spec.count == 1 else [f"{spec.name}{i + 1}" for i in range(spec.count)]
-        return [
-            Device(
-                name,
-                port,
-                series=spec.series,
-                interval_ns=int(S / spec.rate_per_s),
-                window=spec.window,
-                limit=int(self.scenario.duration_s * spec.rate_per_s),
-            )
-            for name in names
-        ]
+        limit = int(self.scenario.duration_s * spec.rate_per_s)
+        return [Device(name, port, spec.habits, limit) for name in names]
 
     def go(self) -> Outcome:
         """Run it to its end."""
@@ -134,9 +127,12 @@ class Run:
                     break
         return (world.now_ns - healed) / S
 
-    def _must_store(self, reading: Reading) -> bool:
+    def _treatment(self, reading: Reading) -> Treatment:
         name = self.world.hosts[reading.host].settings.name
-        return self.scenario.spec(name).treatment(reading.published.series).kind == "keep"
+        series = reading.published.series
+        if (name, series) not in self._treatments:
+            self._treatments[name, series] = self.scenario.spec(name).treatment(series)
+        return self._treatments[name, series]
 
     def _hopeless(self) -> bool:
         return len(self.witness.violations) >= VIOLATIONS_MAX

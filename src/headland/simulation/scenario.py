@@ -21,6 +21,7 @@ from headland.line.formats.config import Format, TimeUnit
 from headland.line.outbox import OutboxSettings
 from headland.line.rules import LineRules, SeriesRule
 from headland.node.settings import NodeSettings
+from headland.simulation.device import Habits, PacketIds
 from headland.simulation.faults import FaultMix
 from headland.simulation.filtered import Treatment, treatment
 from headland.vocabulary import ConfigurationError, Tier
@@ -115,6 +116,8 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         series: Series each; their names are `<client>/s<number>`.
         rate_per_s: Readings a second each.
         window: Publishes that may be unacknowledged.
+        packet_ids: ascending, or smallest: the smallest free number, so that numbers come again and again.
+        late_share: Share of readings that are held back and published after one to three younger ones.
     """
 
     name: str
@@ -123,6 +126,19 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     series: int = 1
     rate_per_s: float = 20.0
     window: int = 8
+    packet_ids: PacketIds = PacketIds.ASCENDING
+    late_share: float = 0.0
+
+    @property
+    def habits(self) -> Habits:
+        """As a device takes them."""
+        return Habits(
+            series=self.series,
+            interval_ns=int(1e9 / self.rate_per_s),
+            window=self.window,
+            packet_ids=self.packet_ids,
+            late_share=self.late_share,
+        )
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

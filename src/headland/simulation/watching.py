@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
+from headland.journal import DiskOp
 from headland.line.outbox.stream import Stream
 from headland.node import events as ev
 from headland.node.opening import Opening
 from headland.node.sealing import CACHE_BYTES
 from headland.node.spilling import PLACES_MAX, Phase
+from headland.simulation.filtered import Treatment
+from headland.simulation.lanes import LanesGoOn
+from headland.simulation.readings import Reading
 from headland.simulation.witness import Witness
 from headland.simulation.world import Host, World
 
@@ -36,8 +42,15 @@ class Watching(Witness):
         draft_bytes_max: Bound on what an open commit may hold.
     """
 
-    def __init__(self, world: World, *, recording: bool = False) -> None:
-        super().__init__(world, recording=recording)
+    def __init__(
+        self,
+        world: World,
+        *,
+        recording: bool = False,
+        treatment: Callable[[Reading], Treatment] = lambda _: Treatment("keep"),
+    ) -> None:
+        super().__init__(world, recording=recording, treatment=treatment)
+        self._lanes = LanesGoOn(world)
         self.traps: dict[str, list[Trap]] = {}
         self.draft_bytes_max = 64 << 20
         self._events = 0
@@ -67,9 +80,9 @@ class Watching(Witness):
         if opening.damage:
             self.break_law("no_damage_by_crash", f"{host.name}: {opening.damage}")
 
-    def committing(self, host: Host, n: int) -> None:
+    def committing(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:
         """The first commit of a process that has a predecessor opens another epoch."""
-        super().committing(host, n)
+        super().committing(host, n, ops)
         if host.node is not None and (host.name, host.life) not in self._epochs:
             self._epochs.add((host.name, host.life))
             if host.node.parts.last_epoch:
@@ -100,6 +113,9 @@ class Watching(Witness):
             self.world.count("disk_full")
         elif isinstance(event, ev.DialFailed | ev.Opened):
             self._look_for_overdue(host)
+        held_up = self._lanes.look(host)
+        if held_up:
+            self.break_law("later_blocks_nobody_else", held_up)
         self._events += 1
         if self._events % LOOK_EVERY == 0:
             self._look_at_bounds(host)

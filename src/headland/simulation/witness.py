@@ -6,7 +6,9 @@ nodes and nothing else: whether a commit is durable it knows from the disk, not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
 
 import msgspec
 
@@ -20,14 +22,15 @@ from headland.link.received import ReceivedBlock
 from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.open_blocks import OpenBlock
-from headland.node.opening import Opening
+from headland.node.opening import Opening, open_node
 from headland.simulation.device import Device, Published
+from headland.simulation.durable import DurableReadings
+from headland.simulation.filtered import Treatment
 from headland.simulation.observer import Observer
-from headland.simulation.world import Host, World
-from headland.vocabulary import Columns, Instant, Lane, RowKind
+from headland.simulation.readings import Identity, Reading, label
+from headland.simulation.world import Everybody, Host, World
+from headland.vocabulary import Columns, HeadlandError, Instant, Lane, Reason, RowKind
 
-Identity = tuple[str, bytes, int, int]
-"""(origin, epoch, class, k)."""
 STORY_LINES = 400
 
 
@@ -75,16 +78,6 @@ class Sealed(msgspec.Struct):
     stored: set[str] = set()
 
 
-class Reading(msgspec.Struct):
-    """One reading of a device, as seen from outside."""
-
-    host: str
-    published: Published
-    first_ns: int
-    acked_ns: int | None = None
-    blocks: list[Identity] = []
-
-
 class Witness(Observer):
     """See the module.
 
@@ -94,10 +87,18 @@ class Witness(Observer):
         violations: What was broken so far.
         rewinds: A parent has gone back, or a child has another one: blocks put aside are booked out again.
         recording: Whether the story is kept: (time, machine, what, about).
+        treatment: What may happen to a reading.
     """
 
-    def __init__(self, world: World, *, recording: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        recording: bool = False,
+        treatment: Callable[[Reading], Treatment] = lambda _: Treatment("keep"),
+    ) -> None:
         self.world = world
+        self.treatment = treatment
         self.readings: dict[tuple[str, int], Reading] = {}
         self.blocks: dict[Identity, Sealed] = {}
         self.violations: list[Violation] = []
@@ -110,9 +111,10 @@ class Witness(Observer):
         self._numbers: dict[tuple[str, int], int] = {}
         self._answered: dict[tuple[str, int, StreamKey], int] = {}
         self._in_commit: dict[tuple[str, int, int], list[Identity]] = {}
-        self._emitted: dict[tuple[str, int], int] = {}
-        self._stored_ns: dict[str, int] = {}
-        self._in_flight: dict[str, tuple[int, int]] = {}
+        self._in_flight: dict[str, int] = {}
+        self._durable = DurableReadings()
+        self._spent: Counter[tuple[str, Identity]] = Counter()
+        self._dead: dict[tuple[str, int], set[int]] = {}
         world.observer = self
 
     # ── story ──────────────────────────────────────────────────────────────────────────────────────
@@ -154,24 +156,18 @@ class Witness(Observer):
         known.acked_ns = self.world.now_ns
         if self.recording:
             self.tell(device.name, f"is acknowledged {key}", key)
-        if self.must_store(known) and self._stored_ns.get(host.name, -1) < known.first_ns:
-            self.break_law(
-                "durable_before_ack", f"{key} was acknowledged by {host.name} before a commit", key
-            )
-
-    def must_store(self, reading: Reading) -> bool:
-        """Whether its acknowledgement rests on a commit of its own (a dropped one does not)."""
-        return True
+        lacks = self._durable.missing(host.name, reading, self.treatment(known))
+        if lacks:
+            self.break_law("durable_before_ack", f"{key} was acknowledged by {host.name}: {lacks}", key)
 
     # ── commits ────────────────────────────────────────────────────────────────────────────────────
     def opened(self, host: Host, opening: Opening) -> None:
         """What the last process had in flight may have reached the disk."""
         node = opening.node
         last_n = node.parts.last_n
-        n, at = self._in_flight.pop(host.name, (0, 0))
-        if 0 < n <= last_n:
-            self._stored(host.name, at)
+        if 0 < self._in_flight.pop(host.name, 0) <= last_n:
             self.world.count("last_frame_from_page_cache")
+        self._durable.on_disk(host, last_n)
         for (name, life, at_n), identities in list(self._in_commit.items()):
             if name == host.name:
                 del self._in_commit[(name, life, at_n)]
@@ -182,7 +178,21 @@ class Witness(Observer):
                 if at_n <= last_n:
                     self.blocks[identity].stored.add(name)
         self.tell(host.name, f"starts at commit {last_n}, {opening.frames} frames, {opening.cut} cut")
+        self._recovery_is_durable(host, opening)
         self._watch_blocks(host, node)
+
+    def _recovery_is_durable(self, host: Host, opening: Opening) -> None:
+        """What a process believes before it listens is there again after a crash that loses all unsynced."""
+        parts = opening.node.parts
+        try:
+            again = open_node(host.disk.power_cut(), host.settings, Everybody(), Random(0), host.now())
+        except (HeadlandError, OSError) as error:
+            self.break_law("recovery_is_durable", f"{host.name} at commit {parts.last_n}: {error}")
+            return
+        found = again.node.parts
+        if (found.last_epoch, found.last_n) != (parts.last_epoch, parts.last_n) or again.damage:
+            left = f"a power cut leaves {found.last_n} {again.damage}"
+            self.break_law("recovery_is_durable", f"{host.name} believes commit {parts.last_n}, {left}")
 
     def _watch_blocks(self, host: Host, node: Node) -> None:
         shelving = node.parts.shelving
@@ -203,11 +213,10 @@ class Witness(Observer):
         shelving.receive = watched_receive  # type: ignore[method-assign]
         shelving.seal = watched_seal  # type: ignore[method-assign]
 
-    def committing(self, host: Host, n: int) -> None:
+    def committing(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:
         """Commit n is handed to the disk."""
-        self._emitted.setdefault((host.name, n), self.world.now_ns)
-        self._emitted[(host.name, n)] = self.world.now_ns
-        self._in_flight[host.name] = (n, self.world.now_ns)
+        self._in_flight[host.name] = n
+        self._durable.committing(host, n, ops)
 
     def committed(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:
         """Whatever a commit has written is durable when it is reported."""
@@ -220,16 +229,13 @@ class Witness(Observer):
             if not host.disk.settled(path):
                 self.break_law("commit_is_durable", f"commit {n} of {host.name} left {path} unsynced")
         self._in_flight.pop(host.name, None)
-        self._stored(host.name, self._emitted.pop((host.name, n), 0))
+        self._durable.on_disk(host, n)
         for identity in self._in_commit.pop((host.name, host.life, n), ()):
             self.blocks[identity].durable = True
         for identity in self._taken_in.pop((host.name, host.life, n), ()):
             self.blocks[identity].stored.add(host.name)
         if self.recording:
             self.tell(host.name, f"commit {n} is on disk", (host.name, n))
-
-    def _stored(self, host: str, at_ns: int) -> None:
-        self._stored_ns[host] = max(self._stored_ns.get(host, -1), at_ns)
 
     def crashed(self, host: Host) -> None:
         """A process vanishes."""
@@ -292,6 +298,7 @@ class Witness(Observer):
         """Every step: the books, and who waits for another attempt."""
         if host.node is not None and host.node.parts.north.outbox is not None:
             self._note_waiting(host)
+            self._note_dead(host)
             if isinstance(event, ev.Received):
                 self._look_at_answers(host)
         if host.node is not None and not host.node.healthy:
@@ -348,8 +355,30 @@ class Witness(Observer):
             self.world.count("later_requeued", back)
         self._waiting[host.name] = now
 
+    # ── attempts ───────────────────────────────────────────────────────────────────────────────────
+    def attempt_spent(self, child: str, identity: Identity) -> None:
+        """A parent answers a block with a `Later` that spends one of its attempts."""
+        self._spent[child, identity] += 1
+        self.tell(child, f"is told Later of {label(identity)}, an attempt is spent", identity)
 
-def label(identity: Identity) -> str:
-    """A block in a story."""
-    origin, epoch, cls, k = identity
-    return f"{origin}/{epoch.hex()[:6]}/{cls}/{k}"
+    def _note_dead(self, host: Host) -> None:
+        """A block is given up as a dead letter only when more attempts were spent than it has retries."""
+        assert host.node is not None
+        assert host.node.parts.north.outbox is not None
+        outbox = host.node.parts.north.outbox
+        key = (host.name, host.life)
+        if outbox.state.dead.keys() == self._dead.get(key, set()):
+            return
+        seen = self._dead.get(key, set())
+        self._dead[key] = set(outbox.state.dead)
+        for number, item in outbox.state.dead.items():
+            retries = outbox.settings.classes[item.priority].max_retries
+            letter = item.letter
+            identity = (letter.origin, letter.epoch, int(item.priority), letter.row.k)
+            if number in seen or item.reason != Reason.DEAD_LETTER or retries is None:
+                continue
+            self.world.count("dead_letter")
+            spent = self._spent[host.settings.name, identity]
+            if spent <= retries:
+                text = f"{host.name} gives {label(identity)} up: {spent} attempts spent, {retries} retries"
+                self.break_law("dead_only_after_its_retries", text, identity)

@@ -313,7 +313,7 @@ class Host:
                         if self._trapped("send"):
                             return
                 case ev.Commit(n, ops):
-                    self.world.observer.committing(self, n)
+                    self.world.observer.committing(self, n, ops)
                     self._work(
                         "commit",
                         ops,
