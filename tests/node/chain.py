@@ -6,7 +6,7 @@ from headland.journal import JournalConfig
 from headland.line.filtering.keep import Keep
 from headland.line.rules import LineRules, SeriesRule
 from headland.node.settings import NodeSettings
-from headland.simulation.device import Device
+from headland.simulation.device import Device, Habits
 from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Host, World
@@ -52,7 +52,7 @@ class Chain:
         self.hosts = (self.cloud, self.regional, self.local)
         port = DevicePort(self.world, self.local)
         self.devices = [
-            Device(f"d{i}", port, series=3, interval_ns=interval_ns, window=50, limit=readings)
+            Device(f"d{i}", port, Habits(series=3, interval_ns=interval_ns, window=50), readings)
             for i in range(devices)
         ]
         if start:

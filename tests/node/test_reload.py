@@ -28,7 +28,7 @@ from headland.node.reloading import laid_over, settings_of
 from headland.node.settings import Base
 from headland.node.status import Status
 from headland.node.watching import CurrentUsers, Watching, users_of
-from headland.simulation.device import Device
+from headland.simulation.device import Device, Habits
 from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Host, World
@@ -234,7 +234,7 @@ def test_the_log_is_replayed_under_the_rules_that_it_was_written_under(seed: int
     )
     pair = Pair(seed, text)
     port = DevicePort(pair.world, pair.child)
-    device = Device("d", port, series=2, interval_ns=SECOND // 50, window=20, limit=400)
+    device = Device("d", port, Habits(series=2, interval_ns=SECOND // 50, window=20), 400)
     device.start()
     pair.run_s(3)
     pair.child.crash()
@@ -268,9 +268,8 @@ BODIES = (
 def test_whatever_is_changed_between_crashes_the_books_balance_and_a_restart_is_alike(seed: int) -> None:
     pair = Pair(seed)
     rng = random.Random(seed)
-    device = Device(
-        "d", DevicePort(pair.world, pair.child), series=3, interval_ns=SECOND // 100, window=20, limit=1500
-    )
+    habits = Habits(series=3, interval_ns=SECOND // 100, window=20)
+    device = Device("d", DevicePort(pair.world, pair.child), habits, 1500)
     device.start()
     floors = 0
     for _ in range(12):
@@ -312,7 +311,7 @@ def test_a_changed_class_counts_for_what_is_open_already() -> None:
     text = FILE + '[classes.normal]\nsync = "on_demand"\n'
     pair = Pair(1, text)
     port = DevicePort(pair.world, pair.child)
-    device = Device("d", port, series=1, interval_ns=SECOND // 50, window=20, limit=50)
+    device = Device("d", port, Habits(series=1, interval_ns=SECOND // 50, window=20), 50)
     device.start()
     pair.run_s(5)
     node = pair.child.node
