@@ -36,6 +36,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         series: How many it publishes.
+        topic: First part of their names; the client's name if "".
+        sequence: First sequence number, and the step to the next: clients that share series take turns.
         interval_ns: Between two readings.
         window: Publishes that may be unacknowledged.
         packet_ids: How it numbers them.
@@ -43,6 +45,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     series: int = 1
+    topic: str = ""
+    sequence: tuple[int, int] = (0, 1)
     interval_ns: int = 50_000_000
     window: int = 8
     packet_ids: PacketIds = PacketIds.ASCENDING
@@ -171,8 +175,10 @@ class Device:
         """Measure, and publish what is due: the new reading, or one that was held back for its sake."""
         if len(self.log) < self.limit:
             number = len(self.log)
-            name = f"{self.name}/s{number % self._habits.series}"
-            reading = Published(name, self._port.wall_ns(), number, self._port.value(self))
+            name = f"{self._habits.topic or self.name}/s{number % self._habits.series}"
+            first, step = self._habits.sequence
+            value = self._port.value(self)
+            reading = Published(name, self._port.wall_ns(), first + number * step, value)
             self.log.append(reading)
             late_by = self._port.late_by(self._habits.late_share)
             if late_by:

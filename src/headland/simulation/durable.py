@@ -15,8 +15,8 @@ from headland.journal import DiskOp, SectionType, decode_rows
 from headland.journal.frame import Frame, parse_frame
 from headland.journal.plan import Write
 from headland.journal.segment import HEADER_BYTES, id_of
-from headland.simulation.device import Published
 from headland.simulation.filtered import NO_HOLD, SLACK, Treatment
+from headland.simulation.readings import Reading
 from headland.simulation.world import Host
 from headland.vocabulary import RowClass, RowKind
 
@@ -32,19 +32,27 @@ class _Row(msgspec.Struct, frozen=True):
     holds: bool
 
 
+class _Reference(msgspec.Struct, frozen=True):
+    """What a dead band may judge by, and when it was durable."""
+
+    ts: int
+    value: float
+    durable_ns: int
+
+
 class DurableReadings:
     """See the module."""
 
     def __init__(self) -> None:
         self._on_disk: dict[str, set[tuple[str, int]]] = {}
-        self._references: dict[tuple[str, str], deque[_Row]] = {}
+        self._references: dict[tuple[str, str], deque[_Reference]] = {}
         self._in_flight: dict[str, tuple[int, list[_Row]]] = {}
 
     def committing(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:
         """Commit n is handed to the disk."""
         self._in_flight[host.name] = n, list(_readings(host, ops))
 
-    def on_disk(self, host: Host, n: int) -> None:
+    def on_disk(self, host: Host, n: int, now_ns: int) -> None:
         """Commits up to n are on the disk; what else was under way is not."""
         at, rows = self._in_flight.pop(host.name, (0, []))
         if not 0 < at <= n:
@@ -54,18 +62,26 @@ class DurableReadings:
             here.add((row.series, row.seq))
             if row.holds:
                 key = (host.name, row.series)
-                self._references.setdefault(key, deque(maxlen=REFERENCES)).append(row)
+                reference = _Reference(row.ts, row.value, now_ns)
+                self._references.setdefault(key, deque(maxlen=REFERENCES)).append(reference)
 
-    def missing(self, host: str, reading: Published, how: Treatment) -> str:
-        """What the acknowledgement of a reading lacks, or ""."""
-        if how.kind == "any" or (reading.series, reading.seq) in self._on_disk.get(host, ()):
+    def missing(self, reading: Reading, how: Treatment, *, went_back: bool) -> str:
+        """What the acknowledgement of a reading lacks, or "".
+
+        A drop rests on the newest reference: that which was durable when the reading was published, or one
+        that has become durable since; on any, where a machine may have gone back.
+        """
+        told = reading.published
+        if how.kind == "any" or (told.series, told.seq) in self._on_disk.get(reading.host, ()):
             return ""
         if how.kind != "band":
             return "it is in no commit on disk"
-        ts = reading.ts // 1_000_000 * 1_000_000
-        for row in self._references.get((host, reading.series), ()):
-            if row.ts <= ts and abs(row.value - reading.value) <= how.bound + SLACK:
+        ts = told.ts // 1_000_000 * 1_000_000
+        for one in reversed(self._references.get((reading.host, told.series), ())):
+            if one.ts <= ts and abs(one.value - told.value) <= how.bound + SLACK:
                 return ""
+            if one.durable_ns < reading.first_ns and not went_back:
+                break
         return "no reference that it may rest on is in a commit on disk"
 
 

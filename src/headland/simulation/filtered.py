@@ -3,6 +3,7 @@
 * keep: the reading is there.
 * band: an absent reading is within the bound of the newest present one before it (a dead band's hold). What
   is marked late or implausible is a point, not a hold; nor is a reading a hold for one that came before it.
+  Of several clients' publishes to one series nobody outside sees the order: such a series is not judged.
 * window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
   revisions of all rule versions together count exactly the absent readings, and extremes and sums agree.
 """

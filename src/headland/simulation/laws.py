@@ -28,7 +28,7 @@ from headland.simulation.readings import Identity, Reading, label
 from headland.simulation.scenario import Scenario
 from headland.simulation.witness import Witness
 from headland.simulation.world import Everybody, Host
-from headland.vocabulary import Account, HeadlandError, Lane, Reason, RowKind, Value
+from headland.vocabulary import Account, HeadlandError, Lane, Priority, Reason, RowKind, Value
 
 UNDER_WAY_NS = 1_000_000_000
 """So long an acknowledgement may be under way."""
@@ -184,6 +184,7 @@ class EndLaws:
         self._nothing_lost(contents, judged)
         self._filters_keep_their_word(contents, judged)
         self._no_gap_without_reason(contents)
+        self._critical_stays(contents)
         self._in_order(contents)
         self._books(contents)
         self._positions_agree()
@@ -257,7 +258,7 @@ class EndLaws:
                 self._witness.world.count(f"{how.kind}_judged")
             there = rows.get(series, [])
             wrong: list[str] = []
-            if how.kind == "band":
+            if how.kind == "band" and len({one.client for one in ones}) == 1:
                 wrong = judge_band(ones, there, how.bound)
             elif how.kind == "window":
                 wrong = judge_windows(series, ones, there)
@@ -274,6 +275,13 @@ class EndLaws:
             if identity[0] in self._forgiven.twice or self._excused(identity):
                 continue
             self._witness.break_law("no_gap_without_reason", f"{label(identity)} is not there", identity)
+
+    def _critical_stays(self, contents: Contents) -> None:
+        """Critical never expires, is never shed, and has no last attempt."""
+        for origin, epoch, cls, low, high, reason in contents.tombstones:
+            if cls == Priority.CRITICAL and reason in (Reason.EXPIRED, Reason.SHED, Reason.DEAD_LETTER):
+                text = f"{label((origin, epoch, cls, low))} to {high}: {reason.name.lower()}"
+                self._witness.break_law("critical_stays", text, (origin, epoch, cls, low))
 
     def _in_order(self, contents: Contents) -> None:
         """First in, first out along one path of lanes: a relay may have demoted a block that came live."""

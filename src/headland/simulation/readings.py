@@ -14,6 +14,7 @@ class Reading(msgspec.Struct):
     """One reading of a device, as seen from outside."""
 
     host: str
+    client: str
     published: Published
     first_ns: int
     acked_ns: int | None = None

@@ -81,7 +81,7 @@ class Run:
         self.ports.append(port)
         names = [spec.name] if spec.count == 1 else [f"{spec.name}{i + 1}" for i in range(spec.count)]
         limit = int(self.scenario.duration_s * spec.rate_per_s)
-        return [Device(name, port, spec.habits, limit) for name in names]
+        return [Device(name, port, spec.habits(index), limit) for index, name in enumerate(names)]
 
     def go(self) -> Outcome:
         """Run it to its end."""

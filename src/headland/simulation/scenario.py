@@ -118,6 +118,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         window: Publishes that may be unacknowledged.
         packet_ids: ascending, or smallest: the smallest free number, so that numbers come again and again.
         late_share: Share of readings that are held back and published after one to three younger ones.
+        shared: All of them publish the same series, which are named after `name`.
     """
 
     name: str
@@ -128,12 +129,14 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     window: int = 8
     packet_ids: PacketIds = PacketIds.ASCENDING
     late_share: float = 0.0
+    shared: bool = False
 
-    @property
-    def habits(self) -> Habits:
-        """As a device takes them."""
+    def habits(self, index: int) -> Habits:
+        """As the device of this index, from 0, takes them."""
         return Habits(
             series=self.series,
+            topic=self.name if self.shared else "",
+            sequence=(index, self.count) if self.shared else (0, 1),
             interval_ns=int(1e9 / self.rate_per_s),
             window=self.window,
             packet_ids=self.packet_ids,

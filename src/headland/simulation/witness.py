@@ -145,7 +145,7 @@ class Witness(Observer):
         """A device has sent a reading, perhaps again."""
         key = (reading.series, reading.seq)
         if key not in self.readings:
-            self.readings[key] = Reading(host.name, reading, self.world.now_ns)
+            self.readings[key] = Reading(host.name, device.name, reading, self.world.now_ns)
         if self.recording:
             self.tell(device.name, f"publishes {key} = {reading.value}, time {reading.sent}", key)
 
@@ -156,7 +156,7 @@ class Witness(Observer):
         known.acked_ns = self.world.now_ns
         if self.recording:
             self.tell(device.name, f"is acknowledged {key}", key)
-        lacks = self._durable.missing(host.name, reading, self.treatment(known))
+        lacks = self._durable.missing(known, self.treatment(known), went_back=self.rewinds)
         if lacks:
             self.break_law("durable_before_ack", f"{key} was acknowledged by {host.name}: {lacks}", key)
 
@@ -167,7 +167,7 @@ class Witness(Observer):
         last_n = node.parts.last_n
         if 0 < self._in_flight.pop(host.name, 0) <= last_n:
             self.world.count("last_frame_from_page_cache")
-        self._durable.on_disk(host, last_n)
+        self._durable.on_disk(host, last_n, self.world.now_ns)
         for (name, life, at_n), identities in list(self._in_commit.items()):
             if name == host.name:
                 del self._in_commit[(name, life, at_n)]
@@ -229,7 +229,7 @@ class Witness(Observer):
             if not host.disk.settled(path):
                 self.break_law("commit_is_durable", f"commit {n} of {host.name} left {path} unsynced")
         self._in_flight.pop(host.name, None)
-        self._durable.on_disk(host, n)
+        self._durable.on_disk(host, n, self.world.now_ns)
         for identity in self._in_commit.pop((host.name, host.life, n), ()):
             self.blocks[identity].durable = True
         for identity in self._taken_in.pop((host.name, host.life, n), ()):
@@ -243,7 +243,9 @@ class Witness(Observer):
         self._waiting.pop(host.name, None)
 
     def told(self, host: Host, level: str, event: str, fields: dict[str, str | int | float]) -> None:
-        """Alarms are part of the story."""
+        """Alarms are part of the story. No disk rots here: what cannot be read is a node's own doing."""
+        if level == "alarm" and event == "corrupt":
+            self.break_law("nothing_becomes_unreadable", f"{host.name}: {fields}")
         if self.recording:
             text = " ".join(f"{key}={value}" for key, value in fields.items())
             self.tell(host.name, f"{level}: {event} {text}")

@@ -91,7 +91,7 @@ def rewritten_frame_is_not_synced(patch: Patch) -> None:
 
 @garden.mutant(
     "3.2: a segment voids what stands behind its place; here the oldest branch of the log wins",
-    scenario="crashes",
+    scenario="recoveries",
 )
 def oldest_branch_wins(patch: Patch) -> None:
     def younger(self: Any, last: Mark, above: int) -> int | None:

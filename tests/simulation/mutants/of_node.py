@@ -15,6 +15,7 @@ from headland.node import opening, snapshot
 from headland.node.checkpointing import Checkpointing
 from headland.node.committing import Committing
 from headland.node.core import Node
+from headland.node.kept_files import KeptFiles
 from headland.node.names import Names
 from headland.node.sealing import Sealing
 from headland.node.section_index import SectionIndex
@@ -208,6 +209,18 @@ def grown_file_is_not_noted(patch: Patch) -> None:
             node.commits.draft = draft
 
     original = patch.put(Spilling, "_note", note)
+
+
+@garden.mutant(
+    "3.1: a file is deleted after the commit that says so; here its name goes with the next commit's end",
+    scenario="tight",
+)
+def file_is_unlinked_before_its_tombstone_commit(patch: Patch) -> None:
+    def remove(self: KeptFiles, directory: str, number: int, draft: Any) -> None:
+        original(self, directory, number, draft)
+        self._unlink_after[-1] = (0, self._unlink_after[-1][1])
+
+    original = patch.put(KeptFiles, "remove", remove)
 
 
 @garden.mutant("6: deltas ride in the frame of their data; here they ride in the next one", seeds=(1,))

@@ -13,9 +13,9 @@ from headland.line.outbox import applying, catching_up, durable, settling, space
 from headland.line.outbox.outbox import Outbox
 from headland.line.outbox.scheduling import Scheduler
 from headland.line.outbox.state import State
-from headland.line.outbox.stream import Stream
+from headland.line.outbox.stream import Extent, Stream
 from headland.link.contract import Later
-from headland.vocabulary import Lane, Reason
+from headland.vocabulary import Lane, Priority, Reason
 
 garden = Garden("outbox")
 
@@ -67,7 +67,7 @@ def waiting_blocks_are_not_in_the_snapshot(patch: Patch) -> None:
 
 @garden.mutant(
     "4.1: `Later` never blocks its lane; here a lane waits for the block that was refused",
-    scenario="refusals",
+    scenario="waits",
 )
 def later_blocks_its_lane(patch: Patch) -> None:
     def head_of(self: Scheduler, stream: Stream, age_ms: int) -> Any:
@@ -82,7 +82,6 @@ def later_blocks_its_lane(patch: Patch) -> None:
 @garden.mutant(
     "4.1: an attempt is spent only by a `Later` that says so; here a full parent spends one",
     scenario="refusals",
-    seeds=(6,),
 )
 def full_parent_spends_an_attempt(patch: Patch) -> None:
     def acked(state: State, record: Any) -> None:
@@ -102,7 +101,7 @@ def full_parent_spends_an_attempt(patch: Patch) -> None:
 
 @garden.mutant(
     "4.1: a broken link spends no attempt; here what was under way has tried once more, and may die",
-    scenario="refusals",
+    scenario="flaps",
 )
 def broken_link_spends_an_attempt(patch: Patch) -> None:
     spent: dict[tuple[int, Any, int], int] = {}
@@ -203,7 +202,7 @@ def expired_blocks_vanish(patch: Patch) -> None:
     original = patch.put(settling, "bury", bury)
 
 
-@garden.mutant("4.9: an ack beyond what was sent is refused; here it is taken")
+@garden.mutant("4.9: an ack beyond what was sent is refused; here it is taken", scenario="lies")
 def answer_beyond_what_was_sent_is_taken(patch: Patch) -> None:
     def contradiction(stream: Stream, answer: Any) -> str:
         if stream.sent < answer.p <= stream.tail:
@@ -213,7 +212,7 @@ def answer_beyond_what_was_sent_is_taken(patch: Patch) -> None:
     original = patch.put(settling, "_contradiction", contradiction)
 
 
-@garden.mutant("4.6: both sides compare (p, chain value); here only p")
+@garden.mutant("4.6: both sides compare (p, chain value); here only p", scenario="lies")
 def chain_value_is_not_compared(patch: Patch) -> None:
     def compare(state: State, stream: Stream, welcome: Any, *rest: Any) -> Any:
         here = catching_up.known_chain(state, stream, welcome.p) if welcome.p >= 0 else None
@@ -336,6 +335,43 @@ def only_the_front_of_a_stream_is_spilled(patch: Patch) -> None:
         return list(first.values())
 
     original = patch.put(space, "to_spill", to_spill)
+
+
+@garden.mutant(
+    "1, committed: only what is committed is reclaimable; here a file goes whatever its blocks wait for",
+    scenario="tight",
+)
+def files_are_reclaimed_before_they_are_committed(patch: Patch) -> None:
+    def files(self: Outbox) -> dict[int, bool]:
+        return dict.fromkeys(original(self), True)
+
+    original = patch.put(Outbox, "files", files)
+
+
+@garden.mutant("3.1: critical is never shed; here it goes first", scenario="tight")
+def critical_is_shed(patch: Patch) -> None:
+    def shed(state: State, bytes_needed: int, draft: Any) -> list[tuple[Stream, int]]:
+        out = []
+        for stream in [one for one in state.streams() if one.key.priority == Priority.CRITICAL]:
+            for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
+                if extent.whole and extent.first >= stream.touchable and not stream.frozen:
+                    settling.give_up_extent(state, stream, extent, Reason.SHED, draft)
+                    out.append((stream, extent.first))
+        return out + original(state, bytes_needed, draft)
+
+    original = patch.put(space, "shed", shed)
+
+
+@garden.mutant("4.5: what is shed leaves a tombstone; here its files go and nobody is told", scenario="tight")
+def shed_blocks_vanish(patch: Patch) -> None:
+    def give_up(state: State, stream: Stream, extent: Any, reason: Reason, draft: Any) -> Any:
+        if reason is not Reason.SHED:
+            return original(state, stream, extent, reason, draft)
+        ranges, extent.info = extent.info.ranges, msgspec.structs.replace(extent.info, ranges=())
+        del ranges
+        return original(state, stream, extent, reason, draft)
+
+    original = patch.put(settling, "give_up_extent", give_up)
 
 
 @garden.mutant("5: TTL is age, and does not restart; here what is spilled is young again")
