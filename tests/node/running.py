@@ -174,7 +174,7 @@ class RunningNode:
 
     def values(self, series: str) -> list[Any]:
         """What `/v1/query` knows of a series, in order of arrival."""
-        return [row["value"] for row in self.ask(f"/v1/query?series={series}")["rows"]]
+        return [row["value"] for row in self.ask(f"/v1/query?order=arrival&series={series}")["rows"]]
 
     def books(self, account: str) -> int:
         """Readings of an account; the books must balance."""

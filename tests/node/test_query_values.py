@@ -10,7 +10,7 @@ from headland.line.filtering.keep import Keep
 from headland.line.rules import LineRules, SeriesRule
 from headland.node import events as ev
 from headland.node.opening import open_node
-from headland.node.query import Question, in_json, plan, run
+from headland.node.query import Question, answer, in_json, plan
 from headland.node.settings import NodeSettings
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Everybody
@@ -41,9 +41,14 @@ def test_not_a_number_and_the_infinities_are_told_from_a_text_and_from_nothing()
                 node.handle(ev.Committed(action.n), NOW.later(second))
     where = plan(node)
     assert where is not None
-    rows = list(run(disk, where, node.parts.names, Question(series="t*")))
-    told = msgspec.json.decode(msgspec.json.encode([row["value"] for row in rows]))
-    assert told == [{"number": "NaN"}, {"number": "Infinity"}, {"number": "-Infinity"}, "NaN", 1.5]
+    rows = msgspec.json.decode(answer(disk, where, node.parts.names, Question(series="t*")))["rows"]
+    assert [row["value"] for row in rows] == [
+        {"number": "NaN"},
+        {"number": "Infinity"},
+        {"number": "-Infinity"},
+        "NaN",
+        1.5,
+    ]
 
 
 def test_the_same_holds_inside_windows_and_events() -> None:

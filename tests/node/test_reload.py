@@ -377,7 +377,7 @@ def test_a_changed_file_is_noticed_and_a_wrong_one_stops_nothing(tmp_path: Path)
         node.reload()
         eventually(lambda: not config_of(node)["refused"])
         assert config_of(node)["rules_version"] == before["rules_version"]
-        versions = [good["rules_version"], before["rules_version"]]
+        versions = [before["rules_version"], good["rules_version"], before["rules_version"]]
         eventually(lambda: [told["version"] for told in node.values("headland/rules")] == versions)
 
 

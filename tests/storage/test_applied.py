@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from headland.storage import Applied
+from headland.storage import Applied, RangeSet
 
 KEYS = [("a", b"1" * 16, 0), ("a", b"2" * 16, 0), ("b", b"1" * 16, 3)]
 
@@ -36,3 +36,22 @@ def test_the_key_table_is_a_set_of_numbers_per_origin_epoch_and_class(seed: int)
         assert sum(high - low + 1 for low, high in known.ranges()) == len(model[key])
         gaps = {k for low, high in known.gaps() for k in range(low, high + 1)}
         assert gaps == set(range(1, max(model[key]))) - model[key]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whole_ranges_join_what_they_touch_and_nothing_else(seed: int) -> None:
+    """Kills: neighbours that stay apart, a range that swallows a gap, a touch one short."""
+    random = Random(seed)
+    known, model = RangeSet(), set[int]()
+    for _ in range(random.randrange(1, 12)):
+        low = random.randrange(60)
+        high = low + random.randrange(8)
+        known.add_range(low, high)
+        model.update(range(low, high + 1))
+    ranges = known.ranges()
+    assert [k for low, high in ranges for k in range(low, high + 1)] == sorted(model)
+    assert all(one[1] + 1 < other[0] for one, other in itertools.pairwise(ranges))
+    assert len(known) == len(ranges)
+    for low in range(70):
+        high = low + random.randrange(5)
+        assert known.touches(low, high) is bool(model.intersection(range(low, high + 1)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -47,6 +47,20 @@ class When(click.ParamType[int]):
 @click.option(
     "--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many rows."
 )
+@click.option(
+    "--order",
+    type=click.Choice(["time", "arrival"]),
+    default="time",
+    show_default=True,
+    help="By event time (then epoch and commit at the origin), or by arrival at NODE.",
+)
+@click.option(
+    "--revisions",
+    type=click.Choice(["newest", "all"]),
+    default="newest",
+    show_default=True,
+    help="Of a window, its highest revision or every one.",
+)
 @click.option("--offline", is_flag=True, help="Read the data directory of a node that does not run.")
 def command(
     target: str,
@@ -58,18 +72,27 @@ def command(
     since: int | None,
     until: int | None,
     limit: int,
+    order: Literal["time", "arrival"],
+    revisions: Literal["newest", "all"],
     offline: bool,
 ) -> None:
-    """Show rows that NODE (its file, or http://HOST:PORT) stores, in the order in which they arrived.
+    """Show rows that NODE (its file, or http://HOST:PORT) stores.
 
     A node without a parent stores; the others send north and have nothing to ask. Exit 1 without an answer.
     """
-    question = Question(series=series, origin=origin, since_ns=since, until_ns=until, limit=limit)
+    question = Question(
+        series=series,
+        origin=origin,
+        since_ns=since,
+        until_ns=until,
+        limit=limit,
+        order=order,
+        revisions=revisions,
+    )
     if offline:
         from headland.node.offline import rows as read
 
-        rows = list(read(configuration(target), question))
-        data = msgspec.json.encode(Rows(rows))
+        data = read(configuration(target), question)
     else:
         given = {
             name: str(value)
@@ -77,11 +100,11 @@ def command(
             if (value := getattr(question, name)) is not None
         }
         data = ask(door_of(target, token_env, ca), "/v1/query", given, offline=True)
-        rows = [] if as_json else answer(data, Rows).rows
     if as_json:
         click.echo(data.decode())
         return
-    head = ("time", "origin", "series", "kind", "value", "class", "lane", "arrival")
+    rows = answer(data, Rows).rows
+    head = ("time", "origin", "series", "kind", "value", "class", "lane", "arrival", "rules")
     click.echo(table(head, list(map(_row, rows))) if rows else "no rows")
     if len(rows) == limit:
         click.echo(f"the first {limit:,}; --limit shows more")
@@ -99,4 +122,5 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
         Priority(row["_class"]).name.lower(),
         f"backlog, {row['_lane']} hops" if row["_lane"] else "live",
         row["_arrival"],
+        row["_rule_version"] + (" (overlaps)" if row["_overlap"] else ""),
     )

@@ -35,7 +35,7 @@ SETTLE_S = 30.0
 DRAIN_S = 60.0
 LOOK_EVERY_S = 0.25
 QUERY_S = 60.0
-QUERY_PATH = "/v1/query"
+QUERY_PATH = "/v1/query?order=arrival&revisions=all"
 STILL_READINGS = 40
 """Host readings keep coming while everything else is quiet: so many may be on their way at any moment."""
 

@@ -39,7 +39,7 @@ from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit
 from headland.line.ingest import Admitted, Ingest
 from headland.line.plans import Plans
 from headland.line.replay import NORTH, FrameRows, readings_of
-from headland.line.rules import LineRules, digest_of
+from headland.line.rules import LineRules, digest_of, told
 from headland.vocabulary import (
     NO_TIME,
     Account,
@@ -347,17 +347,25 @@ class Line:
         self._admit_series()
         desk = self._desk(draft, now)
         desk.op("c", _positions(desk), rules.canonical().decode())
-        before = self.rules.version
+        previous = self.rules.version
         self._deciders.end(_kept_rules(self._deciders, deciders), desk)
         plans.succeed(self._plans, desk)
         self._switch(plans, deciders)
-        if sid:
-            told = {"version": rules.version, "previous": before, "rules": rules.canonical().decode()}
-            row_desk = self._desk(draft, now)
-            body = msgspec.msgpack.encode(told)
-            row_desk.derive(sid, now.wall_ns, body, RowKind.CONFIG, 0, RowClass.HIGH)
+        self._tell_rules(sid, previous, now, draft)
         desk.close()
         return True
+
+    def declare(self, now: Instant, draft: OpenCommit) -> None:
+        """Say north which rules a new node begins with: readers know under which rules each row was kept."""
+        sid = self._table.intern(RULES_SERIES)
+        self._admit_series()
+        self._tell_rules(sid, "", now, draft)
+
+    def _tell_rules(self, sid: int, previous: str, now: Instant, draft: OpenCommit) -> None:
+        if sid:
+            desk = self._desk(draft, now)
+            body = told(self.rules, previous, [desk.kept_count(cls) for cls in NORTH])
+            desk.derive(sid, now.wall_ns, body, RowKind.CONFIG, 0, RowClass.HIGH)
 
     def _switch(self, plans: Plans, deciders: Deciders) -> None:
         for sid in range(1, len(plans.of)):

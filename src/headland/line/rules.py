@@ -99,6 +99,20 @@ class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return canonical(self)
 
 
+def told(rules: LineRules, previous: str, kept: list[int]) -> bytes:
+    """Value of the row that says north which rules came into force: msgpack {version, previous, kept, rules}.
+
+    Args:
+        rules: Those in force from here on.
+        previous: Version of those before, "" for none.
+        kept: Rows of each class that stand before it in its commit: they were judged by the rules before.
+    """
+    text = rules.canonical().decode()
+    return msgspec.msgpack.encode(
+        {"version": rules.version, "previous": previous, "kept": kept, "rules": text}
+    )
+
+
 def canonical(value: msgspec.Struct) -> bytes:
     """Deterministic JSON of a value with every default written out; 10 and 10.0 are the same number."""
     text = msgspec.json.encode(value)

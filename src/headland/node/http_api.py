@@ -43,11 +43,9 @@ ASKS = {
     ("GET", "/v1/children"): ("children", "read"),
 }
 CHILD, INTENT = "/v1/children/", "/intents/config"
-ANSWER_BYTES_MAX = 128 << 20
-"""Largest answer of a query, in memory once."""
+ANSWER_BYTES_MAX = query.ANSWER_BYTES_MAX
 LOOKS = 3
 """How often a query looks when blocks move into files between its plan and its reading."""
-NARROW = "narrow it by series, origin, since_ns, until_ns or limit"
 PUSHES = ("/v1/readings", "/v1/influx", "/api/v2/write", "/write", "/v1/cloudevents", "/v1/topics/", "/ping")
 
 
@@ -145,15 +143,7 @@ class Api:
         names = runner.node.parts.names
 
         def work() -> bytes:
-            encoder = msgspec.json.Encoder()
-            rows: list[bytes] = []
-            size = 0
-            for row in query.run(runner.disk, where, names, question):
-                rows.append(encoder.encode(row))
-                size += len(rows[-1]) + 1
-                if size > ANSWER_BYTES_MAX:
-                    raise CapacityError(f"the answer is larger than {ANSWER_BYTES_MAX} bytes", hint=NARROW)
-            return b'{"rows":[' + b",".join(rows) + b"]}"
+            return query.answer(runner.disk, where, names, question)
 
         def tell(outcome: bytes | Exception) -> None:
             if isinstance(outcome, bytes):

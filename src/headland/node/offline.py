@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from headland.config import Loaded
 from headland.drivers.clock import Clock
 from headland.drivers.randomness import generator
@@ -33,12 +30,13 @@ def books(loaded: Loaded, *, hours: bool) -> Books:
     return found
 
 
-def rows(loaded: Loaded, question: query.Question) -> Iterator[dict[str, Any]]:
-    """Rows that a node stores which does not run, in order of arrival.
+def rows(loaded: Loaded, question: query.Question) -> bytes:
+    """Rows that a node stores which does not run, as `/v1/query` gives them.
 
     Raises:
         InUse: It runs.
         HeadlandError: It stores nothing.
+        CapacityError: The answer is too large.
         ConfigurationError: There is no data directory.
         StorageDamage: It cannot be read.
     """
@@ -47,8 +45,9 @@ def rows(loaded: Loaded, question: query.Question) -> Iterator[dict[str, Any]]:
     where = query.plan(node)
     if where is None:
         raise HeadlandError("this node sends north and stores nothing", hint="ask its parent")
-    yield from query.run(disk, where, node.parts.names, question)
+    found = query.answer(disk, where, node.parts.names, question)
     disk.still_free()
+    return found
 
 
 def _open(loaded: Loaded, disk: ReadingDisk) -> Node:

@@ -1,8 +1,13 @@
-"""One question over what a node stores: the rows of every applied block, in the order in which they arrived.
+"""One question over what a node stores: the rows of every applied block, by event time or by arrival.
 
-`plan` is taken in the loop (it copies references, no data); `run` reads, on a thread of its own. A block is
-either in the journal (on the shelf) or in a file of `store/`; one that moves between plan and run is found by
-its other place when the query is asked again.
+`plan` is taken in the loop (it copies references, no data); `answer` reads, on a thread of its own, twice:
+what has to be known of all blocks first (`headland.node.survey`), then the rows. A block is either in the
+journal (on the shelf) or in a file of `store/`; one that moves between plan and reading is found by its other
+place when the question is asked again.
+
+The order `time` is (event time, ordinal of the origin's epoch, commit at the origin). Event time is device
+time or, where that is absent or cannot be, node time at the origin. An answer is at most `ANSWER_BYTES_MAX`
+bytes of JSON; no more rows than twice its limit are held while it is sorted.
 
 A row's `value` in JSON: numbers, texts and truth values are themselves, and `null` is a reading without a
 value. What JSON has no form for is an object of one member, so that a reader can tell it from a text and from
@@ -14,9 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from itertools import islice
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -25,17 +29,32 @@ from headland.blocks.block import open_block
 from headland.blocks.header import BlockHeader
 from headland.journal import DiskReader
 from headland.journal.outbox_files import StoredBlock, path_of, read_blocks
+from headland.line.line import RULES_SERIES
 from headland.link.contract import Ref
 from headland.node.blocks_on_disk import BlockRef, block_at, read_block
 from headland.node.kept_files import STORE
 from headland.node.names import Names
 from headland.node.shelf import Stored
-from headland.vocabulary import NO_SEQUENCE, NO_TIME, Columns, RowFlag, RowKind, SeriesKey, StorageDamage
+from headland.node.survey import DERIVED, NARROW, Survey, derived_of
+from headland.vocabulary import (
+    NO_SEQUENCE,
+    NO_TIME,
+    CapacityError,
+    Columns,
+    RowFlag,
+    RowKind,
+    SeriesKey,
+    StorageDamage,
+)
 
 if TYPE_CHECKING:
     from headland.node.core import Node
 
+ANSWER_BYTES_MAX = 128 << 20
+"""Largest answer, in memory once."""
 NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+SortKey = tuple[int, str, int, int, int, int, int]
+"""Event time, origin, ordinal of its epoch, commit there, class, block, row."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +66,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         since_ns: Device time from here on (rows without device time are always given), or None.
         until_ns: Device time before this, or None.
         kind: Only rows of this `RowKind`, or None.
-        limit: At most so many rows.
+        order: By event time, or by arrival at this node.
+        revisions: The highest revision of each derived row, or all of them.
+        limit: At most so many rows, the first in this order.
     """
 
     series: str = "*"
@@ -55,6 +76,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int | None = None
     until_ns: int | None = None
     kind: int | None = None
+    order: Literal["time", "arrival"] = "time"
+    revisions: Literal["newest", "all"] = "newest"
     limit: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 10_000_000
 
 
@@ -74,6 +97,35 @@ class QueryPlan(msgspec.Struct, frozen=True):
     """(number, noted bytes) of each file, oldest first."""
 
 
+class _Block(msgspec.Struct):
+    """A stored block, not decoded yet.
+
+    Attributes:
+        header: Its header.
+        body: Its body.
+        keys: Series in it.
+        arrival_n: Commit of this node that applied it.
+        arrival_ns: Node time of that commit.
+    """
+
+    header: BlockHeader
+    body: bytes
+    keys: dict[int, SeriesKey]
+    arrival_n: int
+    arrival_ns: int
+
+    def columns(self) -> Columns:
+        """Its rows."""
+        return open_block(self.header, self.body)[0]
+
+    def wanted(self, question: Question) -> dict[int, str]:
+        """Texts of the series in it that the question is about."""
+        if not fnmatchcase(self.header.origin, question.origin):
+            return {}
+        texts = {sid: text_of(key) for sid, key in self.keys.items()}
+        return {sid: text for sid, text in texts.items() if fnmatchcase(text, question.series)}
+
+
 def plan(node: Node) -> QueryPlan | None:
     """Where the stored blocks are now; None at a node that stores none."""
     shelving = node.parts.shelving
@@ -89,30 +141,48 @@ def plan(node: Node) -> QueryPlan | None:
     return QueryPlan(tuple(shelf), files)
 
 
-def run(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> Iterator[dict[str, Any]]:
-    """Rows, oldest arrival first.
+def answer(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> bytes:
+    """The rows as one JSON object.
 
     Raises:
+        CapacityError: The answer is too large.
         StorageDamage: A block cannot be read.
     """
-    yield from islice(_rows(disk, where, names, question), question.limit)
+    encoder = msgspec.json.Encoder()
+    found: list[tuple[SortKey, bytes]] = []
+    size = 0
+    limit, by_time = question.limit, question.order == "time"
+    for key, row in rows(disk, where, names, question) if limit else ():
+        found.append((key, encoder.encode(row)))
+        size += len(found[-1][1]) + 1
+        if by_time and (len(found) >= 2 * limit or size > 2 * ANSWER_BYTES_MAX):
+            found.sort()
+            del found[limit:]
+            size = sum(len(data) + 1 for _, data in found)
+        if size > ANSWER_BYTES_MAX and (not by_time or len(found) <= limit):
+            raise CapacityError(f"the answer is larger than {ANSWER_BYTES_MAX} bytes", hint=NARROW)
+        if not by_time and len(found) == limit:
+            break
+    if by_time:
+        found.sort()
+        del found[limit:]
+    return b'{"rows":[' + b",".join(data for _, data in found) + b"]}"
 
 
-def _rows(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> Iterator[dict[str, Any]]:
-    for number, end in where.files:
-        path = path_of("store", number)
-        for found in read_blocks(disk, path, number, 0, end):
-            if not isinstance(found, StoredBlock):
-                raise StorageDamage(f"{path}: bytes {found.offset}-{found.end} do not verify")
-            stored = msgspec.msgpack.decode(found.body, type=Stored)
-            keys = {sid: SeriesKey(name, labels) for sid, name, labels in stored.names}
-            columns, _ = open_block(found.header, stored.body)
-            yield from _block(found.header, columns, keys, stored.arrival_n, stored.arrival_ns, question)
-    for item in where.shelf:
-        header, body, sids = read_block(disk, item.ref)
-        keys = {sid: names.key(header.origin, header.epoch, sid) for sid in sids}
-        columns, _ = open_block(header, body)
-        yield from _block(header, columns, keys, item.arrival_n, item.arrival_ns, question)
+def rows(
+    disk: DiskReader, where: QueryPlan, names: Names, question: Question
+) -> Iterator[tuple[SortKey, dict[str, Any]]]:
+    """Rows in order of arrival, whatever the question says of order and limit, with what sorts them by time.
+
+    Raises:
+        CapacityError: There are too many derived rows to be compared.
+        StorageDamage: A block cannot be read.
+    """
+    survey = _surveyed(disk, where, names, question)
+    for block in _blocks(disk, where, names):
+        texts = block.wanted(question)
+        if texts:
+            yield from _rows(block, texts, survey, question)
 
 
 def text_of(key: SeriesKey) -> str:
@@ -137,53 +207,106 @@ def in_json(value: Any) -> Any:
             return value
 
 
-def _block(
-    header: BlockHeader,
-    columns: Columns,
-    keys: dict[int, SeriesKey],
-    arrival_n: int,
-    arrival_ns: int,
-    question: Question,
-) -> Iterator[dict[str, Any]]:
-    if not fnmatchcase(header.origin, question.origin):
-        return
-    texts = {sid: text_of(key) for sid, key in keys.items()}
-    wanted = {sid for sid, text in texts.items() if fnmatchcase(text, question.series)}
-    if not wanted:
-        return
-    for i, sid in enumerate(columns.sid):
-        if sid not in wanted:
+def _blocks(disk: DiskReader, where: QueryPlan, names: Names) -> Iterator[_Block]:
+    for number, end in where.files:
+        path = path_of("store", number)
+        for found in read_blocks(disk, path, number, 0, end):
+            if not isinstance(found, StoredBlock):
+                raise StorageDamage(f"{path}: bytes {found.offset}-{found.end} do not verify")
+            stored = msgspec.msgpack.decode(found.body, type=Stored)
+            keys = {sid: SeriesKey(name, labels) for sid, name, labels in stored.names}
+            yield _Block(found.header, stored.body, keys, stored.arrival_n, stored.arrival_ns)
+    for item in where.shelf:
+        header, body, sids = read_block(disk, item.ref)
+        keys = {sid: names.key(header.origin, header.epoch, sid) for sid in sids}
+        yield _Block(header, body, keys, item.arrival_n, item.arrival_ns)
+
+
+def _surveyed(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> Survey:
+    survey = Survey()
+    for block in _blocks(disk, where, names):
+        header = block.header
+        if not fnmatchcase(header.origin, question.origin):
             continue
-        ts = columns.ts[i]
+        survey.header(header)
+        rules = [sid for sid, key in block.keys.items() if key == RULES_SERIES]
+        texts = block.wanted(question)
+        if not rules and not texts:
+            continue
+        columns = block.columns()
+        if columns.kind is None or not any(columns.kind):
+            continue
+        for i, n, _ in _in_commits(header):
+            kind, sid, value = columns.kind[i], columns.sid[i], columns.value[i]
+            if kind == RowKind.CONFIG and sid in rules and isinstance(value, bytes):
+                survey.configured(header.origin, n, msgspec.msgpack.decode(value))
+            elif kind in DERIVED and sid in texts and isinstance(value, bytes):
+                survey.derived(header.origin, texts[sid], msgspec.msgpack.decode(value))
+    survey.done()
+    return survey
+
+
+def _in_commits(header: BlockHeader) -> Iterator[tuple[int, int, int]]:
+    """Of each row of a block: its index, the commit at the origin that brought it, and its index there."""
+    at = 0
+    for run in header.runs:
+        for index in range(run.rows):
+            yield at + index, run.n, index
+        at += run.rows
+
+
+def _rows(
+    block: _Block, texts: dict[int, str], survey: Survey, question: Question
+) -> Iterator[tuple[SortKey, dict[str, Any]]]:
+    header, columns = block.header, block.columns()
+    origin, priority = header.origin, header.priority
+    epoch = survey.ordinal(origin, header.epoch)
+    node_times = {run.n: run.node_ns for run in header.runs}
+    for i, n, index in _in_commits(header):
+        sid, ts = columns.sid[i], columns.ts[i]
         kind = columns.kind[i] if columns.kind is not None else 0
-        if question.kind is not None and kind != question.kind:
+        if sid not in texts or _outside(ts, kind, question):
             continue
-        if ts != NO_TIME and (
-            (question.since_ns is not None and ts < question.since_ns)
-            or (question.until_ns is not None and ts >= question.until_ns)
-        ):
-            continue
-        seq = columns.seq[i] if columns.seq is not None else NO_SEQUENCE
-        flags = columns.flags[i] if columns.flags is not None else 0
         value: Any = columns.value[i]
         if kind != RowKind.READING and isinstance(value, bytes):
             value = msgspec.msgpack.decode(value)
-        value = in_json(value)
-        yield {
+        derived = derived_of(origin, texts[sid], value) if kind in DERIVED else None
+        if derived is not None and question.revisions == "newest" and survey.superseded(derived):
+            continue
+        seq = columns.seq[i] if columns.seq is not None else NO_SEQUENCE
+        flags = columns.flags[i] if columns.flags is not None else 0
+        by_node = ts == NO_TIME or flags & RowFlag.TIME_IMPLAUSIBLE
+        row = {
             "series": texts[sid],
             "ts": None if ts == NO_TIME else ts,
             "seq": None if seq == NO_SEQUENCE else seq,
-            "value": value,
+            "value": in_json(value),
             "kind": kind,
             "severity": flags >> RowFlag.SEVERITY_SHIFT,
-            "_origin": header.origin,
-            "_class": int(header.priority),
+            "_origin": origin,
+            "_epoch": epoch,
+            "_n": n,
+            "_node_ns": node_times[n],
+            "_class": int(priority),
             "_lane": header.path,
             "_k": header.k,
-            "_arrival": arrival_n,
-            "_arrived_ns": arrival_ns,
-            "_rule_version": "",
+            "_arrival": block.arrival_n,
+            "_arrived_ns": block.arrival_ns,
+            "_rule_version": survey.rules_at(origin, n, priority, index),
             "_late": bool(flags & RowFlag.LATE),
             "_boost": bool(flags & RowFlag.BOOST),
+            "_overlap": derived is not None and survey.overlaps(derived),
             "_flags": flags & 0xFF,
         }
+        yield (node_times[n] if by_node else ts, origin, epoch, n, priority, header.k, i), row
+
+
+def _outside(ts: int, kind: int, question: Question) -> bool:
+    """Whether a row is not of the kind, or its device time not in the span, that is asked for."""
+    if question.kind is not None and kind != question.kind:
+        return True
+    if ts == NO_TIME:
+        return False
+    if question.since_ns is not None and ts < question.since_ns:
+        return True
+    return question.until_ns is not None and ts >= question.until_ns

@@ -132,6 +132,9 @@ class Reloading:
             rules = node.parts.intake.line.rules.canonical()
             self._write(node, Record(base.digest, rules=rules))
             record = Record(base.digest)
+            if base.tree is not None:
+                node.begin(now)
+                node.parts.intake.line.declare(now, node.draft)
         elif record.digest == base.digest and record.intent:
             try:
                 settings, intent = laid_over(base, record.intent), record.intent

@@ -9,7 +9,7 @@ overlap; in-order arrival keeps one range each, so the memory is that of the gap
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 import msgspec
 
@@ -25,6 +25,10 @@ class RangeSet:
     def __init__(self, ranges: list[tuple[int, int]] | None = None) -> None:
         self._from = [low for low, _ in ranges or ()]
         self._to = [high for _, high in ranges or ()]
+
+    def __len__(self) -> int:
+        """How many ranges it takes."""
+        return len(self._from)
 
     def __contains__(self, number: int) -> bool:
         i = bisect_right(self._from, number) - 1
@@ -48,6 +52,20 @@ class RangeSet:
             self._from.insert(i + 1, number)
             self._to.insert(i + 1, number)
         return True
+
+    def add_range(self, low: int, high: int) -> None:
+        """Add the numbers low to high, ends included."""
+        first = bisect_left(self._to, low - 1)
+        after = bisect_right(self._from, high + 1)
+        if first < after:
+            low, high = min(low, self._from[first]), max(high, self._to[after - 1])
+        self._from[first:after] = [low]
+        self._to[first:after] = [high]
+
+    def touches(self, low: int, high: int) -> bool:
+        """Whether any of the numbers low to high, ends included, is in the set."""
+        i = bisect_left(self._to, low)
+        return i < len(self._to) and self._from[i] <= high
 
     def ranges(self) -> list[tuple[int, int]]:
         """The ranges, ascending, ends included."""
