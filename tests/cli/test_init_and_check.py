@@ -214,6 +214,24 @@ def test_check_reads_the_log_changes_nothing_in_it_and_finds_damage(tmp_path: Pa
     assert "damaged log" in text
 
 
+def test_check_says_which_series_are_volatile(tmp_path: Path) -> None:
+    """Kills: a node whose acknowledgements mean less than they seem to, and nobody is told."""
+    init(tmp_path / "n")
+    file = tmp_path / "n" / "node.toml"
+    assert findings(file)["durability"] == ("ok", "every acknowledgement means on disk")
+    with file.open("a") as text:
+        text.write('\n[[series]]\nname = "fast"\nmatch = "*/vibration"\ndurability = "volatile"\n')
+    outcome, told = findings(file)["durability"]
+    assert outcome == "advice"
+    assert "'fast'" in told
+    assert "'*/vibration'" in told
+    with file.open("a") as text:
+        text.write('priority = "critical"\n')
+    outcome, told = findings(file)["durability"]
+    assert outcome == "advice"
+    assert "lost in a crash" in told
+
+
 def test_check_finds_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -11,9 +11,10 @@ from headland.node import events as ev
 from headland.node.intake import Intake
 from headland.node.quarantine import Quarantine
 from headland.node.settings import NodeSettings
+from headland.node.status import Volatile, status_of
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Host, World
-from headland.vocabulary import Account, Instant, RowClass, SeriesTable
+from headland.vocabulary import Account, Instant, RowClass, SeriesKey, SeriesTable
 
 NOW = Instant(1_000_000_000, 1_767_225_600_000_000_000)
 RULES = LineRules(
@@ -77,3 +78,18 @@ def test_a_push_over_http_that_mixes_them_is_answered_422_and_its_key_may_be_use
     assert host.answers[2][0] in (200, 201, 202, 204)
     assert host.node is not None
     assert host.node.parts.ledger.total(Account.OFFERED)[0] == 1
+
+
+def test_the_status_says_which_series_are_volatile() -> None:
+    """Kills: a volatile series that looks like any other; every series called volatile for the sake of one."""
+    host = Host(
+        World(1), "s/n", NodeSettings(name="s/n", has_parent=False, line=RULES), None, SimulatedDisk()
+    )
+    host.start()
+    assert host.node is not None
+    assert status_of(host.node, NOW).volatile == Volatile(["fast"], 0, [])
+    table = host.node.parts.names.table
+    for name in ("press/vibration", "press/temperature"):
+        table.intern(SeriesKey(name))
+    host.node.parts.intake.line.mixes([])
+    assert status_of(host.node, NOW).volatile == Volatile(["fast"], 1, ["press/vibration"])

@@ -43,6 +43,11 @@ def told(status: Status) -> str:
         f"north    {size(status.wire_bytes_north)} sent",
         f"rules    {config.rules_version}, file {config.digest[:12] or 'none'}",
     ]
+    if status.volatile.rules:
+        named = ", ".join(map(plain, status.volatile.rules))
+        lines.append(
+            f"volatile {status.volatile.count:,} series (rules {named}): acknowledged is received, not stored"
+        )
     if config.intent != "none":
         detail = f" ({plain(config.intent_detail)})" if config.intent_detail else ""
         lines.append(

@@ -49,6 +49,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str], now: float) -> list[Find
     findings = [Finding("configuration", "ok", f"{loaded.file} ({loaded.digest[:12]})")]
     running = _data_directory(loaded, findings)
     _certificates(loaded, findings, now)
+    _durability(loaded, findings)
     _secrets(loaded, environ, findings)
     _ports(loaded, findings, running=running)
     _parent(loaded, findings)
@@ -148,6 +149,23 @@ def _certificates(loaded: Loaded, findings: list[Finding], now: float) -> None:
         findings.append(
             Finding("private key", "advice", f"others can read {files.key}", f"chmod 600 {files.key}")
         )
+
+
+def _durability(loaded: Loaded, findings: list[Finding]) -> None:
+    """Which series are volatile, by name: of them an acknowledgement does not mean "on disk"."""
+    rules = loaded.config.rules
+    if not rules.volatile:
+        findings.append(Finding("durability", "ok", "every acknowledgement means on disk"))
+    findings += [
+        Finding(
+            "durability",
+            "advice",
+            f"rule {rule.name!r}: series that fit {rule.match!r} are volatile",
+            "acknowledged is received, not stored: what is held is lost in a crash, derived rows are not",
+        )
+        for rule in rules.volatile
+    ]
+    findings += [Finding("durability", "advice", warning) for warning in rules.warnings()]
 
 
 def _secrets(loaded: Loaded, environ: Mapping[str, str], findings: list[Finding]) -> None:

@@ -93,6 +93,11 @@ class Line:
         return self._plans.rules
 
     @property
+    def volatile(self) -> list[SeriesKey]:
+        """Series of which an acknowledgement means received, not stored."""
+        return self._plans.volatile()
+
+    @property
     def suspected(self) -> int:
         """Readings marked as repeats that nothing can prove."""
         return self._ingest.suspected

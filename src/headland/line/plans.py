@@ -7,7 +7,7 @@ from headland.line.filtering.pair import Pair, pair_of
 from headland.line.filtering.selection import filled, matched
 from headland.line.filtering.shape import Desk, class_of
 from headland.line.rules import LineRules, SeriesRule
-from headland.vocabulary import SeriesTable
+from headland.vocabulary import SeriesKey, SeriesTable
 
 
 class Plans:
@@ -59,6 +59,12 @@ class Plans:
                 one.admit(sid)
             self.of.append(plan)
         return new
+
+    def volatile(self) -> list[SeriesKey]:
+        """Series whose held rows stay in memory: what is acknowledged of them is received, not stored."""
+        if not self.some_volatile:
+            return []
+        return [self._table.key(sid) for sid in range(1, len(self.of)) if self.of[sid].volatile]
 
     def _plan_for(self, chosen: tuple[int, ...], group: str) -> Plan:
         plan = self._shared.get((chosen, group))

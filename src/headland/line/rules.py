@@ -86,12 +86,17 @@ class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """Digest of all rules, 12 hex digits."""
         return digest_of(self)
 
+    @property
+    def volatile(self) -> tuple[SeriesRule, ...]:
+        """Rules whose series are volatile by name."""
+        return tuple(rule for rule in (*self.series, self.default) if rule.durability == "volatile")
+
     def warnings(self) -> list[str]:
         """What is allowed and probably not meant."""
         return [
             f"rule {rule.name!r}: a critical series is volatile; what it holds is lost in a crash"
-            for rule in (*self.series, self.default)
-            if rule.durability == "volatile" and rule.priority == "critical"
+            for rule in self.volatile
+            if rule.priority == "critical"
         ]
 
     def canonical(self) -> bytes:

@@ -122,7 +122,7 @@ class _Block(msgspec.Struct):
         """Texts of the series in it that the question is about."""
         if not fnmatchcase(self.header.origin, question.origin):
             return {}
-        texts = {sid: text_of(key) for sid, key in self.keys.items()}
+        texts = {sid: str(key) for sid, key in self.keys.items()}
         return {sid: text for sid, text in texts.items() if fnmatchcase(text, question.series)}
 
 
@@ -183,13 +183,6 @@ def rows(
         texts = block.wanted(question)
         if texts:
             yield from _rows(block, texts, survey, question)
-
-
-def text_of(key: SeriesKey) -> str:
-    """A series as text: its name, and its labels in braces."""
-    if not key.labels:
-        return key.name
-    return key.name + "{" + ",".join(f"{name}={value}" for name, value in key.labels) + "}"
 
 
 def in_json(value: Any) -> Any:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from headland.node.core import Node
 
 
+SERIES_SHOWN = 100
+
+
 class Amount(msgspec.Struct, frozen=True):
     """Readings and payload bytes."""
 
@@ -49,6 +52,20 @@ class DecideTimes(msgspec.Struct, frozen=True):
     p99_9_ms: float = 0.0
     max_ms: float = 0.0
     misses: int = 0
+
+
+class Volatile(msgspec.Struct, frozen=True):
+    """Series of which an acknowledgement means received, not stored; the promise begins with what is derived.
+
+    Attributes:
+        rules: Rules that say so.
+        count: Series known so far that they cover.
+        series: The first hundred of them.
+    """
+
+    rules: list[str] = []
+    count: int = 0
+    series: list[str] = []
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -105,6 +122,7 @@ class Status(msgspec.Struct, frozen=True):
     stages: dict[str, Any]
     decide: DecideTimes
     config: ConfigStatus
+    volatile: Volatile
 
 
 def status_of(node: Node, now: Instant) -> Status:
@@ -133,6 +151,7 @@ def status_of(node: Node, now: Instant) -> Status:
         stages=node.stages.report() if node.stages is not None else {},
         decide=decide_of(node),
         config=parts.reloading.status(node),
+        volatile=_volatile(node),
         unsealed_rows=sum(len(parts.sealing.open[priority]) for priority in Priority),
     )
 
@@ -143,6 +162,13 @@ def decide_of(node: Node) -> DecideTimes:
         return DecideTimes()
     one = node.stages[StageName.DECIDE].percentiles()
     return DecideTimes(one.count, one.p50, one.p99, one.p99_9, one.max, one.misses)
+
+
+def _volatile(node: Node) -> Volatile:
+    line = node.parts.intake.line
+    series = line.volatile
+    named = list(map(str, series[:SERIES_SHOWN]))
+    return Volatile([rule.name for rule in line.rules.volatile], len(series), named)
 
 
 def ledger_of(node: Node, now: Instant, *, hours: bool = False) -> Books:

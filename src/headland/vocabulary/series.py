@@ -17,6 +17,12 @@ class SeriesKey(msgspec.Struct, frozen=True, order=True):
     name: str
     labels: tuple[tuple[str, str], ...] = ()
 
+    def __str__(self) -> str:
+        """Its name, and its labels in braces."""
+        if not self.labels:
+            return self.name
+        return self.name + "{" + ",".join(f"{name}={value}" for name, value in self.labels) + "}"
+
 
 class SeriesTable:
     """Dense ids 1, 2, 3 ... of this node's own series; append-only, durable through the journal.
