@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+from math import inf
+
+import msgspec
 
 from headland.line.deciding import Act, EventRule, Threshold
 from headland.line.filtering.keep import Keep
 from headland.line.rules import LineRules, SeriesRule
+from headland.link.contract import Ref
 from headland.node import events as ev
+from headland.node.blocks_on_disk import block_at, read_block
 from headland.node.core import Node
 from headland.node.opening import open_node
 from headland.node.settings import NodeSettings
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Everybody
 from headland.sources.contract import SourceBatch
-from headland.vocabulary import NO_TIME, Account, Instant, SeriesKey
+from headland.vocabulary import NO_TIME, Account, Instant, RowClass, SeriesKey, Value
 
 START = Instant(1_000_000_000, 1_767_225_600_000_000_000)
 CONNECT = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02me"
@@ -178,3 +183,109 @@ def test_what_a_file_brought_is_confirmed_when_it_is_durable_and_not_while_the_d
     second = _commit(node, now.later(3))
     assert ev.Confirm("here", b"line 7") in node.handle(ev.Committed(second.n), now.later(3))
     assert node.parts.ledger.total(Account.REFUSED)[0] == 0
+
+
+def _held(actions: list[ev.Action]) -> list[int]:
+    return [action.connection for action in actions if isinstance(action, ev.Pause) and action.paused]
+
+
+def test_garbage_is_bounded_by_its_number_and_a_frame_holds_all_of_it() -> None:
+    """Kills: one small misconfigured device and a slow disk that end the node."""
+    node = _node()
+    now = START.later(0.1)
+    node.handle(ev.Received(1, _publish(1, 1)), now)
+    commit = _commit(node, now)
+    garbage = b"\x30\x04\x00\x01t\xff" * 3_000
+    held: list[int] = []
+    reads = 0
+    while not held:
+        held = _held(node.handle(ev.Received(1, garbage), now))
+        reads += 1
+        assert reads < 100, "nothing holds back garbage"
+    for _ in range(20):  # what was on its way all the same: a commit holds more than 65,535 sections
+        node.handle(ev.Received(1, garbage), now)
+    assert node.draft.section_count > 65_535
+    node.handle(ev.Committed(commit.n), now)
+    second = _commit(node, now.later(0.1))
+    assert not node.failed
+    node.handle(ev.Committed(second.n), now.later(0.2))
+
+
+def test_who_comes_while_nothing_may_be_taken_is_not_read_either() -> None:
+    """Kills: a bound on unstored readings that holds only for those who were there when it was reached."""
+    node = _node()
+    node.settings = msgspec.structs.replace(node.settings, unstored_bytes_max=10_000)
+    now = START.later(0.1)
+    node.handle(ev.Received(1, _publish(1, 1)), now)
+    commit = _commit(node, now)
+    held: list[int] = []
+    for _ in range(6_000):
+        held += _held(node.handle(ev.Received(1, _publish(77, 0)), now))
+    assert held == [1]
+    assert _held(node.handle(ev.Opened(2, "mqtt", "there"), now)) == [2]
+    node.handle(ev.Committed(commit.n), now)
+    assert _held(node.handle(ev.Opened(3, "mqtt", "elsewhere"), now.later(1))) == []
+
+
+def test_rows_too_many_for_one_block_are_sealed_as_several_and_all_come_back() -> None:
+    """Kills: a commit that no block can hold (many rows, or many texts) ends the node.
+
+    What was open before it is a block of its own; a restart finds every row again.
+    """
+    disk = SimulatedDisk()
+    settings = NodeSettings(
+        name="s/n", has_parent=False, line=LineRules(default=SeriesRule(name="all", filter=Keep()))
+    )
+    opening = open_node(disk, settings, Everybody(), random.Random(1), START)
+    for op in opening.ops:
+        disk.apply(op)
+    node, now = opening.node, START
+    node.start(now)
+    key = SeriesKey("s/n/log")
+    sizes = [3, 40_000, 3]
+    for count, text in zip(sizes, ("a", "b", "c" * 1_000_000), strict=True):
+        now = now.later(0.05)
+        batch = SourceBatch([key], [0] * count, [NO_TIME] * count, [text] * count, [len(text)] * count)
+        node.handle(ev.Offered("log", batch), now)
+        commit = _commit(node, now.later(0.02))
+        for op in commit.ops:
+            disk.apply(op)
+        node.handle(ev.Committed(commit.n), now.later(0.03))
+    rows = _stored_rows(disk, settings)
+    assert rows == sum(sizes)
+
+
+def test_what_no_row_can_hold_is_put_right_whatever_source_it_comes_from() -> None:
+    """Kills: a log line of the year 9999 that ends the node, and again after every start."""
+    node, now = _node(), START.later(0.1)
+    key = SeriesKey("s/n/x")
+    values: list[Value] = [1 << 70, -(1 << 70), 10**400, 1 << 63, -(1 << 63)]
+    batch = SourceBatch([key], [0] * 5, [1 << 63, -(1 << 63), 253402300799 * 10**9, 5, 6], values, [8] * 5)
+    node.handle(ev.Offered("here", batch), now)
+    rows = node.draft.rows(RowClass.NORMAL)
+    found = dict(zip(rows.value, rows.ts, strict=True))
+    assert found == {
+        2.0**70: NO_TIME,
+        -(2.0**70): NO_TIME,
+        inf: NO_TIME,
+        2.0**63: 5,
+        -(1 << 63): 6,
+    }
+    _commit(node, now.later(0.1))
+
+
+def _stored_rows(disk: SimulatedDisk, settings: NodeSettings) -> int:
+    """Rows of every block of a root, read back after a power cut and a restart that seals what was open."""
+    later = START.later(100)
+    cut = disk.power_cut()
+    opening = open_node(cut, settings, Everybody(), random.Random(2), later)
+    for op in opening.ops:
+        cut.apply(op)
+    again, found = opening.node, 0
+    for item in again.parts.shelving.shelf.resting:
+        place = block_at(again.parts.places, Ref(item.n, item.index), item.priority)
+        assert place is not None
+        header, _, _ = read_block(cut, place)
+        assert header.size <= 3 << 20
+        found += header.rows
+    return found + sum(map(len, again.parts.sealing.open))

@@ -127,3 +127,26 @@ def test_how_long_a_read_has_waited_is_told() -> None:
     loop.turn()
     loop.turns.received(2, LITTLE)
     assert [arrived for _, arrived in loop.fed] == [500, 0]
+
+
+def test_what_the_node_holds_is_not_handled_and_keeps_its_order() -> None:
+    """Kills: reads that were on their way and get past the bound that stopped the socket."""
+    loop = Loop()
+    loop.turns.received(1, MUCH)
+    loop.turns.received(2, MUCH)
+    loop.turns.hold(1, True)
+    loop.turns.received(1, LITTLE)
+    loop.turns.closed(ev.Closed(1, "gone"))
+    for _ in range(5):
+        loop.turn()
+    assert loop.connections() == [2]
+    loop.turns.hold(1, False)
+    for _ in range(5):
+        loop.turn()
+    assert [event for event, _ in loop.fed[1:]] == [
+        ev.Received(1, MUCH),
+        ev.Received(1, LITTLE),
+        ev.Closed(1, "gone"),
+    ]
+    assert not loop.turns._held
+    assert not loop.turns._kept

@@ -236,7 +236,11 @@ class JournalSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = 1000
     unstored_bytes_max: Annotated[
         int,
-        Meta(ge=1 << 20, description="Readings in memory while the disk takes none; then nothing is read."),
+        Meta(
+            ge=1 << 20,
+            le=128 << 20,
+            description="Readings in memory while the disk takes none; then nothing is read.",
+        ),
     ] = 64 * 1024 * 1024
 
 

@@ -20,7 +20,7 @@ TABLE: dict[str, tuple[int | float, int | float, int | float, int | float]] = {
     "http.connections_max": (50, 1_000, 2_000, 10_000),
     "journal.segment_bytes": (16 * MIB, 64 * MIB, 64 * MIB, 64 * MIB),
     "journal.checkpoint_log_bytes": (16 * MIB, 64 * MIB, 64 * MIB, 64 * MIB),
-    "journal.unstored_bytes_max": (16 * MIB, 64 * MIB, 256 * MIB, 256 * MIB),
+    "journal.unstored_bytes_max": (16 * MIB, 64 * MIB, 128 * MIB, 128 * MIB),
     "disk.reserve_bytes": (16 * MIB, 64 * MIB, 256 * MIB, 1024 * MIB),
 }
 

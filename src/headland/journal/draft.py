@@ -7,6 +7,8 @@ Laws:
 * Rows of one class keep the order in which they were appended.
 * State sections keep the order in which they were appended, over all owners.
 * Ledger deltas are sums: entries whose readings and bytes both cancel out are not written.
+* Rows of one class beyond `PIECE_ROWS` or `PIECE_BYTES` go into several sections: each is then a block of its
+  own, small enough for a parent to take.
 
 Section bodies, all integers little-endian:
 
@@ -63,6 +65,9 @@ class LedgerEntry(msgspec.Struct, frozen=True, array_like=True):
     payload_bytes: int
 
 
+PIECE_ROWS = 16_384
+PIECE_BYTES = 1 << 20
+
 _ledger_encoder = msgspec.msgpack.Encoder()
 _ledger_decoder = msgspec.msgpack.Decoder(list[LedgerEntry])
 
@@ -73,15 +78,19 @@ class Draft:
     Attributes:
         n: The number it will be committed under.
         ledger: Deltas so far, (account, group, class, rule) to [readings, payload bytes].
+        offered_bytes: Payload bytes offered to it so far.
+        section_bytes: Bytes of the sections appended so far, rows and ledger not counted.
     """
 
-    __slots__ = ("_rows", "_sections", "ledger", "n")
+    __slots__ = ("_rows", "_sections", "ledger", "n", "offered_bytes", "section_bytes")
 
     def __init__(self, n: int) -> None:
         self.n = n
         self.ledger: dict[tuple[int, str, int, str], list[int]] = {}
         self._rows: dict[RowClass, Columns] = {}
         self._sections: list[Section] = []
+        self.offered_bytes = 0
+        self.section_bytes = 0
 
     @property
     def empty(self) -> bool:
@@ -97,13 +106,6 @@ class Draft:
     def section_count(self) -> int:
         """Sections appended so far, rows and ledger not counted."""
         return len(self._sections)
-
-    @property
-    def payload_bytes(self) -> int:
-        """Payload bytes offered to it so far."""
-        return sum(
-            size for (account, _, _, _), (_, size) in self.ledger.items() if account == Account.OFFERED
-        )
 
     def rows(self, cls: RowClass) -> Columns:
         """The rows of `cls` in this commit, to append to."""
@@ -124,17 +126,20 @@ class Draft:
     def state(self, owner: str, data: bytes) -> None:
         """Append what the machine `owner` (ASCII, at most 255 characters) will replay after a crash."""
         name = owner.encode("ascii")
-        self._sections.append(Section(SectionType.STATE, bytes((len(name),)) + name + data))
+        self.section(SectionType.STATE, bytes((len(name),)) + name + data)
 
     def section(self, type: int, data: bytes, version: int = 1) -> int:  # noqa: A002 - the memo's word
         """Append a section of any other type; returns its index among `sections()`."""
         self._sections.append(Section(type, data, version))
+        self.section_bytes += len(data)
         return len(self._sections) - 1
 
     def book(
         self, account: Account, group: str, cls: int, rule: str, readings: int, payload_bytes: int
     ) -> None:
         """Add to one account of the books, in readings and payload bytes."""
+        if account == Account.OFFERED:
+            self.offered_bytes += payload_bytes
         entry = self.ledger.get((account, group, cls, rule))
         if entry is None:
             self.ledger[(int(account), group, cls, rule)] = [readings, payload_bytes]
@@ -146,8 +151,7 @@ class Draft:
         """What the frame will hold: own sections as appended, then rows by class, then the ledger."""
         out = list(self._sections)
         for cls, rows in self._rows.items():
-            if len(rows):
-                out.append(Section(SectionType.ROWS, encode_rows(cls, rows)))
+            out += [Section(SectionType.ROWS, encode_rows(cls, piece)) for piece in pieces(rows)]
         entries = [
             LedgerEntry(*key, readings, payload_bytes)
             for key, (readings, payload_bytes) in self.ledger.items()
@@ -156,6 +160,21 @@ class Draft:
         if entries:
             out.append(Section(SectionType.LEDGER, _ledger_encoder.encode(entries)))
         return out
+
+
+def pieces(rows: Columns) -> list[Columns]:
+    """Rows in parts: each ends with its `PIECE_ROWS`th row or the one that fills `PIECE_BYTES` of payload."""
+    sizes = rows.size
+    if len(rows) <= PIECE_ROWS and (sizes is None or sum(sizes) <= PIECE_BYTES):
+        return [rows] if len(rows) else []
+    out: list[Columns] = []
+    start = used = 0
+    for end in range(1, len(rows) + 1):
+        used += sizes[end - 1] if sizes is not None else 0
+        if end - start == PIECE_ROWS or used >= PIECE_BYTES or end == len(rows):
+            out.append(rows.part(start, end))
+            start, used = end, 0
+    return out
 
 
 def encode_rows(cls: RowClass, rows: Columns) -> bytes:

@@ -7,8 +7,8 @@
 12  u32   CRC32C over salt | bytes 0-11 | bytes 16-63 | body;  salt = u64 segment id | 16 B epoch
 16  u8    format, 1
 17  u8    0
-18  u16   number of sections
-20  u32   0
+18  u16   number of sections, its lower half
+20  u32   and the upper 32 bits of it
 24  16 s  epoch
 40  u64   N
 48  i64   node time, ns UTC
@@ -85,17 +85,28 @@ def encode_frame(
     """The bytes of one commit for one segment.
 
     Raises:
-        DefectError: more than 65,535 sections or 256 MiB.
+        DefectError: more than 256 MiB.
     """
     parts: list[bytes] = []
     for section in sections:
         parts += (_SECTION.pack(section.type, section.version, len(section.data)), section.data)
     body_bytes = sum(map(len, parts))
-    if len(sections) > 0xFFFF or body_bytes > MAX_BODY_BYTES or len(epoch) != 16:
+    if body_bytes > MAX_BODY_BYTES or len(epoch) != 16:
         raise DefectError(f"a commit of {len(sections)} sections, {body_bytes} bytes exceeds a frame")
     head = bytearray(
         _HEADER.pack(
-            MAGIC, segment & _U32, body_bytes, 0, FORMAT, 0, len(sections), 0, epoch, n, node_ns, running_ms
+            MAGIC,
+            segment & _U32,
+            body_bytes,
+            0,
+            FORMAT,
+            0,
+            len(sections) & 0xFFFF,
+            len(sections) >> 16,
+            epoch,
+            n,
+            node_ns,
+            running_ms,
         )
     )
     body = b"".join(parts)
@@ -107,14 +118,14 @@ def parse_head(segment: int, data: bytes) -> FrameHead | None:
     """The fixed part of a frame of this segment, or None when these bytes cannot begin one."""
     if len(data) < HEADER_BYTES:
         return None
-    magic, where, body_bytes, crc, version, zero, sections, zeros, epoch, n, node_ns, running_ms = (
+    magic, where, body_bytes, crc, version, zero, lower, upper, epoch, n, node_ns, running_ms = (
         _HEADER.unpack_from(data)
     )
     if magic != MAGIC or where != segment & _U32 or body_bytes > MAX_BODY_BYTES:
         return None
-    if version != FORMAT or zero or zeros:
+    if version != FORMAT or zero:
         return None
-    return FrameHead(body_bytes, crc, sections, epoch, n, node_ns, running_ms)
+    return FrameHead(body_bytes, crc, upper << 16 | lower, epoch, n, node_ns, running_ms)
 
 
 def parse_frame(segment: int, offset: int, data: bytes) -> Frame | None:

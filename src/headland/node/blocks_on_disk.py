@@ -65,12 +65,10 @@ def block_at(places: Places, ref: Ref, priority: int) -> BlockRef | None:
     section = places.received.find(ref.space, ref.at)
     if section is not None:
         return ReceivedBlock(section)
-    seals = places.seals[priority]
-    section = seals.find(ref.space, ref.at)
+    section = places.seals[priority].find(ref.space, ref.at)
     if section is None:
         return None
-    rows = places.rows[priority].between(seals.before(ref.space) + 1, ref.space)
-    return OwnBlock(section, tuple(rows))
+    return OwnBlock(section, tuple(places.rows_of(priority, ref.space, ref.at)))
 
 
 def read_block(disk: DiskReader, ref: BlockRef) -> Block:

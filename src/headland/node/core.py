@@ -48,7 +48,11 @@ from headland.vocabulary import Account, Instant, RowClass
 
 FILLED = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW, RowClass.HELD)
 DRAFT_ROWS_MAX = 16_384
-"""Rows of one class in the open commit at which sockets are no longer read (a block holds at most 65,536)."""
+"""Rows of one class in the open commit at which clients are no longer read."""
+DRAFT_SECTIONS_MAX = 32_768
+DRAFT_SECTION_BYTES_MAX = 64 << 20
+"""Of quarantined payloads, retained messages and blocks of children in the open commit: beyond either nobody
+is read. With `unstored_bytes_max` (at most 128 MiB) and what was on its way, a frame stays below 256 MiB."""
 GIVEN_UP = (Account.EXPIRED, Account.SHED, Account.DEAD, Account.CORRUPT)
 REFRESH_NS = 60_000_000_000
 """After blocks were given up, every dead band sends a fresh reference: a reader must not hold on to a value
@@ -128,6 +132,8 @@ class Node:
         self._now = now
         self._kinds: dict[int, str] = {}
         self._paused: set[int] = set()
+        self._holding: tuple[str, ...] = ()
+        """Kinds of connections that are not read, new ones either, until the open commit is a smaller one."""
         self._throttled: set[int] = set()
         self._out: list[ev.Action] = []
         self._epoch_written = False
@@ -160,6 +166,7 @@ class Node:
                     self._bound_unstored()
                 elif kind == "link":
                     self.parts.south.received(self, connection, data, now)
+                    self._bound_unstored()
                 elif kind == "parent":
                     self.parts.north.received(self, connection, data, now)
             case ev.Committed(n, room):
@@ -271,9 +278,8 @@ class Node:
             return
         self.full = full
         self.parts.south.press(self, full, self._now)
-        mqtt = [connection for connection, kind in self._kinds.items() if kind == "mqtt"]
         if full:
-            self._hold(mqtt)
+            self._hold(self._connections("mqtt"))
         else:
             self._let_go()
         if full:
@@ -281,19 +287,28 @@ class Node:
         else:
             self.say("info", "disk_budget", state="room again")
 
+    def _connections(self, *kinds: str) -> list[int]:
+        return [connection for connection, kind in self._kinds.items() if kind in kinds]
+
     def _hold(self, connections: Sequence[int]) -> None:
-        """Stop reading MQTT connections for want of room."""
-        self._out += [ev.Pause(connection, True) for connection in connections]
-        self._paused.update(connections)
-        for connection in connections:
-            self.parts.broker.unread(connection, True, self._now)
+        """Stop reading connections for want of room."""
+        new = [connection for connection in connections if connection not in self._paused]
+        self._out += [ev.Pause(connection, True) for connection in new]
+        self._paused.update(new)
+        for connection in new:
+            self._unread(connection, True)
 
     def _let_go(self) -> None:
         """Read on, but for those that the broker itself holds."""
+        self._holding = ()
         self._out += [ev.Pause(one, False) for one in sorted(self._paused - self._throttled)]
         for connection in self._paused:
-            self.parts.broker.unread(connection, False, self._now)
+            self._unread(connection, False)
         self._paused.clear()
+
+    def _unread(self, connection: int, unread: bool) -> None:
+        if self._kinds.get(connection) == "mqtt":
+            self.parts.broker.unread(connection, unread, self._now)
 
     def say(self, level: str, event: str, **fields: str | float) -> None:
         """One line of the log."""
@@ -334,13 +349,13 @@ class Node:
                     event.connection, event.address, event.tls, event.peer_name, event.listener_name or "mqtt"
                 )
                 self._mqtt(self.parts.broker.connected(peer, now))
-                if self.full:
-                    self._hold([event.connection])
                 self.emit(ev.Established(event.connection))
             case "link":
                 self.parts.south.connected(self, event, now)
             case _:
                 self.parts.north.connected(self, event.connection, now)
+        if event.listener in self._holding or (self.full and event.listener == "mqtt"):
+            self._hold([event.connection])
 
     def _closed(self, connection: int, reason: str, now: Instant) -> None:
         self._paused.discard(connection)
@@ -417,14 +432,19 @@ class Node:
             self._out.append(action)
 
     def _bound_unstored(self) -> None:
-        """Readings that no commit holds yet are bounded.
+        """What no commit holds yet is bounded: beyond it nobody is read until one is durable.
 
-        Beyond it no MQTT socket is read until one is durable.
+        Children are read on for longer: their heartbeats are in the same bytes as their blocks.
         """
-        if self._paused or (self.commits.in_flight is None and not self.commits.stalled):
+        draft = self.draft
+        many = draft.section_count > DRAFT_SECTIONS_MAX or draft.section_bytes > DRAFT_SECTION_BYTES_MAX
+        if many and "link" not in self._holding:
+            self._holding = ("mqtt", "link")
+        elif not self._holding and self.crowded:
+            self._holding = ("mqtt",)
+        else:
             return
-        if self.crowded:
-            self._hold([connection for connection, kind in self._kinds.items() if kind == "mqtt"])
+        self._hold(self._connections(*self._holding))
 
     def holds_back(self, durable: bool) -> bool:
         """Whether a source has to wait for room: what has positions is read later, the present is not."""
@@ -432,13 +452,15 @@ class Node:
 
     @property
     def crowded(self) -> bool:
-        """Whether the open commit holds all that it may while another is under way."""
+        """Whether the open commit holds all that it may."""
         draft = self.draft
-        if self.full:
-            return True
-        if max(map(draft.row_count, FILLED)) > DRAFT_ROWS_MAX:
-            return True
-        return self.commits.stalled and draft.payload_bytes > self.settings.unstored_bytes_max
+        return (
+            self.full
+            or draft.section_count > DRAFT_SECTIONS_MAX // 2
+            or draft.section_bytes > DRAFT_SECTION_BYTES_MAX // 2
+            or draft.offered_bytes > self.settings.unstored_bytes_max
+            or max(map(draft.row_count, FILLED)) > DRAFT_ROWS_MAX
+        )
 
     # ── the commit cycle ───────────────────────────────────────────────────────────────────────────
     def _tick(self, now: Instant) -> None:
@@ -475,7 +497,8 @@ class Node:
         parts, draft = self.parts, self.draft
         self.begin(now)
         node_ns, running_ms = now.wall_ns, self.running_ms(now)
-        parts.sealing.add(draft, node_ns, running_ms, now)
+        for block in parts.sealing.add(draft, node_ns, running_ms, now):
+            parts.shelving.seal(self, block, now)
         for block in parts.sealing.due(now, pressed=self.stopping or parts.shelving.spilling.presses):
             parts.shelving.seal(self, block, now)
             parts.sealing.sealed(block.priority)

@@ -156,6 +156,7 @@ class Runner:
             self.network.resume(connection)
 
     def _pause(self, connection: int, paused: bool) -> None:
+        self._turns.hold(connection, paused)
         if paused:
             self._paused.add(connection)
             self.network.pause(connection)
@@ -248,6 +249,7 @@ class Runner:
                     self.beside.execute(ops, self._side_outcome(token))
                 case ev.Close(connection):
                     self._wire(connection).close(connection)
+                    self._turns.hold(connection, False)  # its end must come through
                 case ev.Pause(connection, paused):
                     self._pause(connection, paused)
                 case ev.Established(connection):

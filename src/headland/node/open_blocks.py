@@ -1,8 +1,8 @@
 """Rows that are committed and not yet sealed: the open block of each class.
 
-A block holds the rows of whole commits a+1 to b. `take` empties the open block when the sealer says that it
-is due; the rows that were in it travel (or are read again from the journal), so nothing here is the only
-copy.
+A block holds the rows of whole commits a+1 to b, or one piece of a commit that has too many for one block
+(`headland.journal.draft.pieces`). The rows travel, or are read again from the journal: nothing here is the
+only copy.
 """
 
 from __future__ import annotations

@@ -182,7 +182,10 @@ class _Replay:
                 parts.names.replay(section.data)
             elif section.type == SectionType.ROWS:
                 cls, columns = decode_rows(section.data)
-                rows[cls] = columns
+                if cls in rows:
+                    rows[cls].extend(columns)
+                else:
+                    rows[cls] = columns
         for cls in NORTH:
             if cls in rows:
                 parts.sealing.take(cls, rows[cls], n, frame.node_ns, frame.running_ms, self._now)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from headland.blocks.header import Run
 from headland.journal import Draft
+from headland.journal.draft import PIECE_BYTES, PIECE_ROWS, pieces
 from headland.line.outbox import OutboxSettings, Sealer
 from headland.node.blocks_on_disk import Block
 from headland.node.open_blocks import OpenBlock
@@ -55,11 +56,36 @@ class Sealing:
         self.open = [OpenBlock(priority) for priority in Priority]
         self._sealer = Sealer(settings)
 
-    def add(self, draft: Draft, node_ns: int, running_ms: int, now: Instant) -> None:
-        """Take the rows of the commit that is being closed into the open blocks."""
+    def add(self, draft: Draft, node_ns: int, running_ms: int, now: Instant) -> list[OpenBlock]:
+        """Take the rows of the commit that is being closed into the open blocks.
+
+        Returns:
+            Blocks to be sealed in this commit, in order: of a class whose rows are too many for one block,
+            what was open, and each piece of this commit's rows.
+        """
+        full: list[OpenBlock] = []
         for cls in NORTH:
-            if draft.row_count(cls):
-                self.take(cls, draft.rows(cls), draft.n, node_ns, running_ms, now)
+            if not draft.row_count(cls):
+                continue
+            parts = pieces(draft.rows(cls))
+            if len(parts) == 1 and self._fits(self.open[cls], parts[0]):
+                self.take(cls, parts[0], draft.n, node_ns, running_ms, now)
+                continue
+            priority = Priority(cls)
+            if self.open[cls]:
+                full.append(self.open[cls])
+                self.open[cls] = OpenBlock(priority)
+            for part in parts:
+                block = OpenBlock(priority)
+                block.add(part, draft.n, node_ns, running_ms)
+                full.append(block)
+            self._sealer.sealed(priority)
+        return full
+
+    @staticmethod
+    def _fits(block: OpenBlock, rows: Columns) -> bool:
+        size = block.size + (sum(rows.size) if rows.size is not None else 0)
+        return len(block) + len(rows) <= 2 * PIECE_ROWS and size <= BLOCK_BYTES_MAX + PIECE_BYTES
 
     def take(self, cls: int, rows: Columns, n: int, node_ns: int, running_ms: int, now: Instant) -> None:
         """Take rows of one commit."""

@@ -1,6 +1,6 @@
 """Where the sections of recent commits stand in the journal, so that a block can be read back.
 
-Flat columns: 30 bytes a section. What a recycled segment held is dropped with it.
+Flat columns: 28 bytes a section. What a recycled segment held is dropped with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class SectionIndex:
     """References of one kind of section (rows of one class, headers and received blocks) by commit."""
 
     __slots__ = ("_columns",)
-    _CODES = "qHIIII"
+    _CODES = "qIIIII"
 
     def __init__(self) -> None:
         self._columns = [array(code) for code in self._CODES]
@@ -46,6 +46,16 @@ class SectionIndex:
                 return self._at(i)
             i += 1
         return None
+
+    def count(self, n: int) -> int:
+        """How many sections of commit `n` are here."""
+        commits = self._columns[0]
+        return bisect_right(commits, n) - bisect_left(commits, n)
+
+    def rank(self, n: int, index: int) -> int:
+        """How many sections of commit `n` stand before section `index`."""
+        first = bisect_left(self._columns[0], n)
+        return bisect_left(self._columns[1], index, first, first + self.count(n)) - first
 
     def before(self, n: int) -> int:
         """The newest commit below `n` that has such a section here, or -1."""
@@ -106,6 +116,20 @@ class Places:
                     self.received.add(n, i, ref)
                 case _:
                     pass
+
+    def rows_of(self, priority: int, n: int, index: int) -> list[SectionRef]:
+        """Rows of the own block whose header is section `index` of commit `n`.
+
+        Normally those of all commits since the seal before it. A commit that holds more than one block may
+        of a class seals every piece of its rows apart, and before them what was open.
+        """
+        seals, rows = self.seals[priority], self.rows[priority]
+        first_n = seals.before(n) + 1
+        if seals.count(n) == 1:
+            return rows.between(first_n, n)
+        pieces = rows.between(n, n)
+        at = seals.rank(n, index) - (seals.count(n) - len(pieces))
+        return rows.between(first_n, n - 1) if at < 0 else [pieces[at]]
 
     def forget_to(self, n: int) -> None:
         """Drop everything of commits up to and with `n`."""

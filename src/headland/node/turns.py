@@ -7,6 +7,8 @@ look at all sockets in between. Bytes of one connection never overtake each othe
 Bounds: a connection with `CHUNKS_MAX` reads waiting is not read until they are handled; with half of
 `waiting_bytes_max` waiting in all, one read is enough for that. With all of it waiting nothing is read at
 all, until half of it is handled: what the kernel's buffers hold then is held back from the senders.
+
+What the node holds (`hold`) is not handled either: reads that were on their way stay here until it lets go.
 """
 
 from __future__ import annotations
@@ -55,11 +57,24 @@ class Turns:
         self._waiting: deque[tuple[ev.Received | ev.Closed, int]] = deque()
         self._chunks: dict[int, int] = {}
         self._asked = False
+        self._held: set[int] = set()
+        self._kept: dict[int, deque[tuple[ev.Received | ev.Closed, int]]] = {}
+
+    def hold(self, connection: int, held: bool) -> None:
+        """The node takes nothing of a connection, or does again."""
+        if held:
+            self._held.add(connection)
+            return
+        self._held.discard(connection)
+        kept = self._kept.pop(connection, None)
+        if kept:
+            self._waiting.extendleft(reversed(kept))
+            self._ask()
 
     def received(self, connection: int, data: bytes) -> None:
         """Bytes of a connection: now, or in their turn."""
         chunks = self._chunks.get(connection, 0)
-        if not chunks and len(data) <= LITTLE_BYTES:
+        if not chunks and len(data) <= LITTLE_BYTES and connection not in self._held:
             self._feed(ev.Received(connection, data), 0)
             return
         self._chunks[connection] = chunks + 1
@@ -82,6 +97,7 @@ class Turns:
         if event.connection in self._chunks:
             self._waiting.append((event, 0))
         else:
+            self._held.discard(event.connection)
             self._feed(event, 0)
 
     def _ask(self) -> None:
@@ -94,6 +110,9 @@ class Turns:
         until = self._now_ns() + SLICE_NS
         while self._waiting:
             event, arrived_ns = self._waiting.popleft()
+            if event.connection in self._held:
+                self._kept.setdefault(event.connection, deque()).append((event, arrived_ns))
+                continue
             if isinstance(event, ev.Received):
                 self._handled(event.connection, len(event.data))
             self._feed(event, arrived_ns)

@@ -1,7 +1,8 @@
 """What a source is: one declaration, one protocol, and duties that one test checks on every source.
 
 Duties:
-    1. `poll` returns soon, never blocks on the outside, and brings at most `SourceContext.max_readings`.
+    1. `poll` returns soon, never blocks on the outside, and brings at most `SourceContext.max_readings`
+       (what brings texts: about `max_bytes` of them).
     2. All randomness and time is handed in: equal seeds, moments and inputs give equal batches.
     3. Columns of a batch have one length; local ids are in range; sizes are not negative; `series` only
        grows.
@@ -19,11 +20,14 @@ A third party publishes a source by an entry point in the group ``headland.sourc
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol
 
 import msgspec
 
 from headland.vocabulary import NO_TIME, Batch, Instant, SeriesKey, SeriesTable, Value
+
+_2_63 = 1 << 63
 
 
 class SourceBatch(msgspec.Struct, gc=False):
@@ -108,6 +112,7 @@ class SourceContext(msgspec.Struct, frozen=True):
         started: The moment of its making.
         directory: Directory that relative paths in the configuration start from.
         max_readings: Most readings of one batch.
+        max_bytes: Payload bytes after which a batch of texts ends.
     """
 
     name: str
@@ -116,6 +121,7 @@ class SourceContext(msgspec.Struct, frozen=True):
     position: bytes = b""
     directory: str = "."
     max_readings: int = 10_000
+    max_bytes: int = 4 << 20
 
 
 class SourceDeclaration(msgspec.Struct, frozen=True):
@@ -150,6 +156,9 @@ class Intake:
     def batch(self, brought: SourceBatch) -> Batch:
         """The readings as one message; those whose series cannot be numbered are counted in `unnumbered`.
 
+        What no row can hold is put right here, for every source: a time beyond 64 bits is none, a whole
+        number beyond them is a real one.
+
         Args:
             brought: A batch of the one source that this intake serves.
         """
@@ -158,6 +167,10 @@ class Intake:
             labels = dict(self._labels) | dict(key.labels)
             sids.append(self._table.intern(SeriesKey(key.name, tuple(sorted(labels.items())))))
         rows = [sids[row] for row in brought.row]
+        brought.ts[:] = [ts if -_2_63 < ts < _2_63 else NO_TIME for ts in brought.ts]
+        for index, value in enumerate(brought.value):
+            if type(value) is int and not -_2_63 <= value < _2_63:
+                brought.value[index] = _real(value)
         if 0 in rows:
             kept = [index for index, sid in enumerate(rows) if sid]
             self.unnumbered += len(rows) - len(kept)
@@ -169,6 +182,13 @@ class Intake:
                 message_ends=[len(kept)],
             )
         return Batch(rows, brought.ts, brought.value, brought.size, message_ends=[len(rows)])
+
+
+def _real(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 class SeriesList:

@@ -123,6 +123,7 @@ class LogSource:
         self._places = _places(context.position)
         self._followed: list[_Followed] = []
         self._first = not context.position
+        self._bytes = 0
         self._due = context.started.monotonic_ns
         self._closed = False
         self._year = time.gmtime(context.started.wall_ns // 1_000_000_000).tm_year
@@ -130,6 +131,7 @@ class LogSource:
     def poll(self, now: Instant) -> SourceBatch:
         """Events that are complete."""
         batch = SourceBatch(self._series.all)
+        self._bytes = 0
         if self._closed or now.monotonic_ns < self._due:
             return batch
         self._look(batch)
@@ -138,7 +140,7 @@ class LogSource:
             if followed.tail.replaced and followed.tail.ended and not followed.lines:
                 followed.tail.close()
                 self._followed.remove(followed)
-        full = len(batch) >= self._context.max_readings
+        full = self._is_full(batch)
         self._due = now.monotonic_ns + (0 if full else round(self._config.every_s * 1e9))
         places = [followed.tail.place(followed.offset) for followed in self._followed]
         unseen = [place for known in self._places.values() for place in known]
@@ -240,7 +242,7 @@ class LogSource:
         return True
 
     def _read(self, followed: _Followed, now: Instant, batch: SourceBatch) -> None:
-        while len(batch) < self._context.max_readings:
+        while not self._is_full(batch):
             try:
                 line = followed.tail.line()
             except OSError:
@@ -256,6 +258,9 @@ class LogSource:
                 return
             followed.grown_ns = now.monotonic_ns
             self._line(followed, line, batch)
+
+    def _is_full(self, batch: SourceBatch) -> bool:
+        return len(batch) >= self._context.max_readings or self._bytes >= self._context.max_bytes
 
     def _line(self, followed: _Followed, line: Line, batch: SourceBatch) -> None:
         text = line.raw.decode("utf-8", "replace")
@@ -297,6 +302,7 @@ class LogSource:
             batch.replaced.append(len(batch))
             self._count("invalid_utf8")
         batch.add(followed.row, followed.ts, text, followed.size)
+        self._bytes += followed.size
         followed.offset = followed.after
         self._cut_off(followed)
 

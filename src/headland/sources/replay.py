@@ -65,7 +65,7 @@ class ReplaySource:
         self.counters: dict[str, int] = {}
         self._config = config
         self._series = SeriesList()
-        self._max = context.max_readings
+        self._max, self._max_bytes = context.max_readings, context.max_bytes
         self._speed = 0.0 if config.speed == "max" else float(config.speed)
         if config.speed != "max" and not 0 < self._speed < 1e9:
             raise ConfigurationError("speed is above 0, or `max`", path="speed")
@@ -88,13 +88,15 @@ class ReplaySource:
     def poll(self, now: Instant) -> SourceBatch:
         """Records that are due."""
         batch = SourceBatch(self._series.all)
-        while len(batch) < self._max:
+        taken = 0
+        while len(batch) < self._max and taken < self._max_bytes:
             record = self._peek()
             if record is None or self._due(record, now) > now.monotonic_ns:
                 break
             if len(batch) and len(batch) + len(record.row) > self._max:
                 break
             self._advance(record)
+            taken += record.size
             self._next = None
             self._record += 1
             at = record.at_ns if self._config.times == "recorded" else self._moment(now)

@@ -95,6 +95,18 @@ class Columns(msgspec.Struct, gc=False):
         elif size:
             self.size = [0] * before + [size]
 
+    def part(self, start: int, end: int) -> Columns:
+        """The rows from `start` up to `end`."""
+        return Columns(
+            self.sid[start:end],
+            self.ts[start:end],
+            self.value[start:end],
+            None if self.seq is None else self.seq[start:end],
+            None if self.kind is None else self.kind[start:end],
+            None if self.flags is None else self.flags[start:end],
+            None if self.size is None else self.size[start:end],
+        )
+
     def extend(self, other: Columns) -> None:
         """Append all rows of `other`."""
         before, added = len(self.sid), len(other.sid)
