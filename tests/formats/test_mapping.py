@@ -403,3 +403,57 @@ def test_plans_are_bounded() -> None:
     for number in range(10):
         mapping.decode_run([f"t{number}"], [b"1"], 0, Batch())
     assert len(mapping._plans) == 3
+
+
+@pytest.mark.parametrize("key", ['a"b', "a\\b", "\u0000", "\u001f", "a\nb", ""])
+def test_keys_that_no_field_can_have_are_read_the_general_way(key: str) -> None:
+    """Kills: one publish that ends the node, and again when its client connects."""
+    payload = json.dumps({"value": 1.5, key: 2})
+    assert values("t", payload) == {"t": 1.5}
+
+
+ODD = st.one_of(st.none(), st.booleans(), st.integers(-(1 << 70), 1 << 70), st.floats(), st.text(max_size=6))
+DOCUMENTS = st.recursive(
+    ODD,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["value", "v", "ts", "time", "t", "seq", "series"]) | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(DOCUMENTS, min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_no_document_gets_past_the_reasons_of_the_quarantine(documents: list[object]) -> None:
+    """Kills: an exception of a decoder that nobody expected (it would be `decoder_failed`)."""
+    table = SeriesTable()
+    mapping = Mapping((), table)
+    for document in documents:
+        payload = json.dumps(document).encode("utf-8", "surrogatepass")
+        for _ in range(2):
+            rejected = mapping.decode_run(["t"], [payload], 0, Batch())
+            assert RejectReason.DECODER_FAILED not in [one.reason for one in rejected]
+
+
+class Careless(Mapping):
+    """A decoder with a mistake in it: it fails halfway."""
+
+    def _whole(self, topic, payload, node_ns, batch, headers):  # type: ignore[no-untyped-def]
+        super()._whole(topic, b"1", node_ns, batch, headers)
+        if payload == b"bad":
+            raise KeyError("nobody thought of that")
+
+
+def test_a_decoder_that_fails_costs_its_payload_and_leaves_nothing_of_it() -> None:
+    mapping = Careless((), SeriesTable())
+    batch = Batch()
+    rejected = mapping.decode_run(["a", "b", "c"], [b"1", b"bad", b"1"], 0, batch)
+    assert [(one.index, one.reason) for one in rejected] == [(1, RejectReason.DECODER_FAILED)]
+    assert "nobody thought of that" in rejected[0].detail
+    assert batch.message_ends == [1, 1, 2]
+    assert len(batch.sid) == len(batch.ts) == len(batch.value) == len(batch.size) == 2

@@ -13,6 +13,7 @@ Recognition (a mapping that names no value and no time) is deterministic and loo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from typing import Any, Final
 
@@ -50,6 +51,10 @@ def document(payload: bytes) -> Any:
         raise Unfit(RejectReason.NUMBER_OUT_OF_RANGE, str(error)) from error
     except msgspec.DecodeError as error:
         raise Unfit(RejectReason.NOT_JSON, str(error)) from error
+
+
+_NAMES_A_FIELD: Final = re.compile(r'[^"\\\x00-\x1f]*').fullmatch
+"""Keys that a typed decoder may be made for (`msgspec.defstruct` refuses others)."""
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -140,7 +145,7 @@ class DocumentReader:
             return None
         if type(root) in (int, float):
             return Shape(None, None, None) if self._value is None and self._time is None else None
-        if not isinstance(root, dict) or len(root) > SHAPE_KEYS:
+        if not isinstance(root, dict) or len(root) > SHAPE_KEYS or not all(map(_NAMES_A_FIELD, root)):
             return None
         value = (
             self._value[0] if self._value is not None else next((k for k in VALUE_KEYS if k in root), None)

@@ -138,6 +138,10 @@ class Mapping:
                 self._whole(topic, payload, node_ns, batch, headers[index] if headers is not None else None)
             except Unfit as unfit:
                 rejected.append(Rejected(index, unfit.reason, unfit.detail))
+            except Exception as error:  # noqa: BLE001 - whatever a payload does to a decoder, the node goes on
+                _truncate(batch, count)
+                detail = f"{type(error).__name__}: {error}"[:200]
+                rejected.append(Rejected(index, RejectReason.DECODER_FAILED, detail))
             count = len(sids)
             ends.append(count)
         if batch.seq is not None:
@@ -292,6 +296,12 @@ def _leaves(read: dict[str, float], plan: Plan, size: int, batch: Batch) -> int:
 
 
 _UNIT_OF_SCALE = {1_000_000_000: TimeUnit.S, 1_000_000: TimeUnit.MS, 1_000: TimeUnit.US, 1: TimeUnit.NS}
+
+
+def _truncate(batch: Batch, count: int) -> None:
+    """Take back what half a payload has left."""
+    for column in (batch.sid, batch.ts, batch.value, batch.size, batch.seq or [], batch.severity or []):
+        del column[count:]
 
 
 def _pad(column: list[int], length: int, absent: int) -> None:

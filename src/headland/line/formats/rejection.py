@@ -32,6 +32,7 @@ class RejectReason(StrEnum):
     SERIES_LIMIT = "series_limit"
     NO_MAPPING = "no_mapping"
     MIXED_DURABILITY = "mixed_durability"
+    DECODER_FAILED = "decoder_failed"
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
