@@ -448,3 +448,34 @@ def test_the_welcome_waits_for_the_commit_of_what_the_last_connection_brought():
     assert pair.south
     pair.run(1)
     assert len(pair.parent.delivered) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_next_deadline_is_the_nearest_of_all_connections_whatever_has_happened(parent, seed):
+    """Kills: a deadline that is forgotten when it becomes nearer; a wake for a child that has been heard."""
+    random = Random(seed)
+    children, wires = parent.children, {}
+    for step in range(300):
+        parent.clock.advance(random.choice([0.0, 0.01, 0.4]))
+        at = children.next_wake()
+        if at is not None and at <= parent.clock.ns:
+            actions = children.wake(parent.now, parent.draft)
+            for wire in wires.values():
+                wire.take([action for action in actions if isinstance(action, Send | Close)])
+        match random.randrange(5):
+            case 0:
+                name = f"child{random.randrange(6)}"
+                wires[step + 1] = Wire(parent, step + 1, name)
+                if random.random() < 0.8:
+                    epoch = random.choice([E1, E2, E3])
+                    wires[step + 1].send(hello(epoch, node=name))
+            case 1 if wires:
+                random.choice(list(wires.values())).send(raw=b"\x01\x03")
+            case 2 if wires:
+                children.closed(wires.pop(random.choice(list(wires))).connection, "gone", parent.now)
+            case 3:
+                children.desire("child1", "config", step, b"x" * 70_000, parent.now, parent.draft)
+            case _:
+                parent.commit()
+        nearest = min(map(children._wake_of, children._links.values()), default=None)
+        assert children.next_wake() == nearest

@@ -16,6 +16,7 @@ Bounds: one unfinished frame and one credit window a class for each connection; 
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush, heapreplace
 
 import msgspec
 
@@ -96,6 +97,9 @@ class Children:
         self._links: dict[int, ChildLink] = {}
         self._up: dict[str, ChildLink] = {}
         self._drafted: list[tuple[int, str, StreamKey, int, bytes]] = []
+        self._deadlines: list[tuple[int, int, int]] = []
+        """Heap of (monotonic ns, watch, connection): the next deadline of each, or one before it."""
+        self._watches = 0
 
     def connected(self) -> dict[str, int]:
         """Connection of each connected child."""
@@ -113,7 +117,9 @@ class Children:
         if len(self._links) >= self.settings.connections:
             return [Close(connection, "too many connections")]
         settings = self.settings
-        self._links[connection] = ChildLink(connection, peer_name, settings.window, settings.max_block, now)
+        link = ChildLink(connection, peer_name, settings.window, settings.max_block, now)
+        self._links[connection] = link
+        self._watch(link)
         return []
 
     def closed(self, connection: int, reason: str, now: Instant) -> list[DownlinkAction]:
@@ -275,6 +281,7 @@ class Children:
             if handshake.claim(other.hello, hello) is Claim.OTHER:
                 link.phase = Phase.PROBING
                 link.probed_at = now.monotonic_ns
+                self._watch(link)
                 put_frame(other.out, Kind.PROBE)
                 return self._flush(other, now)
             actions = self._end(other, CloseReason.TAKEN_OVER, "a newer connection of the same name", now)
@@ -320,6 +327,7 @@ class Children:
         for intent in child.desired.values():
             if applied.get(intent.kind, -1) < intent.version:
                 link.parts += intents.split(intent.kind, intent.version, intent.body or b"", intent.signature)
+        self._watch(link)
         return [*actions, ChildUp(child.name, link.connection, link.version)]
 
     def _compare(self, link: ChildLink, child: ChildState, hello: Hello) -> list[DownlinkAction]:
@@ -405,11 +413,35 @@ class Children:
         link = self._up.get(state.name)
         if link is not None and link.phase is Phase.UP and body is not None:
             link.parts += intents.split(kind, version, body)
+            self._watch(link)
+
+    def _watch(self, link: ChildLink) -> None:
+        """Its next deadline may be nearer than the one that is in the heap."""
+        self._watches += 1
+        link.watch = self._watches
+        heappush(self._deadlines, (self._wake_of(link), link.watch, link.connection))
 
     def next_wake(self) -> int | None:
         """Monotonic ns at which `wake` has something to do."""
-        times = [self._wake_of(link) for link in self._links.values()]
-        return min(times, default=None)
+        deadlines = self._deadlines
+        while deadlines:
+            at_ns, watch, connection = deadlines[0]
+            link = self._links.get(connection)
+            if link is None or link.watch != watch:
+                heappop(deadlines)
+                continue
+            due_ns = self._wake_of(link)
+            if due_ns <= at_ns:
+                return at_ns
+            heapreplace(deadlines, (due_ns, watch, connection))  # bytes have come or gone since
+        return None
+
+    def _due(self, now: Instant) -> list[ChildLink]:
+        """Connections whose deadline has come, out of the heap."""
+        due: list[ChildLink] = []
+        while (at_ns := self.next_wake()) is not None and at_ns <= now.monotonic_ns:
+            due.append(self._links[heappop(self._deadlines)[2]])
+        return due
 
     def _wake_of(self, link: ChildLink) -> int:
         settings = self.settings
@@ -427,10 +459,10 @@ class Children:
     def wake(self, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
         """Decide about clones, beat, give up silent children, send parts of intents."""
         actions: list[DownlinkAction] = []
-        for link in list(self._links.values()):
-            if now.monotonic_ns < self._wake_of(link) or link.phase is Phase.CLOSED:
-                continue
+        for link in self._due(now):
             match link.phase:
+                case Phase.CLOSED:
+                    continue
                 case Phase.GREETING:
                     actions += self._end(link, CloseReason.SILENT, "no hello", now)
                 case Phase.PROBING:
@@ -445,6 +477,8 @@ class Children:
                     if not link.out:
                         link.beat()
             actions += self._flush(link, now)
+            if link.connection in self._links:
+                self._watch(link)
         return actions
 
     def _probed(self, link: ChildLink, now: Instant, draft: DraftLike) -> list[DownlinkAction]:

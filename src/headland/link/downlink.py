@@ -92,6 +92,7 @@ class ChildLink:
         told: Last position answered on this connection, per stream.
         duplicates: Blocks at positions that were already here.
         parts: Parts of intents still to be sent.
+        watch: Number of its newest entry among the deadlines.
         verdicts_told: Number of the last message of verdicts that was sent.
     """
 
@@ -113,6 +114,7 @@ class ChildLink:
         self.told: dict[StreamKey, int] = {}
         self.duplicates = 0
         self.parts: list[protocol.IntentChunk] = []
+        self.watch = 0
         self.verdicts_told = 0
         self.deframer = Deframer()
         self._max_block = max_block
