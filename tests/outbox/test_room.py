@@ -41,6 +41,29 @@ def test_a_block_that_waits_for_another_attempt_leaves_the_segment_with_the_othe
         assert other.files() == {FILE: False}
 
 
+def test_a_dead_letter_whose_file_is_deleted_can_no_longer_be_sent_again() -> None:
+    # Kills: it stays listed, and what is sent again is found to be unreadable.
+    desk = Desk(settings=_with_ttl(1.0))
+    desk.keep()
+    desk.commit()
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 1, Later(1, LaterReason.FULL))
+    (letter,) = desk.outbox.letters_to_spill(_inside, desk.now)
+    desk.outbox.letters_spilled([letter.number], [Ref(FILE, 7, 40)], desk.draft)
+    desk.commit()
+    desk.advance(600)
+    desk.wake()
+    desk.commit()
+    (dead,) = desk.outbox.dead_letters()
+    desk.outbox.drop_file(FILE + 1, desk.draft)
+    assert desk.outbox.dead_letters() == [dead]
+    desk.outbox.drop_file(FILE, desk.draft)
+    desk.commit()
+    assert desk.outbox.dead_letters() == desk.replayed().dead_letters() == []
+    assert desk.outbox.files() == {}
+
+
 def test_a_block_that_came_again_behind_younger_ones_leaves_with_its_segment() -> None:
     # Kills: only the front of a stream is looked at.
     desk = Desk()

@@ -52,7 +52,9 @@ def resend_page(
 
 def drop_file(state: State, file: int, draft: DraftLike) -> None:
     """A file is being deleted: what is in it can no longer be sent again."""
-    for number in [run.number for run in state.dead_runs.values() if run.info.file == file]:
+    numbers = [run.number for run in state.dead_runs.values() if run.info.file == file]
+    numbers += [item.number for item in state.dead.values() if item.letter.row.space == file]
+    for number in numbers:
         record = records.Evicted(number)
         draft.section(records.OUTBOX, records.encode(record))
         apply(state, record)
