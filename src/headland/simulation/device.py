@@ -12,6 +12,8 @@ from typing import Protocol
 
 import msgspec
 
+from headland.simulation.voices import Voice, say
+
 
 class Published(msgspec.Struct):
     """One reading as the device knows it."""
@@ -42,6 +44,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
         window: Publishes that may be unacknowledged.
         packet_ids: How it numbers them.
         late_share: Share of its readings that it holds back, and publishes after one to three younger ones.
+        voice: In which words it speaks.
     """
 
     series: int = 1
@@ -51,6 +54,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 8
     packet_ids: PacketIds = PacketIds.ASCENDING
     late_share: float = 0.0
+    voice: Voice = Voice.OWN
 
 
 LATE_BY = 3
@@ -108,7 +112,7 @@ class Device:
         self.name = name
         self.log: list[Published] = []
         self.limit = limit
-        self._habits = habits
+        self.habits = habits
         self._port = port
         self._inflight: OrderedDict[int, Published] = OrderedDict()
         self._back: list[tuple[int, Published]] = []
@@ -120,6 +124,11 @@ class Device:
         self.resent = 0
 
     @property
+    def voice(self) -> Voice:
+        """In which words it speaks."""
+        return self.habits.voice
+
+    @property
     def done(self) -> bool:
         """Whether everything is published and acknowledged."""
         return len(self.log) >= self.limit and not self._inflight and not self._back
@@ -127,7 +136,7 @@ class Device:
     def start(self) -> None:
         """Begin."""
         self._dial()
-        self._port.later(self, self._habits.interval_ns)
+        self._port.later(self, self.habits.interval_ns)
 
     def opened(self) -> None:
         """The transport is there; it is connected when the broker has said so."""
@@ -166,21 +175,21 @@ class Device:
             self._port.hang_up(self)
         if not self._connected and not self._connecting:
             self._dial()
-        if self._connected and len(self._inflight) < self._habits.window:
+        if self._connected and len(self._inflight) < self.habits.window:
             self._next()
         if not self.done:
-            self._port.later(self, self._habits.interval_ns)
+            self._port.later(self, self.habits.interval_ns)
 
     def _next(self) -> None:
         """Measure, and publish what is due: the new reading, or one that was held back for its sake."""
         if len(self.log) < self.limit:
             number = len(self.log)
-            name = f"{self._habits.topic or self.name}/s{number % self._habits.series}"
-            first, step = self._habits.sequence
+            name = f"{self.habits.topic or self.name}/s{number % self.habits.series}"
+            first, step = self.habits.sequence
             value = self._port.value(self)
             reading = Published(name, self._port.wall_ns(), first + number * step, value)
             self.log.append(reading)
-            late_by = self._port.late_by(self._habits.late_share)
+            late_by = self._port.late_by(self.habits.late_share)
             if late_by:
                 self._back.append((late_by, reading))
                 return
@@ -190,11 +199,11 @@ class Device:
             return
         self._send(reading)
         self._back = [(left - 1, one) for left, one in self._back]
-        while self._back and self._back[0][0] <= 0 and len(self._inflight) < self._habits.window:
+        while self._back and self._back[0][0] <= 0 and len(self._inflight) < self.habits.window:
             self._send(self._back.pop(0)[1])
 
     def _send(self, reading: Published) -> None:
-        if self._habits.packet_ids is PacketIds.SMALLEST:
+        if self.habits.packet_ids is PacketIds.SMALLEST:
             self._packet_id = next(number for number in range(1, 65_536) if number not in self._inflight)
         else:
             self._packet_id = self._packet_id % 65_535 + 1
@@ -206,15 +215,21 @@ class Device:
         self._heard_ns = self._port.now_ns()
         self._port.connect(self)
 
+    def _words(self, reading: Published) -> tuple[str, bytes]:
+        if self.habits.voice is not Voice.OWN:
+            return say(self.habits.voice, self.name, reading.seq, reading.ts, reading.value)
+        value = repr(reading.value).encode()
+        return reading.series, b'{"ts":%d,"seq":%d,"value":%s}' % (
+            reading.ts // 1_000_000,
+            reading.seq,
+            value,
+        )
+
     def _publish(self, packet_id: int, reading: Published, *, dup: bool) -> None:
         reading.sent += 1
         self._port.published(self, reading)
-        payload = b'{"ts":%d,"seq":%d,"value":%s}' % (
-            reading.ts // 1_000_000,
-            reading.seq,
-            repr(reading.value).encode(),
-        )
-        topic = reading.series.encode()
+        words, payload = self._words(reading)
+        topic = words.encode()
         body = len(topic).to_bytes(2) + topic + packet_id.to_bytes(2) + payload
         head = bytearray((0x32 | 0x08 * dup,))
         length = len(body)

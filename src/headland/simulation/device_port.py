@@ -81,11 +81,11 @@ class DevicePort:
 
     def published(self, device: Device, reading: Published) -> None:
         """It is on its way."""
-        self._world.observer.published(self._host, device, reading)
+        self._world.observer.published(self._host, device.name, reading)
 
     def acknowledged(self, device: Device, reading: Published) -> None:
         """It is the node's now."""
-        self._world.observer.acknowledged(self._host, device, reading)
+        self._world.observer.acknowledged(self._host, device.name, reading)
 
     def wire_received(self, connection: int, data: bytes) -> None:
         """Bytes from the broker."""

@@ -50,10 +50,17 @@ def treatment(series: str, rules: Sequence[tuple[Sequence[SeriesRule], SeriesRul
 
 
 def _filter_of(series: str, ordered: Sequence[SeriesRule], default: SeriesRule) -> object:
+    """The one durable filter of a series without labels; None when it has several, or a volatile one."""
+    fitting: list[SeriesRule] = []
     for rule in ordered:
-        if compiled(rule.match).fullmatch(series):
-            return rule.filter
-    return default.filter
+        if not rule.labels and compiled(rule.match).fullmatch(series):
+            fitting.append(rule)
+            if rule.final:
+                break
+    fitting = fitting or [default]
+    if len(fitting) > 1 or fitting[0].durability == "volatile":
+        return None
+    return fitting[0].filter
 
 
 def _kind(chosen: object) -> Treatment:

@@ -26,6 +26,22 @@ S = 1_000_000_000
 MS = 1_000_000
 HOUR = 3600 * S
 PLENTY_BYTES = 1 << 40
+INTENTS = (
+    "[decide]\nbudget_ms = 5.0\n",
+    "[classes.low]\nmax_retries = 3\n",
+    "[classes.low]\nmax_retries = 1\n",
+    "[ledger]\nprice_per_gb = 9.5\n",
+    "[formats]\nmax_depth = 12\n",
+    "[disk]\nbudget_bytes = 1\n",
+    "[decide]\nbudget_ms = -5.0\n",
+    "[nonsense]\nkey = 1\n",
+    "[classes.low]\nnonsense = 1\n",
+    "[[user]]\nname = 'eve'\n",
+    "[[rule]]\nname = 'r'\nwhen = { kind = 'silence' }\nact = [{ kind = 'command', target = '/bin/true' }]\n",
+    "decide = 7\n",
+    "",
+)
+"""Configurations that a parent wants: good ones and wrong ones."""
 QUESTIONS = ("status", "ledger", "queue", "dead", "quarantine", "children", "what is this")
 PLACES = (
     "commit:Write",
@@ -350,7 +366,14 @@ class Inflict:
         if node is not None and node.parts.ledger.total(Account.HELD)[0]:
             self._world.count("reconfigured_with_held_readings")
         self._tell(host, f"rules {other.version}")
-        host.feed(ev.Reconfigure(Base(settings=host.settings, digest=other.version)))
+        self._world.count("reconfigured")
+        base = host.base or Base(settings=host.settings)
+        tree = base.tree
+        if tree is not None:
+            tree = {**tree, "series": msgspec.to_builtins(other.series)}
+        base = Base(settings=host.settings, digest=other.version, tree=tree)
+        host.base = base if host.base is not None else None
+        host.feed(ev.Reconfigure(base))
 
     def _operate(self, host: Host) -> None:
         """An operator looks at everything, sends dead letters again, wants a configuration at each child."""
@@ -366,4 +389,19 @@ class Inflict:
                 host.ask("resend", number=str(letter.number))
                 self._world.count("dead_letter_resent")
         for child in list(node.parts.south.children.positions.children):
-            host.ask("desire", child=child, body="[decide]\nbudget_ms = 5.0\n")
+            bodies = INTENTS if self._scenario.intents else INTENTS[:1]
+            host.ask("desire", child=child, body=self._world.rng.choice(bodies))
+        if self._scenario.intents:
+            self._err(host)
+
+    def _err(self, host: Host) -> None:
+        """An operator's mistakes, and a file that cannot be read."""
+        host.ask("resend", number="seven")
+        host.ask("resend", number="999999999")
+        host.ask("demand", **{"class": "purple"})
+        host.ask("desire", child="nobody/here", body="")
+        for child in list(host.node.parts.south.children.positions.children) if host.node is not None else ():
+            host.ask("desire", child=child, body="not = = toml")
+            host.ask("desire", child=child, body="#" * (129 << 10))
+        host.feed(ev.FileRefused("series[0].filter.kind: no such filter"))
+        host.feed(ev.Refused("link", "192.0.2.1", "certificate", "a stranger"))

@@ -23,9 +23,8 @@ from headland.node.blocks_on_disk import block_at, read_block
 from headland.node.kept_files import STORE
 from headland.node.opening import open_node
 from headland.node.shelf import Stored
-from headland.simulation.filtered import Row, Treatment, judge_band, judge_windows
+from headland.simulation.filtered import Row, judge_band, judge_windows
 from headland.simulation.readings import Identity, Reading, label
-from headland.simulation.scenario import Scenario
 from headland.simulation.witness import Witness
 from headland.simulation.world import Everybody, Host
 from headland.vocabulary import Account, HeadlandError, Lane, Priority, Reason, RowKind, Value
@@ -96,11 +95,10 @@ def read_root(host: Host) -> Contents:
         header, body, sids = read_block(disk, place)
         names = {sid: parts.names.key(header.origin, header.epoch, sid).name for sid in sids}
         _add(contents, header, body, names)
-    for gap in shelving.shelf.tombstones:
-        for one in gap.ranges:
-            contents.tombstones.append(
-                (one.origin, one.epoch, one.priority, one.k_from, one.k_to, Reason(one.reason))
-            )
+    for told in shelving.shelf.missing.told():
+        one = told.info
+        reason = Reason(one.reason)
+        contents.tombstones.append((one.origin, one.epoch, one.priority, one.k_from, one.k_to, reason))
     return contents
 
 
@@ -152,10 +150,7 @@ class Forgiven(msgspec.Struct):
 class EndLaws:
     """Judges one run."""
 
-    def __init__(
-        self, scenario: Scenario, witness: Witness, hosts: list[Host], root: Host, forgiven: Forgiven
-    ) -> None:
-        self._scenario = scenario
+    def __init__(self, witness: Witness, hosts: list[Host], root: Host, forgiven: Forgiven) -> None:
         self._witness = witness
         self._hosts = hosts
         self._root = root
@@ -199,7 +194,7 @@ class EndLaws:
                 )
         rows: dict[tuple[str, int, int], list[StoredRow]] = {}
         for row in contents.rows:
-            if row.kind == RowKind.READING:
+            if row.kind == RowKind.READING and row.seq >= 0:
                 rows.setdefault((row.series, row.ts, row.seq), []).append(row)
         for (series, ts, seq), found in rows.items():
             if len(found) > 1 and not all(row.block[0] in self._forgiven.twice for row in found):
@@ -218,7 +213,7 @@ class EndLaws:
                     text = f"{key} was {told.value} at {told.ts}, is {row.value!r} at {row.ts}"
                     self._witness.break_law("same_value", text, key)
                 continue
-            if not told.acked or self._treatment(reading).kind != "keep":
+            if not told.acked or self._witness.treatment(reading).kind != "keep":
                 continue
             reasons = [contents.tombstone(block) for block in reading.blocks]
             if any(reason is not None for reason in reasons) or any(map(self._excused, reading.blocks)):
@@ -230,10 +225,6 @@ class EndLaws:
                 f"{key}, acknowledged by {reading.host} at {(reading.acked_ns or 0) / 1e9:.3f} s, in {blocks}"
             )
             self._witness.break_law("nothing_lost", text, key)
-
-    def _treatment(self, reading: Reading) -> Treatment:
-        name = self._witness.world.hosts[reading.host].settings.name
-        return self._scenario.spec(name).treatment(reading.published.series)
 
     def _filters_keep_their_word(self, contents: Contents, judged: list[Reading]) -> None:
         """Series of which nothing was lost, with a reason or by what cannot be undone."""
@@ -251,7 +242,7 @@ class EndLaws:
                 if sealed.derived:
                     gone.add(identity[0])
         for series, ones in readings.items():
-            host, how = ones[0].host, self._treatment(ones[0])
+            host, how = ones[0].host, self._witness.treatment(ones[0])
             if host in self._forgiven.windows or host in self._forgiven.twice or {host, series} & gone:
                 continue
             if how.kind in ("band", "window"):

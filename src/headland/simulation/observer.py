@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headland.journal import DiskOp
 from headland.node import events as ev
 from headland.node.opening import Opening
-from headland.simulation.device import Device, Published
+from headland.simulation.device import Published
 
 if TYPE_CHECKING:
     from headland.simulation.world import Host
@@ -32,11 +32,11 @@ class Observer:
     def crashed(self, host: Host) -> None:
         """A process is about to vanish."""
 
-    def published(self, host: Host, device: Device, reading: Published) -> None:
-        """A device has sent a reading."""
+    def published(self, host: Host, client: str, reading: Published) -> None:
+        """A client has sent a reading."""
 
-    def acknowledged(self, host: Host, device: Device, reading: Published) -> None:
-        """A device has got the acknowledgement of a reading."""
+    def acknowledged(self, host: Host, client: str, reading: Published) -> None:
+        """A client has got the acknowledgement of a reading."""
 
     def told(self, host: Host, level: str, event: str, fields: dict[str, str | int | float]) -> None:
         """A line of a node's log."""

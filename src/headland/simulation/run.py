@@ -13,20 +13,23 @@ from pathlib import Path
 
 import msgspec
 
-from headland.line.filtering import Boost
+from headland.line.filtering import Boost, Vibration
+from headland.line.outbox.settings import Sync
 from headland.simulation.device import Device
 from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import plan
+from headland.simulation.feeding import Pusher, Tailer
 from headland.simulation.filtered import Treatment
 from headland.simulation.inflict import Inflict
 from headland.simulation.laws import EndLaws
 from headland.simulation.readings import Reading
-from headland.simulation.scenario import DeviceSpec, Scenario
+from headland.simulation.scenario import DeviceSpec, FeedSpec, Scenario
+from headland.simulation.voices import Voice
 from headland.simulation.watching import Watching
 from headland.simulation.witness import Violation
 from headland.simulation.world import Host, World
-from headland.vocabulary import Account
+from headland.vocabulary import Account, Priority
 
 S = 1_000_000_000
 REST_NS = 3 * S
@@ -72,8 +75,13 @@ class Run:
         ]
         for host, spec in zip(self.hosts, scenario.node, strict=True):
             host.file_bytes = (spec.sizes or scenario.sizes).file_bytes
+            if scenario.intents:
+                host.base = scenario.base(spec)
         self.ports: list[DevicePort] = []
         self.devices = [device for spec in scenario.device for device in self._devices(spec)]
+        self.feeds = [self._feed(spec) for spec in scenario.feed]
+        self._spoken = {device.name for device in self.devices if device.voice is Voice.OWN}
+        self._spoken |= {feed.name for feed in self.feeds}
         self.inflict = Inflict(self.world, self.witness, scenario, self.hosts, self.ports)
 
     def _devices(self, spec: DeviceSpec) -> list[Device]:
@@ -82,6 +90,11 @@ class Run:
         names = [spec.name] if spec.count == 1 else [f"{spec.name}{i + 1}" for i in range(spec.count)]
         limit = int(self.scenario.duration_s * spec.rate_per_s)
         return [Device(name, port, spec.habits(index), limit) for index, name in enumerate(names)]
+
+    def _feed(self, spec: FeedSpec) -> Pusher | Tailer:
+        kind = Pusher if spec.kind == "push" else Tailer
+        limit = int(self.scenario.duration_s * spec.rate_per_s)
+        return kind(self.world, self.world.hosts[spec.node], spec.name, int(S / spec.rate_per_s), limit)
 
     def go(self) -> Outcome:
         """Run it to its end."""
@@ -111,7 +124,7 @@ class Run:
         world, duration = self.world, int(self.scenario.duration_s * S)
         for host in self.hosts:
             host.start()
-        for device in self.devices:
+        for device in (*self.devices, *self.feeds):
             device.start()
         for one in plan(self.scenario.faults, world.seed, duration):
             world.after(one.at_ns, lambda fault=one.fault: self.inflict.happen(fault))  # type: ignore[misc]
@@ -121,13 +134,31 @@ class Run:
         deadline = healed + int(self.scenario.settle_s * S)
         while world.now_ns < deadline and not self._hopeless():
             world.run(min(deadline, world.now_ns + S // 2))
+            self._demand()
             if self._at_rest():
                 world.run(world.now_ns + REST_NS)
                 if self._at_rest():
                     break
         return (world.now_ns - healed) / S
 
+    def _demand(self) -> None:
+        """At the end an operator asks for what is only sent on demand."""
+        for host in self.hosts:
+            node = host.node
+            outbox = node.parts.north.outbox if node is not None else None
+            if node is None or outbox is None:
+                continue
+            for priority in Priority:
+                waits = len(node.parts.sealing.open[priority]) or any(
+                    stream.key.priority == priority and stream.acked < stream.tail and not stream.frozen
+                    for stream in outbox.state.streams()
+                )
+                if waits and outbox.settings.classes[priority].sync is Sync.ON_DEMAND:
+                    host.ask("demand", **{"class": priority.name.lower()})
+
     def _treatment(self, reading: Reading) -> Treatment:
+        if reading.client not in self._spoken:
+            return Treatment("any")
         name = self.world.hosts[reading.host].settings.name
         series = reading.published.series
         if (name, series) not in self._treatments:
@@ -142,7 +173,7 @@ class Run:
             self.witness.break_law("everything_arrives", "; ".join(self._unrest()))
             return 0
         root = next(host for host in self.hosts if host.parent is None)
-        laws = EndLaws(self.scenario, self.witness, self.hosts, root, self.inflict.forgiven)
+        laws = EndLaws(self.witness, self.hosts, root, self.inflict.forgiven)
         contents = laws.judge(list(self.witness.readings.values()))
         return len(contents.rows) if contents is not None else 0
 
@@ -150,16 +181,17 @@ class Run:
         return not self._unrest()
 
     def _holds(self, host: Host) -> bool:
-        """Whether readings wait for the end of their window (a ring holds its newest for good)."""
+        """Whether readings wait for the end of a window (a ring, and samples short of one, wait for good)."""
         assert host.node is not None
         filters = [rule.filter for rule in (*host.settings.line.series, host.settings.line.default)]
-        if any(isinstance(one, Boost) for one in filters):
+        if any(isinstance(one, Boost | Vibration) for one in filters):
             return False
         return host.node.parts.ledger.total(Account.HELD)[0] > 0
 
     def _unrest(self) -> list[str]:
         """What still has to happen."""
-        out = [f"{device.name} has not been acknowledged" for device in self.devices if not device.done]
+        clients = (*self.devices, *self.feeds)
+        out = [f"{client.name} has not been acknowledged" for client in clients if not client.done]
         for host in self.hosts:
             node = host.node
             if node is None:

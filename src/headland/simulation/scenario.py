@@ -8,6 +8,7 @@ checkpoints, spill and recycle.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,10 +21,11 @@ from headland.line.formats import MappingConfig
 from headland.line.formats.config import Format, TimeUnit
 from headland.line.outbox import OutboxSettings
 from headland.line.rules import LineRules, SeriesRule
-from headland.node.settings import NodeSettings
+from headland.node.settings import Base, NodeSettings
 from headland.simulation.device import Habits, PacketIds
 from headland.simulation.faults import FaultMix
 from headland.simulation.filtered import Treatment, treatment
+from headland.simulation.voices import Voice
 from headland.vocabulary import ConfigurationError, Tier
 
 FILE_NAME = "scenario.toml"
@@ -119,6 +121,8 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         packet_ids: ascending, or smallest: the smallest free number, so that numbers come again and again.
         late_share: Share of readings that are held back and published after one to three younger ones.
         shared: All of them publish the same series, which are named after `name`.
+        voice: In which words they speak: own (JSON with time, sequence and value, judged reading by reading),
+            document, mapped, influx, cloudevent, sparkplug, log, samples, packed or words.
     """
 
     name: str
@@ -130,6 +134,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     packet_ids: PacketIds = PacketIds.ASCENDING
     late_share: float = 0.0
     shared: bool = False
+    voice: Voice = Voice.OWN
 
     def habits(self, index: int) -> Habits:
         """As the device of this index, from 0, takes them."""
@@ -141,7 +146,24 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             window=self.window,
             packet_ids=self.packet_ids,
             late_share=self.late_share,
+            voice=self.voice,
         )
+
+
+class FeedSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who brings readings otherwise.
+
+    Attributes:
+        name: Its name.
+        node: To whom.
+        kind: push (an HTTP client) or tail (a source of the node itself, with positions).
+        rate_per_s: So often.
+    """
+
+    name: str
+    node: str
+    kind: Literal["push", "tail"] = "push"
+    rate_per_s: float = 5.0
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -152,18 +174,22 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         settle_s: Within this long after the last fault everything has to have arrived.
         node: The tree.
         device: Who publishes.
+        feed: Who brings readings otherwise.
         sizes: Sizes of nodes that give none.
         classes: Classes of nodes that give none.
         faults: What goes wrong, how often.
+        intents: Whether nodes have files that an operator's intents at their parents can be laid over.
     """
 
     node: tuple[NodeSpec, ...]
     device: tuple[DeviceSpec, ...]
+    feed: tuple[FeedSpec, ...] = ()
     duration_s: float = 20.0
     settle_s: float = 120.0
     sizes: Sizes = Sizes()
     classes: ClassesSection = ClassesSection()
     faults: FaultMix = FaultMix()
+    intents: bool = False
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.node]
@@ -174,9 +200,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise ConfigurationError(f"no node is named {spec.parent!r}", path="node.parent")
         if sum(spec.parent is None for spec in self.node) != 1:
             raise ConfigurationError("exactly one node has no parent", path="node.parent")
-        for device in self.device:
-            if device.node not in names:
-                raise ConfigurationError(f"no node is named {device.node!r}", path="device.node")
+        for node in [device.node for device in self.device] + [feed.node for feed in self.feed]:
+            if node not in names:
+                raise ConfigurationError(f"no node is named {node!r}", path="device.node")
 
     @property
     def root(self) -> NodeSpec:
@@ -207,6 +233,23 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             reserve_bytes=sizes.reserve_bytes,
             commit_gap_ms=sizes.commit_gap_ms,
         )
+
+    def base(self, spec: NodeSpec) -> Base:
+        """A node as its file would tell it, so that intents can be laid over it."""
+        site, _, name = spec.name.rpartition("/")
+        settings = self.settings(spec)
+        tree: dict[str, Any] = {
+            "node": {"name": name, "site": site, "tier": str(spec.tier)},
+            "mapping": msgspec.to_builtins(spec.mapping),
+            "series": msgspec.to_builtins(spec.series),
+            "default": msgspec.to_builtins(spec.default),
+            "rule": msgspec.to_builtins(spec.rule),
+            "classes": msgspec.to_builtins(spec.classes or self.classes),
+            "disk": {"budget_bytes": settings.budget_bytes, "reserve_bytes": settings.reserve_bytes},
+        }
+        if spec.parent is not None:
+            tree["link"] = {"parent": {"host": "127.0.0.1", "name": spec.parent}}
+        return Base(settings=settings, digest=settings.line.version, tree=tree)
 
     def outbox(self, spec: NodeSpec) -> OutboxSettings:
         """Classes of a node: the published table with the changes of the scenario."""

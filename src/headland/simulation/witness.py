@@ -23,7 +23,7 @@ from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.open_blocks import OpenBlock
 from headland.node.opening import Opening, open_node
-from headland.simulation.device import Device, Published
+from headland.simulation.device import Published
 from headland.simulation.durable import DurableReadings
 from headland.simulation.filtered import Treatment
 from headland.simulation.observer import Observer
@@ -141,21 +141,21 @@ class Witness(Observer):
         self.violations.append(Violation(self.world.seed, self.world.steps, law, (text, *lines)))
 
     # ── devices ────────────────────────────────────────────────────────────────────────────────────
-    def published(self, host: Host, device: Device, reading: Published) -> None:
+    def published(self, host: Host, client: str, reading: Published) -> None:
         """A device has sent a reading, perhaps again."""
         key = (reading.series, reading.seq)
         if key not in self.readings:
-            self.readings[key] = Reading(host.name, device.name, reading, self.world.now_ns)
+            self.readings[key] = Reading(host.name, client, reading, self.world.now_ns)
         if self.recording:
-            self.tell(device.name, f"publishes {key} = {reading.value}, time {reading.sent}", key)
+            self.tell(client, f"publishes {key} = {reading.value}, time {reading.sent}", key)
 
-    def acknowledged(self, host: Host, device: Device, reading: Published) -> None:
+    def acknowledged(self, host: Host, client: str, reading: Published) -> None:
         """Nothing is acknowledged before a commit that began after it arrived is on disk."""
         key = (reading.series, reading.seq)
         known = self.readings[key]
         known.acked_ns = self.world.now_ns
         if self.recording:
-            self.tell(device.name, f"is acknowledged {key}", key)
+            self.tell(client, f"is acknowledged {key}", key)
         lacks = self._durable.missing(known, self.treatment(known), went_back=self.rewinds)
         if lacks:
             self.break_law("durable_before_ack", f"{key} was acknowledged by {host.name}: {lacks}", key)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from headland.journal import DiskOp
+from headland.line.stages import Stages
 from headland.mqtt import Peer, Principal
 from headland.node import events as ev
 from headland.node.core import Node
@@ -204,6 +205,7 @@ class Host:
         if self.file_bytes:
             for files in self.node.parts.shelving.files.by_directory.values():
                 files.file_bytes = self.file_bytes
+        self.node.stages = Stages(self.settings.tier, {"decide": self.settings.decide_budget_ms})
         self.world.observer.opened(self, opening)
         self._tick_ns = None
         self.world.note("start", self.name)
@@ -261,6 +263,12 @@ class Host:
         """Ask the node something; the answer appears in `answers` under the token returned."""
         self._token += 1
         self.feed(ev.Asked(self._token, what, dict(arguments)))
+        return self._token
+
+    def push(self, principal: str, method: str, path: str, headers: dict[str, str], body: bytes) -> int:
+        """Make an HTTP request; the answer appears in `answers` under the token returned."""
+        self._token += 1
+        self.feed(ev.Pushed(self._token, principal, method, path, headers, body))
         return self._token
 
     # ── feeding and executing ──────────────────────────────────────────────────────────────────────
