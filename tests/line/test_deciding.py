@@ -105,10 +105,29 @@ def test_an_untrusted_clock_does_not_make_a_fresh_reading_old():
     assert len(offered.actuations) == 1
 
 
+@pytest.mark.parametrize(("ahead_s", "trusted"), [(59 * 60, True), (100 * 365 * 86_400, False)])
+def test_one_reading_whose_clock_is_ahead_does_not_mute_the_rule(ahead_s: int, trusted: bool):
+    """Kills: an interlock that is off for an hour because one packet was stamped wrong."""
+    line, commit = line_with(Threshold(above=80, hysteresis=5)), Commit(1)
+
+    def now(second: int) -> Instant:
+        return Instant(second * S, T0 + second * S, trusted)
+
+    line.offer("c", batch_of([(1, T0 + ahead_s * S, 20)]), now(0), commit)
+    acts = [
+        act
+        for second, value in enumerate([79, 99, 70, 99], 1)
+        for act in line.offer("c", batch_of([(1, T0 + second * S, value)]), now(second), commit).actuations
+    ]
+    assert len(acts) == 2
+    assert not any(event["late"] for event in events_of(commit))
+
+
 def test_an_older_reading_neither_clears_nor_acts_but_is_told_late():
     line, commit = line_with(Threshold(above=80)), Commit(1)
     feed(line, commit, [90], start=5)
-    assert feed(line, commit, [10, 95, 96], start=2) == []
+    for second, value in enumerate([10, 95, 96], 2):
+        assert line.offer("c", batch_of([(1, T0 + second * S, value)]), at(6), commit).actuations == ()
     assert [(e["state"], e["late"]) for e in events_of(commit)] == [("raised", False), ("raised", True)]
 
 

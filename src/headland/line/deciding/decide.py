@@ -5,7 +5,9 @@ Laws:
 * A rule actuates only on readings younger than its `max_age_s`: device time against a trusted node time;
   without either, a reading is as young as its arrival. Older ones raise an event marked late.
 * A reading older than one of its series that was judged before moves no latch; if its condition holds it
-  raises one late event until an old reading does not.
+  raises one late event until an old reading does not. A time that is ahead of the clock by more than
+  `AHEAD_NS` makes nobody old, nor does any time while the clock is not trusted: one wrong stamp must not mute
+  a rule.
 * Latches are durable: every step is an operation in the commit of its reading, and its acknowledgement waits
   for it.
 * The time since the last reading (silence), the previous value (rate, `previous`) begin anew at a start.
@@ -40,6 +42,7 @@ from headland.vocabulary import (
 )
 
 NEVER = NO_TIME
+AHEAD_NS = 2_000_000_000
 
 
 class Raised(msgspec.Struct, frozen=True):
@@ -166,7 +169,8 @@ class Deciders:
 
     def _look(self, row: Row, desk: Desk, out: Decisions) -> None:
         sid = row.sid
-        old = row.when < self._newest[sid]
+        believed_ns = desk.now.wall_ns + AHEAD_NS if desk.now.trusted else NEVER
+        old = row.when < self._newest[sid] <= believed_ns
         if not old:
             self._newest[sid] = row.when
         for index in self._checks[sid]:
