@@ -6,8 +6,11 @@ import pytest
 from tests.node.chain import SECOND, Chain
 
 from headland.node import events as ev
+from headland.node.budget import Budget
+from headland.node.core import Node
+from headland.node.spilling import Phase
 from headland.simulation.wire import Weather
-from headland.vocabulary import Account
+from headland.vocabulary import Account, Instant
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -95,3 +98,39 @@ def test_a_disk_that_others_fill_stops_the_intake_while_the_way_north_goes_on(
     assert chain.total(local, Account.SHED) == 0
     assert chain.total(chain.cloud, Account.APPLIED) == chain.total(local, Account.KEPT) == 3_000
     assert chain.balanced()
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_a_file_that_is_being_appended_to_is_not_given_back(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kills: room made at the worst moment; the note then names a file that is gone.
+
+    The budget's look is once a second, a write takes milliseconds: here every look meets one.
+    """
+    chain = Chain(seed, readings=3000, interval_ns=2_000_000)
+    world, local = chain.world, chain.local
+    looks: list[set[tuple[str, int]]] = []
+    usual = Budget.committed
+
+    def committed(self: Budget, node: Node, now: Instant) -> None:
+        usual(self, node, now)
+        spilling = node.parts.shelving.spilling
+        if node is local.node and spilling.phase is Phase.WRITE and world.now_ns > 3 * SECOND:
+            looks.append(set(node.parts.shelving.files.growing))
+            self.reclaim(node, 1 << 40, shed=False)
+
+    monkeypatch.setattr(Budget, "committed", committed)
+    world.after(int(2.5 * SECOND), lambda: world.cut("s/local", "s/regional", Weather.REFUSED))
+    world.after(20 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
+
+    def crash() -> None:
+        local.crash()
+        local.restart()
+
+    world.after(15 * SECOND, crash)
+    chain.run_s(120)
+    assert any(looks), "no spill met a look: the law was not tried"
+    assert chain.total(chain.cloud, Account.APPLIED) >= chain.acknowledged() > 0
+    assert chain.total(local, Account.PENDING) == 0
+    assert local.alarms == []

@@ -107,13 +107,19 @@ class Budget:
                 self.give_back(node, file)
 
     def give_back(self, node: Node, file: int) -> int:
-        """Let one outbox file go with the open commit; bytes that it frees, 0 when it is gone already."""
+        """Let one outbox file go with the open commit; bytes that it frees.
+
+        0 when it is gone already, or just being appended to: then it goes another time.
+        """
         assert self._outbox is not None
         priority, number = file_number(file)
+        directory = outbox_directory(Priority(priority))
+        if (directory, number) in self._files.growing:
+            return 0
         size = self._files.end(priority, number)
         if size:
             for stream, p in self._outbox.last_positions(file):
                 self._outbox.forget(stream, p, node.draft)
             self._outbox.drop_file(file, node.draft)
-            self._files.remove(outbox_directory(Priority(priority)), number, node.draft)
+            self._files.remove(directory, number, node.draft)
         return size

@@ -2,6 +2,7 @@
 
 A file is there when a commit says so (a STATE section "files") and gone when a commit says so: one that was
 written and not noted is deleted at the next start, one that is gone is unlinked after that commit is durable.
+A file that is being appended to is not given back meanwhile: the note would name what has been unlinked.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ class KeptFiles:
 
     Attributes:
         by_directory: Files of each directory.
+        growing: (directory, number) of files that are being appended to and not noted yet.
     """
 
     def __init__(self, directories: Iterable[str]) -> None:
         self.by_directory = {name: BlockFiles(name) for name in directories}
+        self.growing: set[tuple[str, int]] = set()
         self._unlink_after: list[tuple[int, list[DiskOp]]] = []
 
     @property

@@ -113,6 +113,7 @@ class Spilling:
         """Operations beside the commits have ended."""
         if token != self._token or self.phase is not Phase.WRITE:
             return
+        self._files.growing = set()
         if error:
             node.say("warning", "spill_failed", reason=error)
             self.phase, self._batch = Phase.IDLE, None
@@ -233,6 +234,7 @@ class Spilling:
         spilled = files.append(blocks)
         files.restore(*before)  # what is not noted is not there: not in a checkpoint, not for the next spill
         batch.files = spilled.files
+        self._files.growing = {(batch.directory, info.number) for info in spilled.files}
         bits = IN_FILE | batch.priority << 56
         batch.places = [Ref(bits | ref.number, ref.offset, ref.length) for ref in spilled.refs]
         self.phase, self._token = Phase.WRITE, node.token()
