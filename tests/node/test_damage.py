@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from tests.node.chain import SECOND, SEGMENT, Chain
 
+from headland.journal.outbox_files import FileInfo
+from headland.journal.outbox_files import path_of as files_path
+from headland.journal.plan import SyncDir, Unlink
 from headland.journal.segment import path_of
 from headland.simulation.wire import Weather
 from headland.simulation.world import Host
-from headland.vocabulary import Account
+from headland.storage.applied import RangeSet
+from headland.vocabulary import Account, Reason
 
 
 def _damage_first_segment(host: Host) -> None:
@@ -58,3 +64,74 @@ def test_damage_to_blocks_that_the_parent_may_have_does_not_stop_the_spill(seed:
     world.after(20 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
     chain.run_s(90)
     _went_on(chain)
+
+
+def _files(host: Host) -> list[tuple[str, FileInfo]]:
+    """Outbox files of a node (path, what is noted), oldest first."""
+    assert host.node is not None
+    tables = host.node.parts.shelving.files.by_directory.values()
+    return [(files_path(one.directory, info.number), info) for one in tables for info in one.files()]
+
+
+def _in_the_middle(host: Host) -> None:
+    """Flip bytes of three records in the second quarter of every file; valid records follow."""
+    for path, info in _files(host):
+        for offset in (info.bytes // 4, info.bytes // 4 + 1500, info.bytes // 2):
+            host.disk.flip(path, offset)
+
+
+def _a_third(host: Host) -> None:
+    """A stretch of many records is zeros."""
+    for path, info in _files(host):
+        host.disk.overwrite(path, info.bytes // 3, bytes(info.bytes // 3))
+
+
+def _vanished(host: Host) -> None:
+    for path, _ in _files(host)[:2]:
+        host.disk.apply(Unlink(path))
+        host.disk.apply(SyncDir(path.rpartition("/")[0]))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("restart", [False, True], ids=["this epoch", "an old epoch"])
+@pytest.mark.parametrize("hurt", [_in_the_middle, _a_third, _vanished])
+def test_what_cannot_be_read_of_a_backlog_in_files_is_named_corrupt_and_the_rest_arrives(
+    seed: int, restart: bool, hurt: Callable[[Host], None]
+) -> None:
+    """Kills: a lane that waits for ever for a page; valid records behind damage that are given up with it."""
+    chain = Chain(seed, readings=1500, interval_ns=2_000_000)
+    world, local = chain.world, chain.local
+    world.after(SECOND // 2, lambda: world.cut("s/local", "s/regional", Weather.REFUSED))
+    noted: list[int] = []
+
+    def damage() -> None:
+        hurt(local)
+        noted.append(sum(info.blocks for _, info in _files(local)))
+        if restart:
+            local.crash()
+            local.restart()
+
+    world.after(8 * SECOND, damage)
+    world.after(12 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
+    chain.run_s(60)
+    assert noted[0] > 20, "nothing was spilled: the law was not tried"
+    assert "corrupt" in local.alarms
+    assert all(device.done for device in chain.devices)
+    gone = chain.total(local, Account.CORRUPT)
+    assert gone > 0
+    assert chain.total(chain.cloud, Account.APPLIED) + gone == chain.total(local, Account.KEPT) == 4500
+    assert chain.total(local, Account.PENDING) == 0
+    assert chain.total(local, Account.COMMITTED) == 4500 - gone
+    assert chain.balanced()
+    assert chain.cloud.node is not None
+    gaps = chain.cloud.node.parts.shelving.shelf.gaps()
+    assert {gap.reason for gap in gaps} == {Reason.CORRUPT}
+    assert sum(gap.readings for gap in gaps) == gone
+    applied = chain.cloud.node.parts.shelving.shelf.applied
+    for identity, numbers in applied.items():
+        named = RangeSet()
+        for gap in gaps:
+            if (gap.origin, gap.epoch, gap.priority) == identity:
+                for k in range(gap.k_from, gap.k_to + 1):
+                    named.add(k)
+        assert numbers.gaps() == named.ranges()

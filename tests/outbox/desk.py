@@ -44,6 +44,7 @@ class Desk:
         self.values = 0
         self.files: dict[int, list[BlockHeader]] = {}
         self.headers: dict[tuple[int, int], BlockHeader] = {}
+        self.hurt: set[tuple[int, int]] = set()
         self.epoch = self.random.randbytes(16)
         self.outbox.open_epoch(self.epoch, b"", 0, self.draft)
         self.alarms: list = []
@@ -123,12 +124,27 @@ class Desk:
     def serve(self, page: PageIn) -> None:
         headers = self.files[page.file]
         found, at = [], page.at
-        while len(found) < page.count:
+        while len(found) < page.count and (page.file, at) not in self.hurt:
             header = headers[at]
             if (header.priority, header.lane) == (page.stream.priority, page.stream.lane):
                 found.append(PagedHeader(header, Ref(page.file, at, 40)))
             at += 1
-        self.outbox.paged(page.stream, page.p, found, at)
+        if found:
+            self.outbox.paged(page.stream, page.p, found, at)
+        else:
+            self.survey(page)
+
+    def survey(self, page: PageIn) -> None:
+        """A page that cannot be read: everything of its run that can."""
+        region = self.outbox.page_damaged(page.stream, page.p)
+        assert region is not None
+        verified = [
+            PagedHeader(header, Ref(page.file, at, 40))
+            for at, header in enumerate(self.files[page.file])
+            if region[0] <= at < region[1] and (page.file, at) not in self.hurt
+        ]
+        self.alarms += self.outbox.page_lost(page.stream, page.p, verified, self.now, self.draft)
+        self.commit()
 
     def spill(self) -> int:
         number = FILE + len(self.files)

@@ -42,7 +42,7 @@ from headland.journal.plan import (
     Unlink,
     Write,
 )
-from headland.journal.read_ahead import ReadAhead
+from headland.journal.read_ahead import Patient, ReadAhead
 from headland.vocabulary import NO_TIME, DefectError, PeerError, Priority, StorageDamage
 
 FILE_BYTES = 8 << 20
@@ -143,11 +143,13 @@ class BlockFiles:
 
     Attributes:
         file_bytes: Size at which a file is full; counts for what is appended from now on.
+        lost: Files that were missing or shorter than their notes when `reconcile` looked.
     """
 
     def __init__(self, directory: str = STORE, file_bytes: int = FILE_BYTES) -> None:
         self.directory = directory
         self.file_bytes = file_bytes
+        self.lost: list[int] = []
         self._files: dict[int, FileInfo] = {}
         self._next = 1
 
@@ -214,8 +216,8 @@ class BlockFiles:
     def reconcile(self, disk: DiskReader) -> list[DiskOp]:
         """After a crash: delete files that no note names, cut those that are longer than their note.
 
-        Raises:
-            StorageDamage: a noted file is missing or shorter than its note.
+        A noted file that is missing or shorter is damage (`lost`): whoever reads it finds out what is gone.
+        Nothing more is appended to it.
         """
         plan: list[DiskOp] = []
         there = {
@@ -228,13 +230,13 @@ class BlockFiles:
                 plan.append(Unlink(path))
             elif disk.size(path) > info.bytes:
                 plan.append(Truncate(path, info.bytes))
-        lost = [
+        self.lost = [
             number
             for number, info in self._files.items()
             if number not in there or disk.size(path_of(self.directory, number)) < info.bytes
         ]
-        if lost:
-            raise StorageDamage(f"{self.directory}: noted files are missing or cut short: {lost}")
+        for number in self.lost:
+            self._files[number] = msgspec.structs.replace(self._files[number], full=True)
         return plan
 
     def read(self, disk: DiskReader, ref: BlockRef) -> StoredBlock:
@@ -265,8 +267,12 @@ def _number(info: FileInfo) -> int:
 def read_blocks(
     disk: DiskReader, path: str, number: int, offset: int, end: int
 ) -> Iterator[StoredBlock | BadRecord]:
-    """Blocks of the file at `path` from `offset` up to `end`; memory is one block and a read-ahead."""
-    ahead = ReadAhead(disk, path, end)
+    """Blocks of the file at `path` from `offset` up to `end`; memory is one block and a read-ahead.
+
+    Raises:
+        OSError: The file is not there, or nothing of it can be read.
+    """
+    ahead = ReadAhead(Patient(disk), path, end)
     while offset < end:
         block = _record_at(ahead, path, number, offset)
         if block is not None:

@@ -7,6 +7,53 @@ from collections.abc import Callable
 from headland.journal.plan import DiskReader
 
 CHUNK_BYTES = 256 << 10
+PAGE_BYTES = 4096
+"""What a medium fails to give is at least so much."""
+
+
+class Patient:
+    """A disk of which single pages cannot be read: they are zeros, which verify as nothing, and the rest is there.
+
+    What is read must not be trusted without a checksum.
+    """
+
+    def __init__(self, disk: DiskReader) -> None:
+        self._disk = disk
+
+    def names(self, directory: str) -> list[str]:
+        """See `DiskReader`."""
+        return self._disk.names(directory)
+
+    def size(self, path: str) -> int:
+        """See `DiskReader`."""
+        return self._disk.size(path)
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """See `DiskReader`; a page that fails is zeros.
+
+        Raises:
+            OSError: The file is not there, or no page can be read.
+        """
+        try:
+            return self._disk.read(path, offset, length)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            failure = error
+        parts: list[bytes] = []
+        good = False
+        at, end = offset, offset + length
+        while at < end:
+            size = min(PAGE_BYTES - at % PAGE_BYTES, end - at)
+            try:
+                parts.append(self._disk.read(path, at, size))
+                good = True
+            except OSError:
+                parts.append(bytes(size))
+            at += size
+        if not good:
+            raise failure
+        return b"".join(parts)
 
 
 class ReadAhead:

@@ -104,16 +104,29 @@ def received_body(data: bytes) -> tuple[BlockHeader, bytes]:
     return header, data[at:]
 
 
-def read_page(disk: DiskReader, path: str, number: int, at: int, end: int, count: int) -> tuple[Paged, ...]:
-    """Headers of at most `count` blocks of a file from offset `at` on, and where each block is."""
+def read_page(
+    disk: DiskReader, path: str, number: int, at: int, end: int, count: int, *, around: bool = False
+) -> tuple[tuple[Paged, ...], str]:
+    """Headers of at most `count` blocks of a file from offset `at` on, and where each block is.
+
+    Returns:
+        The headers up to the first damage (or, with `around`, all that verify), and what is damaged.
+
+    Raises:
+        OSError: The file is not there, or cannot be read at all.
+    """
     out: list[Paged] = []
+    damage = ""
     for block in read_blocks(disk, path, number, at, end):
-        if not isinstance(block, StoredBlock):
-            raise StorageDamage(f"{path}: bytes {block.offset}-{block.end} do not verify")
-        out.append(Paged(block.header, block.ref.offset, block.ref.length))
-        if len(out) >= count:
-            break
-    return tuple(out)
+        if isinstance(block, StoredBlock):
+            out.append(Paged(block.header, block.ref.offset, block.ref.length))
+            if len(out) >= count:
+                break
+        else:
+            damage = damage or f"{path}: bytes {block.offset}-{block.end} do not verify"
+            if not around:
+                break
+    return tuple(out), damage
 
 
 class Paged(msgspec.Struct, frozen=True):

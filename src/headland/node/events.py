@@ -100,6 +100,7 @@ class PageRead(msgspec.Struct, frozen=True, tag=True):
     token: int
     page: tuple[Paged, ...]
     error: str = ""
+    """What is wrong with the first bytes behind these headers; "" when nothing is."""
 
 
 class Offered(msgspec.Struct, frozen=True, tag=True):
@@ -215,7 +216,10 @@ class ReadBlocks(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReadPage(msgspec.Struct, frozen=True, tag=True):
-    """Read at most `count` headers of a file of blocks; then `PageRead`."""
+    """Read at most `count` headers of a file of blocks; then `PageRead`.
+
+    Damage ends the page; with `around` it is stepped around, and only what verifies is told.
+    """
 
     token: int
     path: str
@@ -223,6 +227,7 @@ class ReadPage(msgspec.Struct, frozen=True, tag=True):
     at: int
     end: int
     count: int
+    around: bool = False
 
 
 class Send(msgspec.Struct, frozen=True, tag=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from headland.blocks.header import BlockHeader
 from headland.journal.outbox_files import outbox_directory, path_of
-from headland.line.outbox import Outbox, PagedHeader
+from headland.line.outbox import DeadRun, Outbox, PagedHeader
 from headland.link import actions as link
 from headland.link.contract import Alarm, BlockEntry, PageIn, Ref
 from headland.link.protocol import IntentStatus
@@ -25,6 +25,8 @@ from headland.vocabulary import Instant, Priority
 if TYPE_CHECKING:
     from headland.node.core import Node
 
+RUN_MAX = 1 << 16
+"""Headers of a damaged run that are read at once; a run is one batch of a spill."""
 RUN_PAGE = 256
 """Headers of an expired run that are read, and sent again, in one commit."""
 BEHIND_BYTES = 64 * 1024
@@ -39,6 +41,10 @@ def resent(token: int, number: int) -> ev.Reply:
 def resend_failed(token: int, number: int, why: str) -> ev.Reply:
     """The answer when a run's file cannot be read."""
     return _json(token, 409, {"code": "not_readable", "message": f"dead letters {number}: {why}"})
+
+
+def _found(page: PageIn, headers: Sequence[Paged]) -> list[PagedHeader]:
+    return [PagedHeader(one.header, Ref(page.file, one.offset, one.length)) for one in headers]
 
 
 def _json(token: int, status: int, body: object) -> ev.Reply:
@@ -61,6 +67,8 @@ class North:
         self.link_downs = 0
         self._reads: dict[int, list[BlockEntry]] = {}
         self._pages: dict[int, PageIn] = {}
+        self._damaged: dict[int, PageIn] = {}
+        self._damaged_runs: dict[int, tuple[int, int]] = {}
         self._runs: dict[int, tuple[int, int]] = {}
         self._dirty = False
 
@@ -118,8 +126,12 @@ class North:
                     self._give(node, entry, header, body, sids, now)
         elif (run := self._runs.pop(event.token, None)) is not None:
             self._run_read(node, *run, event, now)
+        elif (run := self._damaged_runs.pop(event.token, None)) is not None:
+            self._run_lost(node, *run, event, now)
         elif (page := self._pages.pop(event.token, None)) is not None:
             self._paged(node, page, event.page, event.error, now)
+        elif (page := self._damaged.pop(event.token, None)) is not None:
+            self._page_lost(node, page, event.page, now)
 
     def next_wake(self, node: Node) -> int | None:
         """Monotonic ns of the next timer of outbox or uplink."""
@@ -185,6 +197,7 @@ class North:
                     self.link_downs += 1
                     self._reads.clear()
                     self._pages.clear()
+                    self._damaged.clear()
                     node.say("warning", "link_down", reason=reason)
                 case link.PeerClock(wall_ns, trusted, within_ns):
                     if trusted and not now.trusted:
@@ -253,12 +266,34 @@ class North:
 
     def _paged(self, node: Node, page: PageIn, headers: Sequence[Paged], error: str, now: Instant) -> None:
         assert self.outbox is not None
-        if error:
-            node.alarm("corrupt", f"outbox file {page.file} at {page.at}: {error}")
         if headers:
-            found = [PagedHeader(one.header, Ref(page.file, one.offset, one.length)) for one in headers]
+            found = _found(page, headers)
             self.outbox.paged(page.stream, page.p, found, headers[-1].offset + headers[-1].length)
             self._dirty = True
+            return
+        region = self.outbox.page_damaged(page.stream, page.p)
+        if region is None:
+            return
+        node.alarm("corrupt", f"{page.stream} position {page.p}: {error or 'no header where one was noted'}")
+        token = node.token()
+        self._damaged[token] = page
+        path, number, _ = self._file(node, page)
+        at, end = region
+        node.emit(ev.ReadPage(token, path, number, at, end, RUN_MAX, around=True))
+
+    def _page_lost(self, node: Node, page: PageIn, headers: Sequence[Paged], now: Instant) -> None:
+        """What verifies of a damaged run is known: the rest is given up, and the lane goes on."""
+        assert self.outbox is not None
+        node.begin(now)
+        self._alarms(node, self.outbox.page_lost(page.stream, page.p, _found(page, headers), now, node.draft))
+        self._dirty = True
+
+    def _file(self, node: Node, page: PageIn) -> tuple[str, int, int]:
+        """Path, number and noted length of the file of a page."""
+        _, number = file_number(page.file)
+        priority = page.stream.priority
+        path = path_of(outbox_directory(Priority(priority)), number)
+        return path, number, node.parts.shelving.files.end(priority, number)
 
     def resend_run(self, node: Node, number: int, asked: int) -> None:
         """Send a run that expired unread again, a page at a time; question `asked` is answered at its end."""
@@ -274,9 +309,11 @@ class North:
     def _run_read(self, node: Node, number: int, asked: int, event: ev.PageRead, now: Instant) -> None:
         assert self.outbox is not None
         run = next((item for item in self.outbox.dead_runs() if item.number == number), None)
-        if run is None or event.error or not event.page:
-            node.say("warning", "resend_failed", number=number, reason=event.error or "its file is gone")
-            node.emit(resend_failed(asked, number, event.error or "its file is gone"))
+        if run is None:
+            node.emit(resend_failed(asked, number, "its file is gone"))
+            return
+        if event.error and not event.page:
+            self._survey_run(node, run, asked)
             return
         node.begin(now)
         found = [PagedHeader(one.header, Ref(run.info.file, one.offset, one.length)) for one in event.page]
@@ -285,6 +322,32 @@ class North:
         self.stir()
         if left is not None:
             self.resend_run(node, number, asked)
+        else:
+            node.after(node.draft.n, resent(asked, number))
+
+    def _survey_run(self, node: Node, run: DeadRun, asked: int) -> None:
+        """The next header of a dead run cannot be read: look for all that can."""
+        priority, file = file_number(run.info.file)
+        token = node.token()
+        self._damaged_runs[token] = run.number, asked
+        path = path_of(outbox_directory(Priority(priority)), file)
+        end = run.info.at + run.info.length
+        node.emit(ev.ReadPage(token, path, file, run.info.at, end, RUN_MAX, around=True))
+
+    def _run_lost(self, node: Node, number: int, asked: int, event: ev.PageRead, now: Instant) -> None:
+        assert self.outbox is not None
+        run = next((item for item in self.outbox.dead_runs() if item.number == number), None)
+        if run is None:
+            node.emit(resend_failed(asked, number, "its file is gone"))
+            return
+        node.begin(now)
+        found = [PagedHeader(one.header, Ref(run.info.file, one.offset, one.length)) for one in event.page]
+        blocks, readings = self.outbox.resend_readable(number, found, now, node.draft)
+        self.stir()
+        told = f"{blocks} blocks, {readings} readings cannot be read ({event.error})"
+        node.alarm("corrupt", f"dead letters {number}: {told}")
+        if blocks == run.blocks:
+            node.emit(resend_failed(asked, number, told))
         else:
             node.after(node.draft.n, resent(asked, number))
 

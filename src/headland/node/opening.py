@@ -15,7 +15,9 @@ from headland.journal import (
     recover,
     section_refs,
 )
+from headland.journal.outbox_files import path_of
 from headland.journal.recovery import Damage
+from headland.journal.segment import Mark
 from headland.line.formats import Mapping
 from headland.line.ledger import Ledger, decode_deltas
 from headland.line.line import Line
@@ -109,13 +111,18 @@ def open_node(
     if parts.last_epoch == bytes(16):
         parts.last_epoch = b""
     parts.running_ms = replay.running_ms
-    ops = list(found.plan)
+    ops, damage = list(found.plan), list(found.damage)
     for files in parts.shelving.files.by_directory.values():
         ops += files.reconcile(disk)
+        damage += [_lost_file(files.directory, number) for number in files.lost]
     node = Node(settings, parts, now)
     _resume(node, replay, now)
     parts.reloading.resume(node, base if base is not None else Base(settings=settings), now)
-    return Opening(node, ops, list(found.damage), frames, len(found.cut), replay.newest_ns)
+    return Opening(node, ops, damage, frames, len(found.cut), replay.newest_ns)
+
+
+def _lost_file(directory: str, number: int) -> Damage:
+    return Damage("file of blocks", Mark(), Mark(), f"{path_of(directory, number)} is missing or cut short")
 
 
 def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Parts:

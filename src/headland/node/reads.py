@@ -27,6 +27,7 @@ def read_blocks(disk: DiskReader, ask: ev.ReadBlocks) -> ev.BlocksRead:
 def read_headers(disk: DiskReader, ask: ev.ReadPage) -> ev.PageRead:
     """Execute `ReadPage`."""
     try:
-        return ev.PageRead(ask.token, read_page(disk, ask.path, ask.number, ask.at, ask.end, ask.count))
+        page, error = read_page(disk, ask.path, ask.number, ask.at, ask.end, ask.count, around=ask.around)
+        return ev.PageRead(ask.token, page, error)
     except (HeadlandError, OSError) as damage:
         return ev.PageRead(ask.token, (), str(damage))

@@ -117,6 +117,8 @@ def entomb(state: State, record: records.Tombstone) -> None:
     reason = record.ranges[0].reason if record.ranges else 0
     if record.run is not None:
         state.bury_run(stream.key, reason, record.run)
+    for letter in record.waits:
+        state.set_waiting(_waiting(state, letter, stream.key, 0))
     for letter in record.letters:
         if reason in (Reason.EXPIRED, Reason.DEAD_LETTER, Reason.REJECTED):
             state.bury(_waiting(state, letter, stream.key, reason))

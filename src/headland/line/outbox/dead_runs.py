@@ -1,7 +1,8 @@
 """Runs of blocks in an outbox file that expired unread: listed as one, sent again page by page.
 
 Nobody reads 8 MB of headers in order to throw them away; so such a run is a reference to its file, which
-stays until the disk budget needs its room. An order to send it again reads its headers, 256 at a time.
+stays until the disk budget needs its room. An order to send it again reads its headers, 256 at a time; where
+one cannot be read, what verifies of the rest is sent and the others are lost.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 
 from headland.line.outbox import records
 from headland.line.outbox.applying import apply
+from headland.line.outbox.damaged import by_identity, identities_of, missing_of
 from headland.line.outbox.records import DeadRun
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.values import PagedHeader
 from headland.link.contract import REASONS, DraftLike, StreamKey
-from headland.vocabulary import DefectError, Reason
+from headland.vocabulary import Account, DefectError, Reason
 
 
 def resend_page(
@@ -43,11 +45,40 @@ def resend_page(
         book_out(draft, REASONS[Reason(run.reason)], run.priority, -row.rows, -row.size)
     key = StreamKey(state.current.epoch, run.priority, run.lane)
     record = records.RunResent(run.number, key, tuple(letters), next_at)
-    draft.section(records.OUTBOX, records.encode(record))
-    apply(state, record)
+    _write(state, record, draft)
     stream = state.find(key)
     assert stream is not None
     state.drafted.append((draft.n, stream, stream.tail))
+
+
+def lose_rest(state: State, run: DeadRun, found: Sequence[PagedHeader], draft: DraftLike) -> tuple[int, int]:
+    """Of a run that cannot be read on, what does not verify is lost: it is corrupt in the books, too.
+
+    Args:
+        state: The outbox.
+        run: The run.
+        found: Its blocks that verify, which are about to be sent again.
+        draft: The open commit.
+
+    Returns:
+        Blocks and readings that are lost.
+    """
+    lost = missing_of(run.info, by_identity(found))
+    readings, size = sum(item.readings for item in lost), sum(item.payload_bytes for item in lost)
+    book_out(draft, REASONS[Reason(run.reason)], run.priority, -readings, -size)
+    book_out(draft, Account.CORRUPT, run.priority, readings, size)
+    return len(lost), readings
+
+
+def of_run(run: DeadRun, found: Sequence[PagedHeader]) -> list[PagedHeader]:
+    """Headers that are of this run's blocks, in its order."""
+    at = by_identity(found)
+    return [at[identity] for _, identity in identities_of(run.info) if identity in at]
+
+
+def evict(state: State, number: int, draft: DraftLike) -> None:
+    """A run is no longer listed."""
+    _write(state, records.Evicted(number), draft)
 
 
 def drop_file(state: State, file: int, draft: DraftLike) -> None:
@@ -55,6 +86,9 @@ def drop_file(state: State, file: int, draft: DraftLike) -> None:
     numbers = [run.number for run in state.dead_runs.values() if run.info.file == file]
     numbers += [item.number for item in state.dead.values() if item.letter.row.space == file]
     for number in numbers:
-        record = records.Evicted(number)
-        draft.section(records.OUTBOX, records.encode(record))
-        apply(state, record)
+        evict(state, number, draft)
+
+
+def _write(state: State, record: records.Record, draft: DraftLike) -> None:
+    draft.section(records.OUTBOX, records.encode(record))
+    apply(state, record)

@@ -25,7 +25,7 @@ from heapq import heappop
 
 from headland.blocks.block import seal as seal_block
 from headland.blocks.header import BlockHeader, Run, encode_alone
-from headland.line.outbox import catching_up, dead_runs, durable, records, settling, space
+from headland.line.outbox import catching_up, damaged, dead_runs, durable, records, settling, space
 from headland.line.outbox.applying import (
     append_row,
     append_tombstone,
@@ -245,6 +245,31 @@ class Outbox:
             return
         extent.asked = False
         durable.page(self.state, found, extent, p, headers, next_at)
+
+    def page_damaged(self, stream: StreamKey, p: int) -> tuple[int, int] | None:
+        """The header at p, which `PageIn` asked for, cannot be read: where in its file to look for others.
+
+        None when nobody waits for that page any more.
+        """
+        found = self.state.find(stream)
+        extent = found.piece_at(p) if found is not None else None
+        if not isinstance(extent, Extent) or extent.next_p != p or not extent.asked:
+            return None
+        return extent.info.at, extent.info.at + extent.info.length
+
+    def page_lost(
+        self, stream: StreamKey, p: int, headers: Sequence[PagedHeader], now: Instant, draft: DraftLike
+    ) -> list[Alarm]:
+        """What is left of the run that the page was asked from: `headers` are those that verify."""
+        if self.page_damaged(stream, p) is None:
+            return []
+        found = must_find(self.state, stream)
+        extent = found.piece_at(p)
+        assert isinstance(extent, Extent)
+        extent.asked = False
+        alarms = damaged.lose(self.state, found, extent, headers, now, draft)
+        self._hold(found, p, draft)
+        return alarms
 
     def demand(self, priority: Priority) -> None:
         """On-demand classes: send what is here now."""
@@ -508,6 +533,19 @@ class Outbox:
             self.state, self.state.dead_runs[number], headers, next_at, self.age_clock(now), draft
         )
         return self.state.dead_runs.get(number)
+
+    def resend_readable(
+        self, number: int, headers: Sequence[PagedHeader], now: Instant, draft: DraftLike
+    ) -> tuple[int, int]:
+        """Send all that verifies of such a run again; the rest is lost: (blocks, readings)."""
+        run = self.state.dead_runs[number]
+        found = dead_runs.of_run(run, headers)
+        lost = dead_runs.lose_rest(self.state, run, found, draft)
+        if found:
+            dead_runs.resend_page(self.state, run, found, run.info.at, self.age_clock(now), draft)
+        if number in self.state.dead_runs:
+            dead_runs.evict(self.state, number, draft)
+        return lost
 
     def drop_file(self, file: int, draft: DraftLike) -> None:
         """An outbox file is being deleted: runs in it are no longer listed."""

@@ -185,6 +185,7 @@ class DeadRun(msgspec.Struct, frozen=True, array_like=True):
             at=record.next_at,
             p_from=info.p_from + count,
             length=info.at + info.length - record.next_at,
+            skipped=info.skipped + count,
             readings=info.readings - sum(letter.row.rows for letter in record.letters),
             payload_bytes=info.payload_bytes - sum(letter.row.size for letter in record.letters),
         )
@@ -228,6 +229,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
         letters: The blocks themselves, for the list of dead letters.
         cut: Where they were cut out of a run in a file.
         run: They are a whole run in a file, given up unread, which may be sent again.
+        waits: Blocks among them that are not given up: they wait for a place at the lane's tail.
     """
 
     stream: StreamKey
@@ -238,6 +240,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     letters: tuple[Letter, ...] = ()
     cut: Cut = Cut()
     run: BacklogFile | None = None
+    waits: tuple[Letter, ...] = ()
 
 
 class Spilled(msgspec.Struct, frozen=True, array_like=True):

@@ -64,10 +64,18 @@ def settle(state: State, stream: Stream, answer: Answer, now: Instant, draft: Dr
     record = records.AckedTo(stream.key, p, chain_value, answer.exceptions, tuple(letters))
     write(state, record, draft)
     state.acks.append((draft.n, stream, p))
-    alarms: list[Alarm] = []
-    for number, item in enumerate(answer.exceptions, start=first_number):
-        alarms += _except(state, number, item, now, draft)
-    return alarms
+    return follow(state, first_number, answer.exceptions, now, draft)
+
+
+def follow(
+    state: State, first_number: int, exceptions: Iterable[Later | Rejected], now: Instant, draft: DraftLike
+) -> list[Alarm]:
+    """Do with the blocks that now wait, from this number on, what the parent's answers say."""
+    return [
+        alarm
+        for number, item in enumerate(exceptions, start=first_number)
+        for alarm in _except(state, number, item, now, draft)
+    ]
 
 
 def _contradiction(stream: Stream, answer: Answer) -> str:

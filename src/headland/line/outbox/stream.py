@@ -41,6 +41,9 @@ class BacklogFile(msgspec.Struct, frozen=True, array_like=True):
         stamped_ms: Age clock at which the ages in their headers were written.
         youngest_ms: Age clock at which the youngest was made.
         ranges: Their identities, as tombstones would name them (reason 0).
+        skipped: Identities at the front of `ranges` that were cut off the run.
+        each: Readings and payload bytes of each block in `ranges`, in turn, as a msgpack array: what is lost
+            with headers that cannot be read. b"" from a version that did not tell.
     """
 
     file: int
@@ -55,6 +58,8 @@ class BacklogFile(msgspec.Struct, frozen=True, array_like=True):
     stamped_ms: int
     youngest_ms: int
     ranges: tuple[GapRange, ...]
+    skipped: int = 0
+    each: bytes = b""
 
 
 class Cut(msgspec.Struct, frozen=True, array_like=True):
@@ -408,17 +413,21 @@ def _around_extent(
             at, after_chain = cut.at, cut.after
         else:
             raise DefectError(f"file {info.file} cannot be cut after {last}")
-        after = Extent(
-            msgspec.structs.replace(info, p_from=last + 1, at=at, chain_from=after_chain), whole=False
-        )
+        skipped = info.skipped + last + 1 - info.p_from
+        rest = msgspec.structs.replace(
+            info, p_from=last + 1, at=at, chain_from=after_chain, skipped=skipped,
+            length=info.length - (at - info.at),
+        )  # fmt: skip
+        after = Extent(rest, whole=False)
         if rows is not None and rows.first <= last < rows.last:
             after.hold(rows.split_after(last), old.next_at)
     if old.first < first:
         if value is None:
             raise DefectError(f"file {info.file} cannot be cut before {first}")
         before = Extent(msgspec.structs.replace(info, p_to=first - 1, chain_to=value), whole=False)
-        if rows is not None and rows.first < first:
-            rows.split_after(first - 1)
+        if rows is not None and len(rows) and rows.first < first:
+            if rows.last >= first:
+                rows.split_after(first - 1)
             before.hold(rows, old.next_at)
     return before, after
 
@@ -447,4 +456,7 @@ def extent_of(
         stamped_ms=stamped_ms,
         youngest_ms=max(rows.born_at(p) for p in range(p_from, p_to + 1)),
         ranges=ranges,
+        each=msgspec.msgpack.encode(
+            [n for row in rows.rows_between(p_from, p_to) for n in (row.rows, row.size)]
+        ),
     )

@@ -1,0 +1,206 @@
+"""Headers of a run in an outbox file that cannot be read: what is lost is named, what is readable goes on.
+
+The run says which identities stand at its positions, in order, and the headers that verify say which of them
+are still there. The rest of the run, from the first unreadable position on, becomes one tombstone, because
+the chain value behind it is known and those inside it are not:
+
+```
+ run      p_from ........ p          ...                    p_to      chain_to is in the run
+ headers  k  k  k  k  k   ?  ?  ?  k  k  k  k  ?  k
+          sent as ever    corrupt  wait      corrupt waits            one tombstone at p to p_to
+```
+Blocks that wait re-enter their lane at its tail, identity unchanged. Where the parent has just said that it
+has positions of this run, and the headers to check its chain value with are gone, its word is taken: they
+are committed, and an alarm says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headland.line.outbox import records
+from headland.line.outbox.applying import entomb
+from headland.line.outbox.records import Letter
+from headland.line.outbox.settling import follow, write
+from headland.line.outbox.state import State, book_out
+from headland.line.outbox.stream import BacklogFile, Cut, Extent, Stream
+from headland.line.outbox.values import PagedHeader
+from headland.link.contract import Alarm, Answer, DraftLike, GapRange
+from headland.vocabulary import NO_TIME, Account, Instant, Reason
+
+Identity = tuple[str, bytes, int]
+"""(origin, epoch, k); the class is the stream's."""
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """One position without a header: which block stood there, and what it held."""
+
+    p: int
+    identity: Identity
+    readings: int
+    payload_bytes: int
+
+
+def lose(
+    state: State,
+    stream: Stream,
+    extent: Extent,
+    found: Sequence[PagedHeader],
+    now: Instant,
+    draft: DraftLike,
+) -> list[Alarm]:
+    """Settle a run whose next header cannot be read.
+
+    Args:
+        state: The outbox.
+        stream: The stream it stands in.
+        extent: The run; the headers from `extent.next_p` on are not in memory.
+        found: Every header of the run's part of the file that verifies.
+        now: The moment.
+        draft: The open commit.
+    """
+    at = by_identity(found)
+    missing = {item.p: item for item in missing_of(extent.info, at)}
+    alarms: list[Alarm] = []
+    if stream.verify is not None:
+        alarms += _believe(state, stream, extent, stream.verify, at, missing, now, draft)
+    first = max(extent.next_p, stream.acked + 1)
+    if first > extent.last:
+        return alarms
+    gone = [missing[p] for p in range(first, extent.last + 1) if p in missing]
+    letters = [
+        _letter(state, extent, at[identity])
+        for p, identity in identities_of(extent.info)
+        if p >= first and p not in missing
+    ]
+    ranges = _ranges(gone, stream.key.priority)
+    tombstone = records.Tombstone(
+        stream.key,
+        first,
+        extent.last,
+        extent.info.chain_to,
+        ranges,
+        cut=Cut(stream.acked_chain if first == stream.acked + 1 else extent.tip),
+        waits=tuple(letters),
+    )
+    draft.section(records.TOMBSTONE, records.encode(tombstone))
+    entomb(state, tombstone)
+    readings, size = sum(item.readings for item in gone), sum(item.payload_bytes for item in gone)
+    book_out(draft, Account.CORRUPT, stream.key.priority, readings, size)
+    told = f"{stream.key}: {len(gone)} blocks, {readings} readings in file {extent.info.file & 0xFFFFFFFF:x}"
+    return [*alarms, Alarm("corrupt", f"{told} cannot be read; {len(letters)} behind them are sent again")]
+
+
+def by_identity(found: Sequence[PagedHeader]) -> dict[Identity, PagedHeader]:
+    """Headers by the block that they are of."""
+    return {(item.header.origin, item.header.epoch, item.header.k): item for item in found}
+
+
+def identities_of(info: BacklogFile) -> list[tuple[int, Identity]]:
+    """Position and identity of every block of a run."""
+    every = [(item.origin, item.epoch, k) for item in info.ranges for k in range(item.k_from, item.k_to + 1)]
+    count = info.p_to - info.p_from + 1
+    return list(enumerate(every[info.skipped : info.skipped + count], start=info.p_from))
+
+
+def missing_of(info: BacklogFile, at: dict[Identity, PagedHeader]) -> list[Missing]:
+    """Positions of a run whose headers are gone.
+
+    A run that does not say how many readings each block has shares those that no header tells.
+    """
+    gone = [(p, identity) for p, identity in identities_of(info) if identity not in at]
+    if info.each:
+        each: list[int] = msgspec.msgpack.decode(info.each)
+        places = [2 * (info.skipped + p - info.p_from) for p, _ in gone]
+        return [Missing(*one, each[i], each[i + 1]) for one, i in zip(gone, places, strict=True)]
+    readings = info.readings - sum(item.header.rows for item in at.values())
+    size = info.payload_bytes - sum(item.header.size for item in at.values())
+    count = len(gone)
+    return [Missing(*one, _share(readings, i, count), _share(size, i, count)) for i, one in enumerate(gone)]
+
+
+def _share(total: int, index: int, parts: int) -> int:
+    """Part `index` of a total cut into whole numbers that add up to it."""
+    total = max(0, total)
+    return total * (index + 1) // parts - total * index // parts
+
+
+def _believe(
+    state: State,
+    stream: Stream,
+    extent: Extent,
+    answer: Answer,
+    at: dict[Identity, PagedHeader],
+    missing: dict[int, Missing],
+    now: Instant,
+    draft: DraftLike,
+) -> list[Alarm]:
+    """The parent has told a position that cannot be checked any more: what of it is here is committed."""
+    p = min(answer.p, extent.last)
+    if p <= stream.acked:
+        return []
+    letters = {
+        q: _letter(state, extent, at[identity]) for q, identity in identities_of(extent.info) if q not in missing
+    }
+    for q in range(stream.acked + 1, p + 1):
+        rows = stream.rows_at(q)
+        if rows is not None:
+            letters[q] = state.letter(rows.row(q))
+    excepted = {item.p: item for item in answer.exceptions if item.p <= p}
+    books = {Account.COMMITTED: [0, 0], Account.CORRUPT: [0, 0]}
+    for q in range(stream.acked + 1, p + 1):
+        if q in letters and q not in excepted and q > stream.booked:
+            _add(books[Account.COMMITTED], letters[q].row.rows, letters[q].row.size)
+        elif q in missing and (q in excepted or q > stream.booked):
+            account = Account.CORRUPT if q in excepted else Account.COMMITTED
+            _add(books[account], missing[q].readings, missing[q].payload_bytes)
+    for account, amount in books.items():
+        book_out(draft, account, stream.key.priority, *amount)
+    kept = tuple(item for q, item in excepted.items() if q in letters)
+    value = extent.info.chain_to if p == extent.last else answer.chain
+    number = state.next_number
+    record = records.AckedTo(stream.key, p, value, kept, tuple(letters[item.p] for item in kept))
+    write(state, record, draft)
+    state.acks.append((draft.n, stream, p))
+    stream.sent = stream.claimed = p
+    rest = tuple(item for item in answer.exceptions if item.p > p)
+    stream.verify = Answer(answer.stream, answer.p, answer.chain, rest) if p < answer.p else None
+    if stream.verify is None and stream.verify_same and stream.uncertain > p:
+        write(state, records.Touchable(stream.key, p), draft)
+    told = f"{stream.key}: the parent has {p}; the headers to check that with cannot be read"
+    return [Alarm("unverified", told), *follow(state, number, kept, now, draft)]
+
+
+def _add(amount: list[int], readings: int, payload_bytes: int) -> None:
+    amount[0] += readings
+    amount[1] += payload_bytes
+
+
+def _letter(state: State, extent: Extent, item: PagedHeader) -> Letter:
+    born_ms = extent.info.stamped_ms - item.header.age_ms
+    return state.letter(state.row_of(item.header, born_ms, item.ref.space, item.ref.at, item.ref.length))
+
+
+def _ranges(gone: Sequence[Missing], priority: int) -> tuple[GapRange, ...]:
+    """Tombstones for lost blocks: one for each run of consecutive k of one identity."""
+    out: list[GapRange] = []
+    for item in gone:
+        origin, epoch, k = item.identity
+        last = out[-1] if out else None
+        if last is not None and (last.origin, last.epoch, last.k_to + 1) == (origin, epoch, k):
+            out[-1] = msgspec.structs.replace(
+                last,
+                k_to=k,
+                readings=last.readings + item.readings,
+                payload_bytes=last.payload_bytes + item.payload_bytes,
+            )
+        else:
+            out.append(
+                GapRange(
+                    origin, epoch, priority, k, k, Reason.CORRUPT, item.readings, item.payload_bytes,
+                    NO_TIME, NO_TIME,
+                )
+            )  # fmt: skip
+    return tuple(out)

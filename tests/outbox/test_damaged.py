@@ -1,0 +1,151 @@
+"""Laws of headers in outbox files that cannot be read: named, never waited for, and nothing else is lost with them."""
+
+from __future__ import annotations
+
+import pytest
+from tests.outbox.desk import Desk
+
+from headland.line.outbox import OutboxSettings
+from headland.link.contract import BlockEntry, GapEntry, Later, PageIn, StreamWelcome
+from headland.vocabulary import Account, Reason
+
+
+def in_a_file(count: int, *hurt: int, settings: OutboxSettings | None = None) -> Desk:
+    """Blocks 1 to `count`, of that many readings each, in one file; the headers of `hurt` do not verify."""
+    desk = Desk(settings or OutboxSettings(page=3))
+    for k in range(1, count + 1):
+        desk.keep(rows=k)
+    desk.commit()
+    file = desk.spill()
+    desk.hurt = {(file, k - 1) for k in hurt}
+    return desk
+
+
+def block_ks(desk: Desk, entries: list[BlockEntry | GapEntry]) -> list[int]:
+    """Identity of each block sent."""
+    out = []
+    for entry in entries:
+        if isinstance(entry, BlockEntry):
+            rows = desk.outbox.state.find(entry.stream).rows_at(entry.p)
+            out.append(rows.row(entry.p).k)
+    return out
+
+
+def answer_all(desk: Desk) -> None:
+    for stream in list(desk.outbox.state.streams()):
+        if not stream.drained:
+            desk.answer(stream.key, stream.tail)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_readable_behind_damage_is_sent_and_what_is_not_is_named(again: bool) -> None:
+    """Kills: a lane that waits for a page; a whole run given up for one record; a tombstone not replayed."""
+    desk = in_a_file(10, 4, 5, 8)
+    if again:
+        desk.restart()
+    desk.up()
+    sent = desk.send()
+    if again:
+        desk.down()
+        desk.restart()
+        desk.up()
+        sent = desk.send()
+    gap = next(entry for entry in sent if isinstance(entry, GapEntry))
+    assert (gap.p_from, gap.p_to) == (4, 10)
+    assert [(one.k_from, one.k_to, one.reason, one.readings) for one in gap.ranges] == [
+        (4, 5, Reason.CORRUPT, 9),
+        (8, 8, Reason.CORRUPT, 8),
+    ]
+    assert sorted(block_ks(desk, sent)) == [1, 2, 3, 6, 7, 9, 10]
+    answer_all(desk)
+    assert (desk.total(Account.CORRUPT), desk.total(Account.COMMITTED), desk.pending()) == (17, 38, 0)
+
+
+def test_of_a_file_that_is_gone_everything_is_named() -> None:
+    """Kills: an empty answer that is asked for again for ever."""
+    desk = in_a_file(5, 1, 2, 3, 4, 5)
+    desk.up()
+    (gap,) = desk.send()
+    assert isinstance(gap, GapEntry)
+    assert [(one.k_from, one.k_to) for one in gap.ranges] == [(1, 5)]
+    answer_all(desk)
+    assert (desk.total(Account.CORRUPT), desk.pending()) == (15, 0)
+    assert [alarm.kind for alarm in desk.alarms] == ["corrupt"]
+
+
+def test_damage_to_what_was_answered_loses_nothing() -> None:
+    """Kills: counting damaged headers of blocks that the parent has."""
+    desk = in_a_file(8, 2, 6, settings=OutboxSettings(page=3, history=1))
+    hurt, desk.hurt = desk.hurt, set()
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 4)
+    desk.down()
+    key, chain = desk.stream().key, desk.stream().chain_at(4)
+    desk.hurt = hurt
+    desk.restart()
+    desk.up([StreamWelcome(key, 4, chain)])
+    assert sorted(block_ks(desk, desk.send())) == [5, 7, 8]
+    answer_all(desk)
+    assert (desk.total(Account.CORRUPT), desk.total(Account.COMMITTED), desk.pending()) == (6, 30, 0)
+
+
+def test_a_second_look_at_a_run_that_was_cut_knows_its_blocks() -> None:
+    """Kills: identities counted from the front of a run whose front was cut off."""
+    desk = in_a_file(9, 7)
+    desk.up()
+    first = desk.send(limit=3)
+    assert block_ks(desk, first) == [1, 2, 3]
+    desk.answer(desk.stream().key, 3)
+    while isinstance(page := desk.outbox.next_to_send((1 << 30,) * 4, desk.now), PageIn):
+        desk.serve(page)
+    assert desk.outbox.unreadable(desk.stream().key, 5, desk.draft)
+    desk.commit()
+    desk.down()
+    desk.restart()
+    desk.up()
+    assert sorted(block_ks(desk, desk.send())) == [4, 6, 8, 9]
+    answer_all(desk)
+    assert (desk.total(Account.CORRUPT), desk.total(Account.COMMITTED), desk.pending()) == (12, 33, 0)
+
+
+@pytest.mark.parametrize("told", [3, 6, 10])
+def test_where_the_headers_to_check_it_with_are_gone_the_parents_word_is_taken_and_said(told: int) -> None:
+    """Kills: sending again, or giving up, what the parent has just said that it has."""
+    desk = in_a_file(10, 2, 5, settings=OutboxSettings(page=3, history=1))
+    key = desk.stream().key
+    chains = [desk.stream().chain_at(0), *(bytes([p]) * 16 for p in range(1, 10)), desk.stream().tail_chain]
+    desk.restart()
+    desk.up([StreamWelcome(key, told, chains[told])])
+    assert sorted(block_ks(desk, desk.send())) == [k for k in range(told + 1, 11) if k != 5]
+    assert "unverified" in [alarm.kind for alarm in desk.alarms]
+    answer_all(desk)
+    corrupt = 5 if told < 5 else 0
+    assert (desk.total(Account.CORRUPT), desk.total(Account.COMMITTED)) == (corrupt, 55 - corrupt)
+    assert desk.pending() == 0
+
+
+def test_a_block_that_the_parent_put_off_waits_and_one_that_is_also_damaged_is_corrupt() -> None:
+    """Kills: a block counted committed that the parent had not taken."""
+    desk = in_a_file(6, 2, 5, settings=OutboxSettings(page=3, history=1))
+    key = desk.stream().key
+    value = desk.stream().tail_chain
+    desk.restart()
+    desk.up([StreamWelcome(key, 6, value, (Later(4), Later(5)))])
+    assert block_ks(desk, desk.send()) == [4]
+    answer_all(desk)
+    assert (desk.total(Account.CORRUPT), desk.total(Account.COMMITTED), desk.pending()) == (5, 16, 0)
+
+
+def test_a_look_that_ends_after_the_link_went_down_changes_nothing() -> None:
+    """Kills: giving up what the next parent may say that it has."""
+    desk = in_a_file(4, 1, 2, 3, 4)
+    desk.up()
+    page = desk.outbox.next_to_send((1 << 30,) * 4, desk.now)
+    while not isinstance(page, PageIn):
+        desk.wake()
+        page = desk.outbox.next_to_send((1 << 30,) * 4, desk.now)
+    desk.down()
+    assert desk.outbox.page_damaged(page.stream, page.p) is None
+    assert desk.outbox.page_lost(page.stream, page.p, (), desk.now, desk.draft) == []
+    assert desk.pending() == 10
