@@ -158,6 +158,45 @@ def test_a_dead_letter_is_listed_and_arrives_when_it_is_sent_again() -> None:
     assert chain.balanced()
 
 
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_dead_letter_that_arrives_reverses_its_tombstone_and_no_other(crashes: bool) -> None:
+    """Kills: a tombstone that stays beside the block it spoke of; one that is gone with its neighbour."""
+    chain = Chain(3, devices=1, readings=100, start=False)
+    rows = [msgspec.structs.replace(DEFAULTS[priority], ttl_s=2.0) for priority in Priority]
+    short = OutboxSettings(classes=(rows[0], rows[1], rows[2], rows[3]))
+    chain.local.settings = msgspec.structs.replace(chain.local.settings, outbox=short)
+    chain.begin()
+    chain.world.cut("s/local", "s/regional", Weather.REFUSED)
+    chain.run_s(10)
+    chain.world.cut("s/local", "s/regional", Weather.UP)
+    chain.run_s(40)
+    letters = ask(chain.local, "dead")["dead"]
+    gaps = ask(chain.cloud, "gaps")["gaps"]
+    assert {(one["origin"], one["reason"], one["custodian"]) for one in gaps} == {
+        ("s/local", "expired", "s/regional")
+    }
+    assert _numbers(gaps) == {one["k"] for one in letters}
+    assert sum(one["readings"] for one in gaps) == sum(one["readings"] for one in letters)
+    chain.local.ask("resend", number=str(letters[0]["number"]))
+    chain.run_s(45)
+    if crashes:
+        chain.cloud.crash()
+        chain.cloud.restart()
+        chain.run_s(50)
+    gaps = ask(chain.cloud, "gaps")["gaps"]
+    assert _numbers(gaps) == {one["k"] for one in letters[1:]}
+    assert sum(one["readings"] for one in gaps) == sum(one["readings"] for one in letters[1:])
+    for one in letters[1:]:
+        chain.local.ask("resend", number=str(one["number"]))
+    chain.run_s(60)
+    assert ask(chain.cloud, "gaps") == {"gaps": [], "unlisted": 0}
+    assert refused(chain.regional, "gaps") == (404, "no_store")
+
+
+def _numbers(gaps: list[dict[str, Any]]) -> set[int]:
+    return {k for one in gaps for low, high in one["blocks"] for k in range(low, high + 1)}
+
+
 def test_the_equations_of_the_ledger_have_equal_sums_and_its_hours_add_up() -> None:
     chain = cut_off(2)
     for host in chain.hosts:

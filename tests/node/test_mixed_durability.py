@@ -81,7 +81,7 @@ def test_a_push_over_http_that_mixes_them_is_answered_422_and_its_key_may_be_use
 
 
 def test_the_status_says_which_series_are_volatile() -> None:
-    """Kills: a volatile series that looks like any other; every series called volatile for the sake of one."""
+    """Kills: a volatile series that looks like any other; all called volatile for the sake of one."""
     host = Host(
         World(1), "s/n", NodeSettings(name="s/n", has_parent=False, line=RULES), None, SimulatedDisk()
     )

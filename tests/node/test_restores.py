@@ -52,7 +52,11 @@ def _asked(host: Host, which: Callable[[Question], bool]) -> set[Block]:
 def _lost_at(cloud: Host) -> set[Block]:
     assert cloud.node is not None
     return _blocks(
-        [item for item in cloud.node.parts.shelving.shelf.gaps() if item.reason == Reason.LOST_BY_RESTORE]
+        [
+            item
+            for item in cloud.node.parts.shelving.shelf.missing.ranges()
+            if item.reason == Reason.LOST_BY_RESTORE
+        ]
     )
 
 

@@ -55,3 +55,40 @@ def test_whole_ranges_join_what_they_touch_and_nothing_else(seed: int) -> None:
     for low in range(70):
         high = low + random.randrange(5)
         assert known.touches(low, high) is bool(model.intersection(range(low, high + 1)))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_only_old_epochs_with_a_younger_one_are_forgotten_and_only_their_blocks_are_unproven(
+    seed: int,
+) -> None:
+    """Kills: the newest epoch of an origin forgotten, a clock used for an order, a horizon off by one."""
+    random = Random(seed)
+    table, seen = Applied(), dict[tuple[str, int], tuple[int, int]]()
+    for origin in ("a", "b"):
+        for epoch in range(5):
+            for _ in range(random.randrange(3)):
+                n, at = epoch * 100 + random.randrange(1, 100), random.randrange(1, 1000)
+                k = random.randrange(1, 50)
+                table.apply(origin, bytes([epoch]) * 16, 2, k, n, at, "child")
+                first, touched = seen.get((origin, epoch), (n, at))
+                seen[origin, epoch] = min(first, n), max(touched, at)
+    before = random.randrange(1, 1000)
+    old = table.old(before, 1000)
+    may = {
+        (origin, bytes([epoch]) * 16)
+        for (origin, epoch), (_, touched) in seen.items()
+        if touched < before and any(one == origin and other > epoch for one, other in seen)
+    }
+    assert set(old) <= may
+    forgotten = len(table)
+    table.forget(old)
+    again = Applied()
+    again.restore(table.snapshot())
+    assert len(again) == forgotten - len(old)
+    for (origin, epoch), (first, _) in seen.items():
+        name = bytes([epoch]) * 16
+        gone = (origin, name) in old
+        for n in (first, epoch * 100 + 99):
+            doubted = again.unproven(origin, name, n)
+            assert doubted is gone or (gone and n > first), "all that came is doubted"
+        assert not again.unproven(origin, b"x" * 16, 1000)

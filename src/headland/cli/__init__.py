@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("headland.cli.run", "Run a node."),
     "status": ("headland.cli.status", "Say how a running node is."),
     "query": ("headland.cli.query", "Show rows that a node stores."),
+    "gaps": ("headland.cli.gaps", "Show what a node that stores does not have, and why."),
     "ledger": ("headland.cli.ledger", "Show the books: every reading, every byte, and what it costs."),
     "queue": ("headland.cli.queue", "Show what waits for the parent; send what was given up."),
     "quarantine": ("headland.cli.quarantine", "List payloads that were no readings."),

@@ -43,6 +43,8 @@ def answer(node: Node, asked: ev.Asked, now: Instant) -> None:
             _reply(node, asked.token, _quarantine(node))
         case "children":
             _reply(node, asked.token, {"children": node.parts.south.report()})
+        case "gaps":
+            _gaps(node, asked.token)
         case "resend":
             _resend(node, asked, now)
         case "demand":
@@ -62,6 +64,14 @@ def ordered(node: Node, done: ev.Ordered, now: Instant) -> None:
         _reply(node, done.token, {"row_class": Priority(done.released).name.lower(), "state": "released"})
     if done.status is not None:
         node.parts.north.report(node, done.status, now)
+
+
+def _gaps(node: Node, token: int) -> None:
+    missing = node.parts.shelving.shelf.missing
+    if node.parts.north.outbox is not None:
+        _problem(node, token, 404, "no_store", "this node sends north and stores nothing; ask its parent")
+    else:
+        _reply(node, token, {"gaps": missing.report(), "unlisted": missing.unlisted})
 
 
 def _resend(node: Node, asked: ev.Asked, now: Instant) -> None:

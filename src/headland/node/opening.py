@@ -40,7 +40,7 @@ from headland.node.reloading import OWNER as CONFIG
 from headland.node.sealing import NORTH, Sealing
 from headland.node.section_index import Places
 from headland.node.settings import Base, NodeSettings
-from headland.node.shelf import StoreNote
+from headland.node.shelf import FORGOTTEN, StoreNote
 from headland.node.shelving import Shelving
 from headland.node.snapshot import restore_snapshot
 from headland.node.south import South
@@ -227,9 +227,9 @@ class _Replay:
         shelf = self._parts.shelving.shelf
         item = received.decode(data)
         if isinstance(item, received.ReceivedGap):
-            shelf.tombstones.append(item)
+            shelf.missing.tell(item.child, item.ranges)
         else:
-            shelf.put(item.header, (n, index), node_ns, own=False)
+            shelf.put(item.header, (n, index), node_ns, own=False, child=item.child)
 
     def _state(self, data: bytes, line_states: list[bytes]) -> None:
         parts = self._parts
@@ -248,6 +248,8 @@ class _Replay:
                 parts.store_id = body
             case "store":
                 parts.shelving.shelf.spilled(msgspec.msgpack.decode(body, type=StoreNote).blocks)
+            case _ if owner == FORGOTTEN:
+                parts.shelving.shelf.forget(msgspec.msgpack.decode(body, type=list[tuple[str, bytes]]))
             case _ if owner == FILES:
                 parts.shelving.files.replay(body)
             case _ if owner == VERDICTS:

@@ -87,6 +87,7 @@ class OnShelf(msgspec.Struct, frozen=True):
     ref: BlockRef
     arrival_n: int
     arrival_ns: int
+    unproven: bool = False
 
 
 class QueryPlan(msgspec.Struct, frozen=True):
@@ -106,6 +107,7 @@ class _Block(msgspec.Struct):
         keys: Series in it.
         arrival_n: Commit of this node that applied it.
         arrival_ns: Node time of that commit.
+        unproven: Whether it may have come before: its epoch had been forgotten.
     """
 
     header: BlockHeader
@@ -113,6 +115,7 @@ class _Block(msgspec.Struct):
     keys: dict[int, SeriesKey]
     arrival_n: int
     arrival_ns: int
+    unproven: bool
 
     def columns(self) -> Columns:
         """Its rows."""
@@ -136,7 +139,8 @@ def plan(node: Node) -> QueryPlan | None:
     for item in shelving.shelf.resting:
         place = block_at(node.parts.places, Ref(item.n, item.index), item.priority)
         if place is not None and item.n <= durable:
-            shelf.append(OnShelf(place, item.n, shelving.shelf.arrivals.get(item.n, 0)))
+            arrival_ns = shelving.shelf.arrivals.get(item.n, 0)
+            shelf.append(OnShelf(place, item.n, arrival_ns, item.unproven))
     files = tuple((info.number, info.bytes) for info in shelving.files.by_directory[STORE].files())
     return QueryPlan(tuple(shelf), files)
 
@@ -208,11 +212,12 @@ def _blocks(disk: DiskReader, where: QueryPlan, names: Names) -> Iterator[_Block
                 raise StorageDamage(f"{path}: bytes {found.offset}-{found.end} do not verify")
             stored = msgspec.msgpack.decode(found.body, type=Stored)
             keys = {sid: SeriesKey(name, labels) for sid, name, labels in stored.names}
-            yield _Block(found.header, stored.body, keys, stored.arrival_n, stored.arrival_ns)
+            arrived = stored.arrival_n, stored.arrival_ns, stored.unproven
+            yield _Block(found.header, stored.body, keys, *arrived)
     for item in where.shelf:
         header, body, sids = read_block(disk, item.ref)
         keys = {sid: names.key(header.origin, header.epoch, sid) for sid in sids}
-        yield _Block(header, body, keys, item.arrival_n, item.arrival_ns)
+        yield _Block(header, body, keys, item.arrival_n, item.arrival_ns, item.unproven)
 
 
 def _surveyed(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> Survey:
@@ -289,6 +294,7 @@ def _rows(
             "_late": bool(flags & RowFlag.LATE),
             "_boost": bool(flags & RowFlag.BOOST),
             "_overlap": derived is not None and survey.overlaps(derived),
+            "_uniqueness_unproven": block.unproven,
             "_flags": flags & 0xFF,
         }
         yield (node_times[n] if by_node else ts, origin, epoch, n, priority, header.k, i), row

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import msgspec
 
 from headland.blocks.header import BlockHeader
-from headland.link import received
-from headland.link.contract import GapRange
 from headland.node.blocks_on_disk import Block
+from headland.node.gaps import Gaps
 from headland.node.names import Names
 from headland.storage import Applied
+
+FORGOTTEN = "forgotten"
+"""Owner of the STATE section that says which epochs the key table has forgotten: array of (origin, epoch)."""
 
 
 class StoreNote(msgspec.Struct, frozen=True, array_like=True):
@@ -22,12 +24,13 @@ class StoreNote(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Resting(msgspec.Struct, frozen=True, array_like=True):
-    """A block on the shelf of a root: (commit, section) and class."""
+    """A block on the shelf of a root: (commit, section) and class; `unproven` as in `Stored`."""
 
     n: int
     index: int
     priority: int
     own: bool
+    unproven: bool = False
 
 
 class Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -38,12 +41,14 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
         arrival_ns: Node time of that commit, ns UTC.
         names: (sid, series name, labels) of every series in it.
         body: The block's own body.
+        unproven: Whether it may have come before: its epoch had been forgotten.
     """
 
     arrival_n: int
     arrival_ns: int
     names: tuple[tuple[int, str, tuple[tuple[str, str], ...]], ...]
     body: bytes
+    unproven: bool = False
 
 
 class Shelf:
@@ -53,22 +58,33 @@ class Shelf:
         resting: Blocks that are not in a file yet, in order of arrival.
         arrivals: Node time of the commits that `resting` refers to.
         applied: Key table: which blocks have come, ever.
-        tombstones: What this root was told will not come.
+        missing: What this root was told will not come, and holes.
     """
 
     def __init__(self) -> None:
         self.resting: deque[Resting] = deque()
         self.arrivals: dict[int, int] = {}
         self.applied = Applied()
-        self.tombstones: list[received.ReceivedGap] = []
+        self.missing = Gaps(self.applied)
 
-    def put(self, header: BlockHeader, place: tuple[int, int], node_ns: int, *, own: bool) -> bool:
-        """Take a block that commit `place[0]` applies; False when it is here already."""
+    def put(
+        self, header: BlockHeader, place: tuple[int, int], node_ns: int, *, own: bool, child: str = ""
+    ) -> bool:
+        """Take a block that commit `place[0]` applies, from a child; False when it is here already."""
         self.arrivals[place[0]] = node_ns
-        if not self.applied.apply(header.origin, header.epoch, header.priority, header.k):
+        epoch, identity = (header.origin, header.epoch), (header.origin, header.epoch, header.priority)
+        unproven = self.applied.unproven(*epoch, header.last_n)
+        last, custodian = self.applied.last(*identity), self.applied.brought(*epoch)
+        if not self.applied.apply(*identity, header.k, header.last_n, node_ns, child):
             return False
-        self.resting.append(Resting(*place, header.priority, own))
+        self.missing.came(header, last, custodian)
+        self.resting.append(Resting(*place, header.priority, own, unproven))
         return True
+
+    def forget(self, epochs: Sequence[tuple[str, bytes]]) -> None:
+        """Epochs are beyond the horizon: their keys are given up."""
+        self.applied.forget(epochs)
+        self.missing.forget(epochs)
 
     def spilled(self, count: int) -> None:
         """So many blocks at the front are in files."""
@@ -83,19 +99,8 @@ class Shelf:
         header, body, sids = block
         keys = [(sid, names.key(header.origin, header.epoch, sid)) for sid in sorted(sids)]
         told = tuple((sid, key.name, key.labels) for sid, key in keys)
-        return header, msgspec.msgpack.encode(Stored(item.n, self.arrivals.get(item.n, 0), told, body))
-
-    def gaps(self) -> list[GapRange]:
-        """What this root was told will not come, and has not come since by another road."""
-        return [
-            msgspec.structs.replace(item, k_from=low, k_to=high)
-            for gap in self.tombstones
-            for item in gap.ranges
-            for low, high, held in self.applied.split(
-                item.origin, item.epoch, item.priority, item.k_from, item.k_to
-            )
-            if not held
-        ]
+        stored = Stored(item.n, self.arrivals.get(item.n, 0), told, body, item.unproven)
+        return header, msgspec.msgpack.encode(stored)
 
     def snapshot(self) -> bytes:
         """Everything, for a checkpoint."""
@@ -104,18 +109,16 @@ class Shelf:
                 list(self.resting),
                 {str(n): ns for n, ns in self.arrivals.items()},
                 self.applied.snapshot(),
-                [received.encode(gap) for gap in self.tombstones],
+                self.missing.snapshot(),
             ]
         )
 
     def restore(self, data: bytes) -> None:
         """Replace everything by a snapshot."""
-        resting, arrivals, applied, gaps = msgspec.msgpack.decode(
-            data, type=tuple[list[Resting], dict[str, int], bytes, Sequence[bytes]]
+        resting, arrivals, applied, missing = msgspec.msgpack.decode(
+            data, type=tuple[list[Resting], dict[str, int], bytes, bytes]
         )
         self.resting = deque(resting)
         self.arrivals = {int(n): ns for n, ns in arrivals.items()}
         self.applied.restore(applied)
-        self.tombstones = [
-            gap for one in gaps if isinstance(gap := received.decode(one), received.ReceivedGap)
-        ]
+        self.missing.restore(missing)

@@ -27,12 +27,18 @@ from headland.node.checkpointing import Checkpointing
 from headland.node.kept_files import STORE, KeptFiles
 from headland.node.open_blocks import OpenBlock
 from headland.node.sealing import BodyCache
-from headland.node.shelf import Shelf
+from headland.node.shelf import FORGOTTEN, Shelf
 from headland.node.spilling import Spilling
+from headland.storage import DEDUP_HORIZON_S
 from headland.vocabulary import Account, DefectError, Instant, Lane, Priority
 
 if TYPE_CHECKING:
     from headland.node.core import Node
+
+SECOND = 1_000_000_000
+FORGET_EVERY_S = 3600
+FORGET_AT_ONCE = 1000
+"""Epochs that one commit may forget."""
 
 
 class Shelving:
@@ -57,6 +63,7 @@ class Shelving:
         self.spilling = Spilling(outbox, self.shelf, self.files, self.budget, journal_bytes)
         self.k = [0, 0, 0, 0]
         self.epoch = b""
+        self._forget_ns = 0
 
     @property
     def own_account(self) -> Account:
@@ -107,7 +114,7 @@ class Shelving:
                 self._relay_gap(outbox, node, item, now)
                 return
             node.draft.section(SectionType.RECEIVED, received.encode(item))
-            self.shelf.tombstones.append(item)
+            self.shelf.missing.tell(item.child, item.ranges)
             restores.asked(node, item.child, item.ranges)
         elif outbox is not None:
             self._relay(outbox, node, item, deliver, now)
@@ -117,7 +124,10 @@ class Shelving:
     def _apply(self, node: Node, item: received.ReceivedBlock, now: Instant) -> None:
         header, draft = item.header, node.draft
         index = draft.section(SectionType.RECEIVED, received.encode(item))
-        fresh = self.shelf.put(header, (draft.n, index), now.wall_ns, own=False)
+        fresh = self.shelf.put(header, (draft.n, index), now.wall_ns, own=False, child=item.child)
+        if fresh and self.shelf.resting[-1].unproven:
+            name = f"block {header.k} of {header.origin}"
+            node.alarm("uniqueness_unproven", f"{name}: its epoch was forgotten, it may have come before")
         restores.arrived(node, header)
         for account in (Account.RECEIVED, Account.APPLIED if fresh else Account.DUPLICATE_RECEIVED):
             draft.book(account, "", header.priority, "", header.rows, header.size)
@@ -156,6 +166,17 @@ class Shelving:
             node.emit(ev.Beside(node.token(), ops))
         self.spilling.committed(node, n, now)
         self.budget.committed(node, now)
+        if self.outbox is None and now.trusted and now.monotonic_ns >= self._forget_ns:
+            self._forget(node, now)
+
+    def _forget(self, node: Node, now: Instant) -> None:
+        """Epochs beyond the horizon leave the key table, with the open commit."""
+        old = self.shelf.applied.old(now.wall_ns - DEDUP_HORIZON_S * SECOND, FORGET_AT_ONCE)
+        if old:
+            node.draft.state(FORGOTTEN, msgspec.msgpack.encode(old))
+            self.shelf.forget(old)
+        more = len(old) == FORGET_AT_ONCE
+        self._forget_ns = now.monotonic_ns + (SECOND if more else FORGET_EVERY_S * SECOND)
 
     def done(self, node: Node, token: int, error: str, now: Instant) -> None:
         """Operations beside the commits have ended."""
