@@ -479,3 +479,21 @@ def test_the_next_deadline_is_the_nearest_of_all_connections_whatever_has_happen
                 parent.commit()
         nearest = min(map(children._wake_of, children._links.values()), default=None)
         assert children.next_wake() == nearest
+
+
+def test_a_child_restored_to_before_a_later_that_it_had_confirmed_keeps_the_block():
+    # Kills: a parent's position taken for an acknowledgement of what it had answered `Later`.
+    pair = Pair()
+    pair.run(0.3)
+    pair.child.keep()
+    pair.child.commit()
+    frames = pair.child.frames[:]
+    pair.parent.children.refusing = True
+    pair.run(1)
+    assert len(pair.child.outbox.state.waiting) == 1
+    pair.parent.children.refusing = False
+    pair.restart_child(frames)
+    pair.run(2)
+    assert "child_went_back" in [alarm.kind for alarm in pair.child.alarms]
+    assert pair.child.ledger.total(Account.PENDING)[0] == 1
+    assert pair.child.ledger.total(Account.COMMITTED)[0] == 0

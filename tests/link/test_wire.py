@@ -41,7 +41,7 @@ GOLDEN = {
     ),
     "welcome": (
         protocol.Welcome(1, "p", E, (StreamWelcome(StreamKey(E, 2, 1), 3, E),), (1, 2, 3, 4), 5, True),
-        f"49119701a170c410{E.hex()}919493c410{E.hex()}020103c410{E.hex()}90940102030405c3",
+        f"4a119701a170c410{E.hex()}919593c410{E.hex()}020103c410{E.hex()}9000940102030405c3",
     ),
     "open": (protocol.Open(5, 1, 7, E), f"171394050107c410{E.hex()}"),
     "exceptions": (
@@ -52,6 +52,14 @@ GOLDEN = {
     "closing": (protocol.Closing(3, "x"), "05169203a178"),
     "status": (protocol.IntentStatus("c", 1, "applied"), "0e9994a16301a76170706c696564a0"),
 }
+
+
+def test_a_welcome_of_a_parent_that_tells_less_is_read():
+    ((_, payload),) = Deframer().feed(
+        bytes.fromhex(f"49119701a170c410{E.hex()}919493c410{E.hex()}020103c410{E.hex()}90940102030405c3")
+    )
+    (position,) = protocol.parse(payload, protocol.Welcome).positions
+    assert (position.p, position.heard) == (3, 0)
 
 
 @pytest.mark.parametrize("name", list(GOLDEN))

@@ -259,7 +259,8 @@ class Children:
         stream = link.stream_at(message.epoch, *protocol.split_lane(message.lane))
         left = tuple(item for item in stream.exceptions if item.p > message.p)
         if len(left) < len(stream.exceptions):
-            record = Placed(_name(link), stream.key, stream.p, stream.chain, left)
+            heard = stream.exceptions[-len(left) - 1].p
+            record = Placed(_name(link), stream.key, stream.p, stream.chain, left, heard=heard)
             self.positions.write(record, draft)
             self._drafted.append((draft.n, record.child, stream.key, stream.p, stream.chain))
 
@@ -518,7 +519,7 @@ def _position(
     here = child.streams.get(key)
     if here is None:
         return StreamWelcome(key, -1 if acked or floor else 0)
-    return StreamWelcome(key, here.durable_p, here.durable_chain, tuple(here.exceptions))
+    return StreamWelcome(key, here.durable_p, here.durable_chain, tuple(here.exceptions), here.heard)
 
 
 def _name(link: ChildLink) -> str:

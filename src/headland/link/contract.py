@@ -288,12 +288,14 @@ class StreamWelcome(msgspec.Struct, frozen=True, array_like=True):
         p: Highest committed position; -1 when the parent has no history of the stream.
         chain: Chain value after p.
         exceptions: Answers that were not `Committed` and that the child has not confirmed.
+        heard: Position of the last such answer that the child has confirmed, or 0 (also of an older parent).
     """
 
     stream: StreamKey
     p: Annotated[int, msgspec.Meta(ge=-1, le=1 << 62)] = -1
     chain: bytes = START
     exceptions: tuple[ExceptionAnswer, ...] = ()
+    heard: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 0
 
 
 class ParentName(msgspec.Struct, frozen=True, array_like=True):

@@ -2,7 +2,8 @@
 
 A hop deduplicates by position: for every child, its current and undrained epochs, per stream the last
 position and the chain value after it, and the answers that were not `Committed` until the child has confirmed
-them.
+them. Of those only the last position stays: a child that stands below it has gone back, and does not know any
+more which of its blocks were not committed.
 
 Durable forms: a received block moves its stream by its own RECEIVED section; everything else is a STATE
 section of the owner "link", msgpack of one of `Placed`, `Dropped`, `Desired`, `Told`, `Hears`.
@@ -30,7 +31,10 @@ VERSION = 1
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True, tag="p"):
-    """A stream stands at p; `exceptions` are all that are unconfirmed, or only one more when `adds`."""
+    """A stream stands at p; `exceptions` are all that are unconfirmed, or only one more when `adds`.
+
+    `heard`: the last confirmed one, or 0.
+    """
 
     child: str
     stream: StreamKey
@@ -38,6 +42,7 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     chain: bytes
     exceptions: tuple[ExceptionAnswer, ...] = ()
     adds: bool = False
+    heard: int = 0
 
 
 class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="d"):
@@ -85,15 +90,17 @@ class ChildStream:
         durable_p: Last durable position.
         durable_chain: Chain value after that.
         exceptions: Unconfirmed answers that were not `Committed`, ascending.
+        heard: Position of the last confirmed one, or 0.
     """
 
-    __slots__ = ("chain", "durable_chain", "durable_p", "exceptions", "key", "p")
+    __slots__ = ("chain", "durable_chain", "durable_p", "exceptions", "heard", "key", "p")
 
     def __init__(self, key: StreamKey, p: int = 0, chain_value: bytes = START) -> None:
         self.key = key
         self.p = self.durable_p = p
         self.chain = self.durable_chain = chain_value
         self.exceptions: list[ExceptionAnswer] = []
+        self.heard = 0
 
     @property
     def settled(self) -> bool:
@@ -199,6 +206,7 @@ class Positions:
             case Placed():
                 stream = child.stream(record.stream)
                 stream.p, stream.chain = record.p, record.chain
+                stream.heard = max(stream.heard, record.heard)
                 if record.adds:
                     stream.exceptions += record.exceptions
                 else:
@@ -226,7 +234,8 @@ class Positions:
             (child.name, stream) for child in self.children.values() for stream in child.streams.values()
         )
         placed = [
-            Placed(name, item.key, item.p, item.chain, tuple(item.exceptions)) for name, item in streams
+            Placed(name, item.key, item.p, item.chain, tuple(item.exceptions), heard=item.heard)
+            for name, item in streams
         ]
         desired = [item for child in self.children.values() for item in child.desired.values()]
         told = [item for child in self.children.values() for item in child.verdicts]

@@ -305,7 +305,7 @@ class Uplink:
         """The same without answers that are known."""
         acked = self._acked.get(position.stream, 0)
         news = tuple(item for item in position.exceptions if item.p > acked)
-        return StreamWelcome(position.stream, position.p, position.chain, news)
+        return msgspec.structs.replace(position, exceptions=news)
 
     def _closing(self, closing: protocol.Closing, now: Instant) -> list[UplinkAction]:
         actions: list[UplinkAction] = []

@@ -175,10 +175,14 @@ def _parent_is(state: State, record: records.ParentIs) -> None:
 
 def _acked(state: State, record: records.AckedTo) -> None:
     stream = must_find(state, record.stream)
+    elsewhere = stream.elsewhere.union(answer.p for answer in record.exceptions)
     for p in range(stream.acked + 1, record.p + 1):
         rows = stream.rows_at(p)
         if rows is not None:
-            state.remember(stream.key, p, rows.row(p))
+            row = rows.row(p)
+            if p in elsewhere:
+                row = msgspec.structs.replace(row, rows=0, size=0)
+            state.remember(stream.key, p, row)
     letters = dict(zip((answer.p for answer in record.exceptions), record.letters, strict=True))
     for answer in record.exceptions:
         letter = letters[answer.p]
@@ -197,6 +201,7 @@ def _rewound(state: State, record: records.Rewound) -> None:
         stream.floor, stream.floor_chain = record.p, record.chain
         stream.told = [gap for gap in stream.told if gap.last <= record.p]
     if history is not None:
+        stream.elsewhere.update(history.elsewhere(max(record.p, record.gap_to) + 1, stream.acked))
         history.cut_after(record.p)
     stream.acked, stream.acked_chain = record.p, record.chain
     stream.booked = max(stream.booked, record.booked)

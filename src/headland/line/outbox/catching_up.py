@@ -5,11 +5,14 @@ parent's p against ours            what it means        what happens
 no history, another parent         this node moved      opening balance: everything not committed is sent
 no history, the same parent        its store is empty   as a parent that went back to 0
 p > tail                           this node went back  frozen, kept, reported
+confirmed exceptions above acked   the same             the same: which were not committed, nobody knows
 acked <= p <= tail, chain equal    acks were lost       taken as acks
 p < acked, chain equal or unknown  the parent went      re-sent from max(p, floor); what is gone is booked
                                    back                 unknown_by_restore and reported
 chain differs                      a fork               frozen, kept, alarm
 ```
+What had been answered `Later` or `Rejected` stands elsewhere by now: its old position is sent again as a
+place without a block.
 """
 
 from __future__ import annotations
@@ -69,6 +72,9 @@ def compare(
         return []
     if p > stream.tail:
         return freeze(state, stream, "child_went_back", f"the parent has {p}, here are {stream.tail}", draft)
+    if welcome.heard > max(stream.acked, stream.booked):
+        detail = f"what had been put aside up to {welcome.heard} is not known here"
+        return freeze(state, stream, "child_went_back", detail, draft)
     here = known_chain(state, stream, p)
     if here is not None and here != welcome.chain:
         return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)

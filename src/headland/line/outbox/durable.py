@@ -38,6 +38,7 @@ class _Stream(msgspec.Struct, array_like=True):
     frozen: bool
     told: list[Gap]
     pieces: list[list[msgspec.Raw]]
+    elsewhere: list[int] = []
 
 
 class _Epoch(msgspec.Struct, array_like=True):
@@ -113,6 +114,7 @@ def _dump(stream: Stream) -> _Stream:
         stream.frozen,
         stream.told,
         pieces,
+        sorted(stream.elsewhere),
     )
 
 
@@ -164,6 +166,7 @@ def _load(dumped: _Stream) -> Stream:
         setattr(stream, name, value)
     stream.frozen = dumped.frozen
     stream.told = dumped.told
+    stream.elsewhere = set(dumped.elsewhere)
     for kind_raw, body in dumped.pieces:
         kind = msgspec.msgpack.decode(kind_raw, type=int)
         piece: Piece

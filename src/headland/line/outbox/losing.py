@@ -40,7 +40,9 @@ def _remembered(state: State, stream: Stream, p_from: int, p_to: int) -> tuple[G
     history = state.history.get(stream.key)
     known = history.between(p_from, p_to) if history is not None and p_from <= p_to else []
     nothing = bytes(16)
-    rows = [Row(ident, k, n, size, 0, 0, 0, 0, 0, 0, 0, 0, nothing, nothing) for ident, k, n, size in known]
+    rows = [
+        Row(ident, k, n, size, 0, 0, 0, 0, 0, 0, 0, 0, nothing, nothing) for ident, k, n, size in known if n
+    ]
     out, at = [], 0
     for item in state.ranges(rows, stream.key.priority, LOST):
         end = at + item.k_to - item.k_from + 1

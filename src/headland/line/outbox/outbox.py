@@ -361,12 +361,14 @@ class Outbox:
         """Expire and park at the heads of streams, allow more backlog, let waiting blocks re-enter."""
         age = self.age_clock(now)
         self._scheduler.tend(age, now, draft, self._hold)
+        before = self.state.next_number
         alarms = [
             alarm
             for stream in self.state.streams()
             if stream.verify is not None
             for alarm in catching_up.verify(self.state, stream, now, draft)
         ]
+        self._set_times(before, now, draft)
         alarms += self._reenter(now, age, draft)
         return alarms
 
@@ -485,7 +487,7 @@ class Outbox:
         unknown = found.sent
         if not self._connected or found.verify is not None:
             unknown = max(unknown, found.uncertain)
-        if found.rows_at(p) is None or p <= unknown:
+        if found.rows_at(p) is None or p <= unknown or p in found.elsewhere:
             return False
         found.claimed = min(found.claimed, p - 1)
         settling.give_up(self.state, found, p, p, Reason.CORRUPT, draft)

@@ -120,6 +120,8 @@ class Scheduler:
         if rows is None:
             return self._page(stream, piece)
         row = rows.row(p)
+        if p in stream.elsewhere:
+            return stream, GapEntry(stream.key, p, p, row.chain, ()), GAP_BYTES
         size = row.length or row.size
         origin = self._state.idents[row.ident][0]
         return (
@@ -143,11 +145,11 @@ class Scheduler:
         if stream.key.lane == Lane.BACKLOG and p > stream.horizon:
             return "horizon"
         rows = stream.rows_at(p)
-        if p < stream.touchable:
+        if p < stream.touchable or p in stream.elsewhere:
             return ""
         if rows is None:
             extent = stream.piece_at(p)
-            if isinstance(extent, Extent) and extent.whole and extent.first == p:
+            if isinstance(extent, Extent) and extent.first == p and stream.may_go_unread(extent):
                 return "extent" if self._expired(stream, extent.info.youngest_ms, age_ms) else ""
             return ""
         if self._expired(stream, rows.born_at(p), age_ms):
@@ -191,6 +193,8 @@ class Scheduler:
         return last
 
     def _obstacle_at(self, stream: Stream, rows: Rows, p: int, why: str, age_ms: int) -> bool:
+        if p in stream.elsewhere:
+            return False
         if why == "ttl":
             return self._expired(stream, rows.born_at(p), age_ms)
         return self._state.idents[rows.row(p).ident][0] in self._state.parked

@@ -44,7 +44,7 @@ def settle(state: State, stream: Stream, answer: Answer, now: Instant, draft: Dr
     excepted = {item.p: item for item in answer.exceptions}
     for position in range(stream.acked + 1, p + 1):
         rows = stream.rows_at(position)
-        if rows is None:
+        if rows is None or position in stream.elsewhere:
             continue
         row = rows.row(position)
         if position in excepted:

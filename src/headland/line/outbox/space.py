@@ -99,7 +99,7 @@ def shed(state: State, bytes_needed: int, draft: DraftLike) -> list[tuple[Stream
             for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
                 if freed >= bytes_needed:
                     return out
-                if not extent.whole or extent.first < stream.touchable or stream.frozen:
+                if not stream.may_go_unread(extent) or extent.first < stream.touchable or stream.frozen:
                     continue
                 settling.give_up_extent(state, stream, extent, Reason.SHED, draft)
                 out.append((stream, extent.first))

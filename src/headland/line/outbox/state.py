@@ -69,7 +69,10 @@ class Waiting(msgspec.Struct, array_like=True):
 
 
 class History:
-    """Identity, readings and chain value of the newest answered positions of one stream."""
+    """Identity, readings and chain value of the newest answered positions of one stream.
+
+    A position that was not committed (`Later`, `Rejected`) counts no readings: its block went elsewhere.
+    """
 
     def __init__(self, first: int = 1) -> None:
         self.first = first
@@ -100,6 +103,11 @@ class History:
         """Chain value after p, if it is remembered."""
         i = (p - self.first) * CHAIN_BYTES
         return bytes(self.chains[i : i + CHAIN_BYTES]) if 0 <= i < len(self.chains) else None
+
+    def elsewhere(self, p_from: int, p_to: int) -> list[int]:
+        """The remembered positions among p_from to p_to whose blocks were not committed there."""
+        i, j = max(0, p_from - self.first), max(0, p_to - self.first + 1)
+        return [self.first + at for at, rows in enumerate(self.columns[2][i:j], start=i) if rows == 0]
 
     def between(self, p_from: int, p_to: int) -> list[tuple[int, int, int, int]]:
         """(ident, k, readings, payload bytes) of the remembered positions among p_from to p_to."""

@@ -158,6 +158,8 @@ class Stream:
         sent: Last position whose bytes left on this connection.
         acked: Last answered position.
         booked: Re-sent positions up to here are in the account `committed` already.
+        elsewhere: Positions above acked whose blocks were put aside or given up before the parent went back:
+            they are sent as places without a block.
         acked_durable: The same, as far as it is in a finished commit.
         acked_chain: Chain value after it.
         floor: Bodies at and below are gone.
@@ -189,6 +191,7 @@ class Stream:
         self.acked = 0
         self.acked_durable = 0
         self.booked = 0
+        self.elsewhere: set[int] = set()
         self.acked_chain = START
         self.floor = 0
         self.floor_chain = START
@@ -215,6 +218,10 @@ class Stream:
     def touchable(self) -> int:
         """First position whose block may be given up: nobody else can have it."""
         return max(self.acked, self.uncertain, self.foreign, self.claimed, self.booked) + 1
+
+    def may_go_unread(self, extent: Extent) -> bool:
+        """Whether every block of a run in a file stands here and nowhere else: all may be given up as one."""
+        return extent.whole and not any(extent.first <= p <= extent.last for p in self.elsewhere)
 
     def append(self, row: Row, origin: str, epoch: bytes) -> int:
         """Place a block at the tail; its position. The row's chain value is set here."""
@@ -306,6 +313,7 @@ class Stream:
         self.claimed = max(self.claimed, p)
         self.sent = max(self.sent, p)
         self.durable = max(self.durable, p)
+        self.elsewhere = {at for at in self.elsewhere if at > p}
         live = self.live
         while live and live[0][0] <= p:
             self.live_bytes -= live.popleft()[2]
