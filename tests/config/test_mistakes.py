@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headland.config import Secret, load, parse
+from headland.config.checking import source_name
 from headland.config.loading import MAX_FILE_BYTES
 from headland.config.positions import index, line_of
 from headland.sources.registry import BUILT_IN
@@ -281,3 +282,9 @@ def test_positions_are_found_through_tables_arrays_and_dotted_keys() -> None:
     }
     assert line_of(text, "f[1].h[1].i.deeper[2]") == 11
     assert line_of(text, "z") is None
+
+
+def test_the_name_of_a_source_does_not_hang_on_its_place_in_the_file() -> None:
+    """Kills: positions that another source inherits when one above it is taken out."""
+    assert source_name({"kind": "replay"}) == "replay"
+    assert source_name({"kind": "replay", "name": "day"}) == "day"

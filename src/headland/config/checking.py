@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from typing import Any
 
 from headland.config.node import NodeConfig
 from headland.line.deciding.expressions import Compiled
@@ -15,6 +16,14 @@ from headland.vocabulary import ConfigurationError, SeriesTable
 INSECURE_HINT = "use TLS and users, bind 127.0.0.1, or write insecure = true"
 
 
+def source_name(table: dict[str, Any]) -> str:
+    """Name of a `[[source]]`: its kind where it says none, whatever its place in the file.
+
+    Positions are kept by name: two of one kind need names of their own.
+    """
+    return str(table.get("name") or table.get("kind", ""))
+
+
 def check(config: NodeConfig) -> None:
     """Raise ConfigurationError for the first thing that is wrong across keys."""
     for path, names in (
@@ -23,7 +32,7 @@ def check(config: NodeConfig) -> None:
         ("http.token", [one.name for one in config.http.token]),
         ("series", [one.name for one in (*config.series, config.default)]),
         ("rule", [one.name for one in config.rule]),
-        ("source", [str(one.get("name", one.get("kind", ""))) for one in config.source]),
+        ("source", list(map(source_name, config.source))),
     ):
         _unique(path, names)
     _check_ports(config)

@@ -13,6 +13,7 @@ import msgspec
 import uvloop
 
 from headland.config import Loaded, NodeConfig, load
+from headland.config.checking import source_name
 from headland.config.sections import ListenSection
 from headland.drivers import memory, scheduling
 from headland.drivers import network as net
@@ -234,8 +235,8 @@ class Server:
     def _make_sources(self, runner: Runner) -> None:
         loop = asyncio.get_running_loop()
         known = kinds()
-        for index, table in enumerate(self._config.source):
-            name = str(table.get("name") or f"{table.get('kind')}-{index}")
+        for table in self._config.source:
+            name = source_name(table)
             context = SourceContext(
                 name,
                 generator(),
