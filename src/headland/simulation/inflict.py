@@ -32,7 +32,6 @@ INTENTS = (
     "[classes.low]\nmax_retries = 1\n",
     "[ledger]\nprice_per_gb = 9.5\n",
     "[formats]\nmax_depth = 12\n",
-    "[disk]\nbudget_bytes = 1\n",
     "[decide]\nbudget_ms = -5.0\n",
     "[nonsense]\nkey = 1\n",
     "[classes.low]\nnonsense = 1\n",

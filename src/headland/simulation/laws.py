@@ -353,7 +353,7 @@ def _total(host: Host, account: Account) -> int:
 
 
 def _in_frozen_streams(host: Host) -> Iterator[Identity]:
-    """Blocks that a node keeps and reports, because its parent knows other blocks at their positions."""
+    """What a node keeps and reports, tombstones too: its parent knows other blocks at these positions."""
     outbox = host.node.parts.north.outbox if host.node is not None else None
     if outbox is None:
         return
@@ -364,8 +364,8 @@ def _in_frozen_streams(host: Host) -> Iterator[Identity]:
             if isinstance(piece, Rows):
                 for row in piece.rows_between(piece.first, piece.last):
                     yield (*outbox.state.idents[row.ident], stream.key.priority, row.k)
-            elif isinstance(piece, Extent):
-                for one in piece.info.ranges:
+            else:
+                for one in piece.info.ranges if isinstance(piece, Extent) else piece.ranges:
                     for k in range(one.k_from, one.k_to + 1):
                         yield one.origin, one.epoch, stream.key.priority, k
 
