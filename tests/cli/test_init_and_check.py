@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.journal.test_outbox_files import block
 
 from headland.cli import main
 from headland.config import load
 from headland.drivers.disk import FORMAT_VERSION, RealDisk
-from headland.journal import Section, SectionType, recover
+from headland.journal import Draft, Section, SectionType, recover
+from headland.journal.outbox_files import BlockFiles
+from headland.node.kept_files import STORE, KeptFiles
 from headland.trust.authority import Authority
 from headland.trust.identity import Identity
 from headland.trust.passwords import verify
@@ -212,6 +215,35 @@ def test_check_reads_the_log_changes_nothing_in_it_and_finds_damage(tmp_path: Pa
     outcome, text = findings(file, 1)["log"]
     assert outcome == "broken"
     assert "damaged log" in text
+
+
+def test_check_reads_every_block_in_files_and_finds_damage_and_files_that_are_gone(tmp_path: Path) -> None:
+    """Kills: a node that is called sound although it cannot read what it has stored."""
+    init(tmp_path / "n")
+    file = tmp_path / "n" / "node.toml"
+    disk = RealDisk(tmp_path / "n" / "data")
+    files = BlockFiles(STORE, file_bytes=600)
+    spilled = files.append([block(k) for k in range(1, 6)])
+    draft = Draft(1)
+    KeptFiles([STORE]).note(STORE, spilled.files, draft)
+    for op in [*spilled.plan, *recover(disk).journal.append(bytes(16), 1, 1, 1, draft.sections()).plan]:
+        disk.apply(op)
+    disk.close()
+    assert len(spilled.files) >= 2
+    outcome, text = findings(file)["files"]
+    assert (outcome, text.partition(",")[0]) == ("ok", f"{len(spilled.files)} files of blocks")
+    first, second = sorted((tmp_path / "n" / "data" / "store").iterdir())[:2]
+    with first.open("r+b") as raw:
+        raw.seek(100)
+        raw.write(b"\xff" * 16)
+    outcome, text = findings(file, 1)["files"]
+    assert outcome == "broken"
+    assert first.name in text
+    assert "do not verify" in text
+    second.unlink()
+    outcome, text = findings(file, 1)["files"]
+    assert outcome == "broken"
+    assert second.name in text
 
 
 def test_check_says_which_series_are_volatile(tmp_path: Path) -> None:

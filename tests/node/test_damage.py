@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -11,10 +12,12 @@ from headland.journal.outbox_files import FileInfo
 from headland.journal.outbox_files import path_of as files_path
 from headland.journal.plan import SyncDir, Unlink
 from headland.journal.segment import path_of
+from headland.node import events as ev
+from headland.node import query
 from headland.simulation.wire import Weather
 from headland.simulation.world import Host
 from headland.storage.applied import RangeSet
-from headland.vocabulary import Account, Reason
+from headland.vocabulary import Account, Reason, StorageDamage
 
 
 def _damage_first_segment(host: Host) -> None:
@@ -135,3 +138,36 @@ def test_what_cannot_be_read_of_a_backlog_in_files_is_named_corrupt_and_the_rest
                 for k in range(gap.k_from, gap.k_to + 1):
                     named.add(k)
         assert numbers.gaps() == named.ranges()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_damaged_file_of_a_store_costs_what_is_in_it_and_the_answer_says_so(gone: bool) -> None:
+    """Kills: a question that is not answered at all; an answer that hides what it could not read."""
+    chain = Chain(4, devices=2, readings=1500, interval_ns=2_000_000)
+    chain.run_s(60)
+    cloud = chain.cloud
+    assert cloud.node is not None
+    ((path, info),) = _files(cloud)
+    question = query.Question(kind=0)
+    where = query.plan(cloud.node)
+    assert where is not None
+    names = cloud.node.parts.names
+    whole = json.loads(query.answer(cloud.disk, where, names, question, []))
+    assert (len(whole["rows"]), whole.get("damaged")) == (3000, None)
+    if gone:
+        cloud.disk.apply(Unlink(path))
+    else:
+        cloud.disk.flip(path, info.bytes // 2)
+    with pytest.raises((StorageDamage, OSError)):
+        query.answer(cloud.disk, where, names, question)
+    rest = json.loads(query.answer(cloud.disk, where, names, question, []))
+    lost = 3000 - len(rest["rows"])
+    assert lost == info.readings if gone else 0 < lost < 100
+    assert len(rest["damaged"]) == 1
+    assert path in rest["damaged"][0]
+    cloud.node.handle(ev.Unreadable(rest["damaged"][0]), cloud.now())
+    assert cloud.node.alarms[-1][1] == "corrupt"
+    cloud.crash()
+    cloud.restart()
+    chain.run_s(65)
+    assert cloud.node is not None, "a root starts without a file of its store"

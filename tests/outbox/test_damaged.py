@@ -1,4 +1,4 @@
-"""Laws of headers in outbox files that cannot be read: named, never waited for, and nothing else is lost with them."""
+"""Laws of headers in outbox files that cannot be read: named, never waited for, nothing else is lost."""
 
 from __future__ import annotations
 

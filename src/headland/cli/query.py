@@ -18,6 +18,11 @@ class Rows(msgspec.Struct, frozen=True):
     """What `headland query --json` prints."""
 
     rows: list[dict[str, Any]]
+    damaged: list[str] = []
+
+
+class _Damaged(msgspec.Struct, frozen=True):
+    damaged: list[str] = []
 
 
 class When(click.ParamType[int]):
@@ -78,7 +83,8 @@ def command(
 ) -> None:
     """Show rows that NODE (its file, or http://HOST:PORT) stores.
 
-    A node without a parent stores; the others send north and have nothing to ask. Exit 1 without an answer.
+    A node without a parent stores; the others send north and have nothing to ask. Exit 1 without an answer,
+    and where some of what is stored cannot be read: the rest is shown, and stderr says what is missing.
     """
     question = Question(
         series=series,
@@ -100,14 +106,18 @@ def command(
             if (value := getattr(question, name)) is not None
         }
         data = ask(door_of(target, token_env, ca), "/v1/query", given, offline=True)
+    damaged = answer(data, _Damaged).damaged
     if as_json:
         click.echo(data.decode())
-        return
+        raise SystemExit(bool(damaged))
     rows = answer(data, Rows).rows
     head = ("time", "origin", "series", "kind", "value", "class", "lane", "arrival", "rules")
     click.echo(table(head, list(map(_row, rows))) if rows else "no rows")
     if len(rows) == limit:
         click.echo(f"the first {limit:,}; --limit shows more")
+    for one in damaged:
+        click.echo(f"headland: not read: {one}", err=True)
+    raise SystemExit(bool(damaged))
 
 
 def _row(row: dict[str, Any]) -> tuple[object, ...]:

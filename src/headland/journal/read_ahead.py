@@ -12,7 +12,7 @@ PAGE_BYTES = 4096
 
 
 class Patient:
-    """A disk of which single pages cannot be read: they are zeros, which verify as nothing, and the rest is there.
+    """A disk of which single pages cannot be read: they are zeros, which verify as nothing.
 
     What is read must not be trusted without a checksum.
     """

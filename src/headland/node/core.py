@@ -190,6 +190,8 @@ class Node:
             case ev.BlocksRead() | ev.PageRead():
                 if not self.parts.shelving.spilling.read(self, event, now):
                     self.parts.north.read(self, event, now)
+            case ev.Unreadable(detail):
+                self.alarm("corrupt", detail)
             case ev.SideWorkDone(token, error):
                 self.parts.shelving.done(self, token, error, now)
             case ev.DialFailed(reason):

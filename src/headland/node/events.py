@@ -103,6 +103,12 @@ class PageRead(msgspec.Struct, frozen=True, tag=True):
     """What is wrong with the first bytes behind these headers; "" when nothing is."""
 
 
+class Unreadable(msgspec.Struct, frozen=True, tag=True):
+    """Somebody who looked at what this node stores could not read some of it."""
+
+    detail: str
+
+
 class Offered(msgspec.Struct, frozen=True, tag=True):
     """What one poll of a source of this node brought; answered by `Confirm` once it is durable."""
 
@@ -180,6 +186,7 @@ Event = (
     | SideWorkDone
     | BlocksRead
     | PageRead
+    | Unreadable
     | Offered
     | Pushed
     | Asked

@@ -144,10 +144,15 @@ class Api:
             return False
         names = runner.node.parts.names
 
+        # What cannot be read may have moved; at the last look it is damage, told beside the rows.
+        damage: list[str] | None = [] if looks < 2 else None
+
         def work() -> bytes:
-            return query.answer(runner.disk, where, names, question)
+            return query.answer(runner.disk, where, names, question, damage)
 
         def tell(outcome: bytes | Exception) -> None:
+            if damage:
+                runner.feed(ev.Unreadable(f"{damage[0]}, {len(set(damage))} places of the store in all"))
             if isinstance(outcome, bytes):
                 self._answer(number, Response(200, outcome))
             elif isinstance(outcome, CapacityError):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headland.config import Loaded
 from headland.drivers.clock import Clock
 from headland.drivers.randomness import generator
 from headland.drivers.reading_disk import ReadingDisk
+from headland.journal.outbox_files import BadRecord, path_of
 from headland.node import query
 from headland.node.core import Node
 from headland.node.opening import open_node
@@ -45,9 +48,48 @@ def rows(loaded: Loaded, question: query.Question) -> bytes:
     where = query.plan(node)
     if where is None:
         raise HeadlandError("this node sends north and stores nothing", hint="ask its parent")
-    found = query.answer(disk, where, node.parts.names, question)
+    found = query.answer(disk, where, node.parts.names, question, [])
     disk.still_free()
     return found
+
+
+class Files(msgspec.Struct, frozen=True):
+    """What reading every file of blocks has found.
+
+    Attributes:
+        files: How many there are.
+        bytes: Their noted lengths together.
+        damage: What is missing or does not verify: path and bytes.
+    """
+
+    files: int
+    bytes: int
+    damage: list[str]
+
+
+def files(loaded: Loaded) -> Files:
+    """Read every file of blocks of a node that does not run, outbox or store.
+
+    Raises:
+        InUse: It runs.
+        ConfigurationError: There is no data directory.
+        StorageDamage: Not even its log can be read.
+    """
+    disk = ReadingDisk(loaded.data_dir)
+    node = _open(loaded, disk)
+    count = size = 0
+    damage: list[str] = []
+    for table in node.parts.shelving.files.by_directory.values():
+        for info in table.files():
+            path = path_of(table.directory, info.number)
+            count, size = count + 1, size + info.bytes
+            try:
+                bad = [item for item in table.blocks(disk, info.number) if isinstance(item, BadRecord)]
+            except OSError as error:
+                damage.append(f"{path}: {error.strerror or error}")
+            else:
+                damage += [f"{path}: bytes {item.offset}-{item.end} do not verify" for item in bad]
+    return Files(count, size, damage)
 
 
 def _open(loaded: Loaded, disk: ReadingDisk) -> Node:

@@ -145,18 +145,29 @@ def plan(node: Node) -> QueryPlan | None:
     return QueryPlan(tuple(shelf), files)
 
 
-def answer(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> bytes:
+def answer(
+    disk: DiskReader, where: QueryPlan, names: Names, question: Question, damage: list[str] | None = None
+) -> bytes:
     """The rows as one JSON object.
+
+    Args:
+        disk: Where they are.
+        where: What `plan` has found.
+        names: Series of blocks in the journal.
+        question: Which rows.
+        damage: Takes what cannot be read and is stepped around; the answer lists it under "damaged". None to
+            raise instead.
 
     Raises:
         CapacityError: The answer is too large.
         StorageDamage: A block cannot be read.
+        OSError: The same.
     """
     encoder = msgspec.json.Encoder()
     found: list[tuple[SortKey, bytes]] = []
     size = 0
     limit, by_time = question.limit, question.order == "time"
-    for key, row in rows(disk, where, names, question) if limit else ():
+    for key, row in rows(disk, where, names, question, damage) if limit else ():
         found.append((key, encoder.encode(row)))
         size += len(found[-1][1]) + 1
         if by_time and (len(found) >= 2 * limit or size > 2 * ANSWER_BYTES_MAX):
@@ -170,11 +181,12 @@ def answer(disk: DiskReader, where: QueryPlan, names: Names, question: Question)
     if by_time:
         found.sort()
         del found[limit:]
-    return b'{"rows":[' + b",".join(data for _, data in found) + b"]}"
+    told = b',"damaged":' + encoder.encode(sorted(set(damage))) if damage else b""
+    return b'{"rows":[' + b",".join(data for _, data in found) + b"]" + told + b"}"
 
 
 def rows(
-    disk: DiskReader, where: QueryPlan, names: Names, question: Question
+    disk: DiskReader, where: QueryPlan, names: Names, question: Question, damage: list[str] | None = None
 ) -> Iterator[tuple[SortKey, dict[str, Any]]]:
     """Rows in order of arrival, whatever the question says of order and limit, with what sorts them by time.
 
@@ -182,8 +194,8 @@ def rows(
         CapacityError: There are too many derived rows to be compared.
         StorageDamage: A block cannot be read.
     """
-    survey = _surveyed(disk, where, names, question)
-    for block in _blocks(disk, where, names):
+    survey = _surveyed(disk, where, names, question, damage)
+    for block in _blocks(disk, where, names, damage):
         texts = block.wanted(question)
         if texts:
             yield from _rows(block, texts, survey, question)
@@ -204,25 +216,48 @@ def in_json(value: Any) -> Any:
             return value
 
 
-def _blocks(disk: DiskReader, where: QueryPlan, names: Names) -> Iterator[_Block]:
+def _blocks(disk: DiskReader, where: QueryPlan, names: Names, damage: list[str] | None) -> Iterator[_Block]:
     for number, end in where.files:
-        path = path_of("store", number)
-        for found in read_blocks(disk, path, number, 0, end):
-            if not isinstance(found, StoredBlock):
-                raise StorageDamage(f"{path}: bytes {found.offset}-{found.end} do not verify")
+        for found in _records(disk, path_of("store", number), number, end, damage):
             stored = msgspec.msgpack.decode(found.body, type=Stored)
             keys = {sid: SeriesKey(name, labels) for sid, name, labels in stored.names}
             arrived = stored.arrival_n, stored.arrival_ns, stored.unproven
             yield _Block(found.header, stored.body, keys, *arrived)
     for item in where.shelf:
-        header, body, sids = read_block(disk, item.ref)
+        try:
+            header, body, sids = read_block(disk, item.ref)
+        except (StorageDamage, OSError) as error:
+            if damage is None:
+                raise
+            damage.append(str(error))
+            continue
         keys = {sid: names.key(header.origin, header.epoch, sid) for sid in sids}
         yield _Block(header, body, keys, item.arrival_n, item.arrival_ns, item.unproven)
 
 
-def _surveyed(disk: DiskReader, where: QueryPlan, names: Names, question: Question) -> Survey:
+def _records(
+    disk: DiskReader, path: str, number: int, end: int, damage: list[str] | None
+) -> Iterator[StoredBlock]:
+    """Records of one file of the store; what does not verify is told, and stepped around."""
+    try:
+        for found in read_blocks(disk, path, number, 0, end):
+            if isinstance(found, StoredBlock):
+                yield found
+            elif damage is None:
+                raise StorageDamage(f"{path}: bytes {found.offset}-{found.end} do not verify")
+            else:
+                damage.append(f"{path}: bytes {found.offset}-{found.end} do not verify")
+    except OSError as error:
+        if damage is None:
+            raise
+        damage.append(f"{path}: {error.strerror or error}")
+
+
+def _surveyed(
+    disk: DiskReader, where: QueryPlan, names: Names, question: Question, damage: list[str] | None
+) -> Survey:
     survey = Survey()
-    for block in _blocks(disk, where, names):
+    for block in _blocks(disk, where, names, damage):
         header = block.header
         if not fnmatchcase(header.origin, question.origin):
             continue

@@ -142,7 +142,9 @@ def _believe(
     if p <= stream.acked:
         return []
     letters = {
-        q: _letter(state, extent, at[identity]) for q, identity in identities_of(extent.info) if q not in missing
+        q: _letter(state, extent, at[identity])
+        for q, identity in identities_of(extent.info)
+        if q not in missing
     }
     for q in range(stream.acked + 1, p + 1):
         rows = stream.rows_at(q)
