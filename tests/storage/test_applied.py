@@ -58,7 +58,7 @@ def test_whole_ranges_join_what_they_touch_and_nothing_else(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_only_old_epochs_with_a_younger_one_are_forgotten_and_only_their_blocks_are_unproven(
+def test_only_old_epochs_with_a_younger_one_are_forgotten_and_only_they_are_doubted(
     seed: int,
 ) -> None:
     """Kills: the newest epoch of an origin forgotten, a clock used for an order, a horizon off by one."""
