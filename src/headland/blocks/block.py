@@ -6,7 +6,7 @@ from headland.blocks import codec
 from headland.blocks.digest import digest as digest_of
 from headland.blocks.digest import digest_packed
 from headland.blocks.header import MAX_GROUPS, BlockHeader, Run
-from headland.blocks.packed import pack, solidify
+from headland.blocks.packed import listed, pack, solidify
 from headland.vocabulary import NO_TIME, Columns, Lane, PeerError, Priority
 
 
@@ -75,10 +75,35 @@ def open_block(header: BlockHeader, body: bytes | memoryview) -> tuple[Columns, 
         PeerError: the body does not decode, or is not what its header says.
     """
     columns = codec.decode(codec.decompress(body), header.base_ns)
-    if len(columns) != header.rows:
-        raise PeerError(f"a block of {len(columns)} rows whose header says {header.rows}")
     found = digest_of(columns)
+    _compare(header, len(columns), found)
+    return columns, found
+
+
+def check_block(header: BlockHeader, body: bytes | memoryview) -> frozenset[int]:
+    """The series in a block, which is what its header says.
+
+    Raises:
+        PeerError: the body does not decode, or is not what its header says.
+    """
+    rows, found, sids = examine(body, header.base_ns)
+    _compare(header, rows, found)
+    return sids
+
+
+def _compare(header: BlockHeader, rows: int, found: bytes) -> None:
+    if rows != header.rows:
+        raise PeerError(f"a block of {rows} rows whose header says {header.rows}")
     if header.digest and found != header.digest:
         name = f"{header.origin}/{header.priority.name.lower()}/{header.k}"
         raise PeerError(f"block {name}: its rows have another digest")
-    return columns, found
+
+
+def examine(body: bytes | memoryview, base_ns: int) -> tuple[int, bytes, frozenset[int]]:
+    """Number, digest and series of the rows in a block's body, without making values of them.
+
+    Raises:
+        PeerError: the body does not decode.
+    """
+    packed = codec.decode_packed(codec.decompress(body), base_ns)
+    return packed.rows, digest_packed(packed), frozenset(listed(packed.sid))

@@ -21,7 +21,7 @@ Bounds: 65,536 rows; 64 MiB unfolded. Whatever does not decode raises `PeerError
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial
@@ -31,7 +31,7 @@ import lz4.block
 import zstandard
 
 from headland.blocks import columnar, fast, plain
-from headland.blocks.packed import MAX_BYTES, Packed, pack, unpack
+from headland.blocks.packed import MAX_BYTES, Packed, canonical, join, listed, pack, unpack
 from headland.blocks.wire import Reader, put_varint
 from headland.vocabulary import Columns, PeerError, Priority
 
@@ -93,6 +93,41 @@ def decode(data: bytes | memoryview, base_ns: int = 0) -> Columns:
         raise PeerError(f"codec {code:#x} is unknown")
     reader.end()
     return columns
+
+
+def decode_packed(data: bytes | memoryview, base_ns: int = 0) -> Packed:
+    """As `decode`, but left apart, as `pack` would make it of the same rows.
+
+    Raises:
+        PeerError: anything but what `encode` can have written.
+    """
+    reader = Reader(data)
+    code = reader.byte()
+    if code != fast.CODE and code != columnar.CODE:
+        return pack(decode(data, base_ns))
+    packed = fast.decode(reader) if code == fast.CODE else columnar.decode(reader)
+    reader.end()
+    return packed if canonical(packed) else pack(unpack(packed))
+
+
+def encode_again(units: Sequence[bytes | memoryview], base_ns: int = 0) -> tuple[bytes, int, frozenset[int]]:
+    """What `encode` makes of the rows of several units, one after the other.
+
+    Returns:
+        The byte form, the number of rows, and the series in it.
+
+    Raises:
+        PeerError: one of the units does not decode.
+    """
+    parts = [part for unit in units if (part := decode_packed(unit, base_ns)).rows]
+    if sum(part.rows for part in parts) > PLAIN_UP_TO:
+        packed = join(parts)
+        if packed is not None:
+            return columnar.encode(packed), packed.rows, frozenset(listed(packed.sid))
+    columns = Columns()
+    for part in parts:
+        columns.extend(unpack(part))
+    return encode(columns, base_ns=base_ns), len(columns), frozenset(columns.sid)
 
 
 def compress(priority: Priority, unit: bytes) -> bytes:

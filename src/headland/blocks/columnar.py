@@ -17,7 +17,6 @@ or, where half of them repeat, `u8 1 | varint count | flat lengths | texts | pla
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +34,7 @@ from headland.blocks.integers import (
     take_flat,
     take_grouped,
 )
-from headland.blocks.packed import BOOL, FLOAT, INT, MAX_BYTES, MAX_ROWS, Packed, stream_counts
+from headland.blocks.packed import BOOL, FLOAT, INT, MAX_BYTES, MAX_ROWS, Floats, Ints, Packed, stream_counts
 from headland.blocks.wire import Reader, put_signed, put_varint
 from headland.vocabulary import NO_TIME, PeerError
 
@@ -113,25 +112,29 @@ def decode(reader: Reader) -> Packed:
     counts = stream_counts(kind, kinds, rows)
     sid, order = _take_series(reader, rows)
     ts = _take_time(reader, order, bool(present & _TIMELESS))
-    extras: list[list[int] | None] = [None] * 4
+    extras: list[I64 | None] = [None] * 4
     for name in range(4):
         if present >> name & 1:
             values = take_grouped(reader, order.groups) if name == 0 else take_flat(reader, rows)
-            extras[name] = _placed(values, order.rows).tolist()
+            extras[name] = _placed(values, order.rows)
     packed = Packed(rows, sid, ts, kind, kinds, (), (), b"", [], (extras[0], extras[1], extras[2], extras[3]))
     _take_values(reader, packed, order, counts)
     return packed
 
 
-def _ints(values: Sequence[int]) -> I64:
+def _ints(values: Ints) -> I64:
+    if isinstance(values, np.ndarray):
+        return values
     return np.frombuffer(array("q", values), np.int64)
 
 
-def _floats(values: Sequence[float]) -> F64:
+def _floats(values: Floats) -> F64:
+    if isinstance(values, np.ndarray):
+        return values
     return np.frombuffer(array("d", values), np.float64)
 
 
-def _keys(sids: Sequence[int]) -> npt.NDArray[np.integer]:
+def _keys(sids: Ints) -> npt.NDArray[np.integer]:
     """Series ids, two bytes wide where they allow it: those sort fastest."""
     wide = _ints(sids)
     return wide.astype(np.uint16) if int(wide.min()) >= 0 and int(wide.max()) < 1 << 16 else wide
@@ -150,8 +153,14 @@ def _placed(values: npt.NDArray[S], rows: I64) -> npt.NDArray[S]:
     return out
 
 
-def _put_series(out: bytearray, sids: Sequence[int]) -> _Order:
-    if sids.count(sids[0]) == len(sids):
+def _is_constant(values: Ints) -> bool:
+    if isinstance(values, np.ndarray):
+        return bool((values == values[0]).all())
+    return values.count(values[0]) == len(values)
+
+
+def _put_series(out: bytearray, sids: Ints) -> _Order:
+    if _is_constant(sids):
         put_varint(out, 1)
         put_flat(out, np.array(sids[:1], np.int64))
         return _Order.single(len(sids))
@@ -165,18 +174,18 @@ def _put_series(out: bytearray, sids: Sequence[int]) -> _Order:
     return order
 
 
-def _take_series(reader: Reader, rows: int) -> tuple[list[int], _Order]:
+def _take_series(reader: Reader, rows: int) -> tuple[I64, _Order]:
     count = reader.varint(rows)
     if not count:
         raise PeerError("rows without a series")
     known = np.cumsum(take_flat(reader, count))
     if count == 1:
-        return [int(known[0])] * rows, _Order.single(rows)
+        return np.full(rows, known[0]), _Order.single(rows)
     width = _index_width(count)
     index = from_planes(reader.take(rows * width), rows, width)
     if int(index.max()) >= count:
         raise PeerError("a row of a series that is not listed")
-    return known[index].tolist(), _Order.of(index.astype(np.uint16))
+    return known[index], _Order.of(index.astype(np.uint16))
 
 
 def _put_time(out: bytearray, ts: I64, timeless: npt.NDArray[np.bool_] | None, order: _Order) -> None:
@@ -198,7 +207,7 @@ def _put_time(out: bytearray, ts: I64, timeless: npt.NDArray[np.bool_] | None, o
     put_grouped(out, steps[order.rows], order.groups, curve=True)
 
 
-def _take_time(reader: Reader, order: _Order, timeless: bool) -> list[int]:
+def _take_time(reader: Reader, order: _Order, timeless: bool) -> I64:
     rows = order.groups.rows
     missing = None
     if timeless:
@@ -212,8 +221,7 @@ def _take_time(reader: Reader, order: _Order, timeless: bool) -> list[int]:
     ts = take_grouped(reader, order.groups) * _UNITS[unit] + np.int64(low)
     if missing is not None:
         ts = np.where(missing, NO_TIME, ts)
-    times: list[int] = _placed(ts, order.rows).tolist()
-    return times
+    return _placed(ts, order.rows)
 
 
 def _put_values(out: bytearray, packed: Packed, order: _Order) -> None:
@@ -224,10 +232,10 @@ def _put_values(out: bytearray, packed: Packed, order: _Order) -> None:
         put_grouped(out, _ints(packed.ints)[order.rows], order.groups)
         return
     streams = _Streams(packed.kind, packed.kinds, order)
-    if packed.floats:
+    if len(packed.floats):
         picked, groups = streams.of(FLOAT, FLOAT)
         put_floats(out, _floats(packed.floats)[picked], groups)
-    if packed.ints:
+    if len(packed.ints):
         picked, groups = streams.of(INT, INT)
         put_grouped(out, _ints(packed.ints)[picked], groups)
     if packed.bools:
@@ -243,10 +251,10 @@ def _take_values(reader: Reader, packed: Packed, order: _Order, counts: tuple[in
     streams = _Streams(packed.kind, packed.kinds, order)
     if floats:
         picked, groups = streams.of(FLOAT, FLOAT)
-        packed.floats = _placed(take_floats(reader, groups), picked).tolist()
+        packed.floats = _placed(take_floats(reader, groups), picked)
     if ints:
         picked, groups = streams.of(INT, INT)
-        packed.ints = _placed(take_grouped(reader, groups), picked).tolist()
+        packed.ints = _placed(take_grouped(reader, groups), picked)
     if bools:
         picked, _ = streams.of(BOOL, BOOL)
         bits = np.unpackbits(np.frombuffer(reader.take((bools + 7) // 8), np.uint8), count=bools)

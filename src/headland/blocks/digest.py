@@ -37,24 +37,20 @@ def digest(columns: Columns) -> bytes:
 def digest_packed(packed: Packed) -> bytes:
     """`digest` of rows already taken apart."""
     kinds = b"\0" + packed.kinds if packed.kind < 0 else bytes((1, packed.kind))
-    parts = [
-        b"HLrows1\0",
-        struct.pack("<I", packed.rows),
-        kinds,
-        raw("q", packed.sid),
-        raw("q", packed.ts),
-        raw("d", packed.floats),
-        raw("q", packed.ints),
-        packed.bools,
-        raw("I", list(map(len, packed.texts))),
-        *packed.texts,
-    ]
-    for column in packed.extras:
-        if column is None:
-            parts.append(b"\0")
+    found = hashlib.blake2b(b"HLrows1\0", digest_size=DIGEST_BYTES)
+    found.update(struct.pack("<I", packed.rows) + kinds)
+    for code, column in (("q", packed.sid), ("q", packed.ts), ("d", packed.floats), ("q", packed.ints)):
+        found.update(raw(code, column))
+    found.update(packed.bools)
+    found.update(raw("I", list(map(len, packed.texts))))
+    found.update(b"".join(packed.texts))
+    for extra in packed.extras:
+        if extra is None:
+            found.update(b"\0")
         else:
-            parts += (b"\1", raw("q", column))
-    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
+            found.update(b"\1")
+            found.update(raw("q", extra))
+    return found.digest()
 
 
 def identity_bytes(origin: str, epoch: bytes, priority: int, k: int) -> bytes:

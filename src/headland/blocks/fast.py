@@ -24,9 +24,12 @@ import numpy as np
 from headland.blocks.packed import (
     MAX_BYTES,
     MAX_ROWS,
+    Floats,
+    Ints,
     Packed,
     floats_of,
     ints_of,
+    listed,
     raw,
     stream_counts,
 )
@@ -52,15 +55,15 @@ def encode(packed: Packed) -> bytes:
         out.append(packed.kind)
     if not packed.rows:
         return bytes(out)
-    _put_small(out, packed.sid)
-    _put_time(out, packed.ts)
+    _put_small(out, listed(packed.sid))
+    _put_time(out, listed(packed.ts))
     for column in packed.extras:
         if column is not None:
-            _put_small(out, column)
-    if packed.floats:
+            _put_small(out, listed(column))
+    if len(packed.floats):
         out += raw("d", packed.floats)
-    if packed.ints:
-        _put_time(out, packed.ints)
+    if len(packed.ints):
+        _put_time(out, listed(packed.ints))
     out += packed.bools
     if packed.texts:
         _put_small(out, list(map(len, packed.texts)))
@@ -83,19 +86,25 @@ def decode(reader: Reader) -> Packed:
         return Packed(0, [], [], 0, b"", (), (), b"", [], (None, None, None, None))
     sid = _column(reader, rows)
     ts = _column(reader, rows)
-    extras = [list(_column(reader, rows)) if present >> bit & 1 else None for bit in range(4)]
+    extras = [_column(reader, rows) if present >> bit & 1 else None for bit in range(4)]
     return Packed(
         rows=rows,
         sid=sid,
         ts=ts,
         kind=kind,
         kinds=kinds,
-        floats=floats_of(reader.take(8 * floats)),
+        floats=_floats(reader.take(8 * floats), floats),
         ints=_column(reader, ints) if ints else (),
         bools=reader.take(bools),
-        texts=take_texts(reader, list(_column(reader, texts))) if texts else [],
+        texts=take_texts(reader, listed(_column(reader, texts))) if texts else [],
         extras=(extras[0], extras[1], extras[2], extras[3]),
     )
+
+
+def _floats(data: bytes, count: int) -> Floats:
+    if count < _VECTOR_FROM:
+        return floats_of(data)
+    return np.frombuffer(data, "<f8").astype(np.float64, copy=False)
 
 
 def take_texts(reader: Reader, lengths: list[int]) -> list[bytes]:
@@ -194,10 +203,11 @@ def _put_near(out: bytearray, values: Sequence[int], low: int, high: int) -> Non
     out += raw(code, [(value - low) // unit for value in values])
 
 
-def _column(reader: Reader, rows: int) -> Sequence[int]:
+def _column(reader: Reader, rows: int) -> Ints:
     form = reader.byte()
     if form == 0:
-        return [reader.signed()] * rows
+        value = reader.signed()
+        return [value] * rows if rows < _VECTOR_FROM else np.full(rows, value)
     if form not in _WIDTHS:
         raise PeerError(f"integer column of form {form}")
     base, unit = 0, 1
@@ -208,12 +218,18 @@ def _column(reader: Reader, rows: int) -> Sequence[int]:
             raise PeerError(f"scale 10^{exponent}")
         unit = 10**exponent
     code, width = _WIDTHS[form]
-    items = ints_of(reader.take(rows * width), code)
-    if form < 5:
-        return items
-    if base + max(items) * unit >= 1 << 63:
-        raise PeerError("an integer is beyond 64 bit")
+    data = reader.take(rows * width)
     if rows < _VECTOR_FROM:
-        return [base + item * unit for item in items]
-    values: list[int] = (np.frombuffer(items, f"u{width}").astype(np.int64) * unit + base).tolist()
-    return values
+        items = ints_of(data, code)
+        if form < 5:
+            return items
+        values = [base + item * unit for item in items]
+        if max(values) >= 1 << 63:
+            raise PeerError("an integer is beyond 64 bit")
+        return values
+    wide = np.frombuffer(data, f"<i{width}" if form == 4 else f"<u{width}").astype(np.int64)
+    if form < 5:
+        return wide
+    if base + int(wide.max()) * unit >= 1 << 63:
+        raise PeerError("an integer is beyond 64 bit")
+    return wide * unit + base

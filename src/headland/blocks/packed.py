@@ -20,8 +20,11 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
+from typing import cast, overload
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from headland.vocabulary import NO_SEQUENCE, Columns, DefectError, PeerError, Value
 
@@ -35,6 +38,11 @@ FLOAT, INT, BOOL, STR, BYTES, BIG = range(6)
 _CODE: dict[type, int] = {float: FLOAT, int: INT, bool: BOOL, str: STR, bytes: BYTES}
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 _BIG_ENDIAN = sys.byteorder == "big"
+
+
+Ints = Sequence[int] | npt.NDArray[np.int64]
+"""A column of integers: as values where rows are few, as a machine array where it pays."""
+Floats = Sequence[float] | npt.NDArray[np.float64]
 
 
 class Packed(msgspec.Struct, gc=False):
@@ -54,15 +62,15 @@ class Packed(msgspec.Struct, gc=False):
     """
 
     rows: int
-    sid: Sequence[int]
-    ts: Sequence[int]
+    sid: Ints
+    ts: Ints
     kind: int
     kinds: bytes
-    floats: Sequence[float]
-    ints: Sequence[int]
+    floats: Floats
+    ints: Ints
     bools: bytes
     texts: list[bytes]
-    extras: tuple[list[int] | None, list[int] | None, list[int] | None, list[int] | None]
+    extras: tuple[Ints | None, Ints | None, Ints | None, Ints | None]
 
 
 EXTRA_DEFAULTS = (NO_SEQUENCE, 0, 0, 0)
@@ -103,13 +111,84 @@ def unpack(packed: Packed) -> Columns:
     """
     seq, kind, flags, size = packed.extras
     return Columns(
-        sid=list(packed.sid),
-        ts=list(packed.ts),
+        sid=listed(packed.sid),
+        ts=listed(packed.ts),
         value=_unpack_values(packed),
-        seq=seq,
-        kind=kind,
-        flags=flags,
-        size=size,
+        seq=None if seq is None else listed(seq),
+        kind=None if kind is None else listed(kind),
+        flags=None if flags is None else listed(flags),
+        size=None if size is None else listed(size),
+    )
+
+
+@overload
+def listed(column: Ints) -> list[int]: ...
+@overload
+def listed(column: Floats) -> list[float]: ...
+def listed(column: Ints | Floats) -> list[int] | list[float]:
+    """The values of a column."""
+    if isinstance(column, list):
+        return column
+    if isinstance(column, np.ndarray | array):
+        return column.tolist()
+    return list(column)
+
+
+def canonical(packed: Packed) -> bool:
+    """Leave out what is default, as `pack` does; False where that takes a look at the values themselves."""
+    if packed.kind > BOOL or packed.texts or not packed.rows:
+        return False
+    if packed.kind < 0 and packed.kinds.count(packed.kinds[0]) == packed.rows:
+        packed.kind, packed.kinds = packed.kinds[0], b""
+    seq, kind, flags, size = (
+        None if column is None or bool((np.asarray(column) == default).all()) else column
+        for column, default in zip(packed.extras, EXTRA_DEFAULTS, strict=True)
+    )
+    packed.extras = seq, kind, flags, size
+    return True
+
+
+def join(parts: Sequence[Packed]) -> Packed | None:
+    """The rows of several, each as `pack` makes it, one after the other.
+
+    None where that takes a look at the values: other than numbers of one kind, or too many.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    rows = sum(part.rows for part in parts)
+    if rows > MAX_ROWS or any(part.kind != first.kind for part in parts) or not FLOAT <= first.kind <= BOOL:
+        return None
+    seq, kind, flags, size = (
+        _joined_extra(parts, index, default) for index, default in enumerate(EXTRA_DEFAULTS)
+    )
+    return Packed(
+        rows=rows,
+        sid=_joined_ints([part.sid for part in parts]),
+        ts=_joined_ints([part.ts for part in parts]),
+        kind=first.kind,
+        kinds=b"",
+        floats=np.concatenate([np.asarray(part.floats, np.float64) for part in parts]),
+        ints=_joined_ints([part.ints for part in parts]),
+        bools=b"".join(part.bools for part in parts),
+        texts=[],
+        extras=(seq, kind, flags, size),
+    )
+
+
+def _joined_ints(columns: Sequence[Ints]) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.asarray(column, np.int64) for column in columns])
+
+
+def _joined_extra(parts: Sequence[Packed], index: int, default: int) -> Ints | None:
+    columns = [part.extras[index] for part in parts]
+    if all(column is None for column in columns):
+        return None
+    return _joined_ints(
+        [
+            np.full(part.rows, default) if column is None else column
+            for part, column in zip(parts, columns, strict=True)
+        ]
     )
 
 
@@ -123,12 +202,14 @@ def ints_of(data: bytes | memoryview, code: str) -> array[int]:
     return _swapped(array(code, bytes(data)))
 
 
-def raw(code: str, values: Sequence[int] | Sequence[float]) -> bytes:
-    """Values as little-endian bytes of array type `code` (B H I Q q d).
+def raw(code: str, values: Ints | Floats) -> bytes | memoryview:
+    """Values as little-endian bytes of array type `code` (B H I Q q d; q and d where they are an array).
 
     Raises:
         OverflowError: one does not fit.
     """
+    if isinstance(values, np.ndarray):
+        return values.astype("<i8" if code == "q" else "<f8", copy=False).data
     return _swapped(array(code, values)).tobytes()
 
 
@@ -188,9 +269,9 @@ def _pack_values(packed: Packed, values: list[Value]) -> None:
 def _unpack_values(packed: Packed) -> list[Value]:
     match packed.kind:
         case 0:
-            return list(packed.floats)
+            return cast("list[Value]", listed(packed.floats))
         case 1:
-            return list(packed.ints)
+            return cast("list[Value]", listed(packed.ints))
         case 2:
             return [bool(value) for value in packed.bools]
         case 4:
@@ -200,7 +281,7 @@ def _unpack_values(packed: Packed) -> list[Value]:
     try:
         if packed.kind == STR:
             return [str(text, "utf-8", "surrogatepass") for text in packed.texts]
-        floats, ints = iter(packed.floats), iter(packed.ints)
+        floats, ints = iter(listed(packed.floats)), iter(listed(packed.ints))
         bools, texts = iter(packed.bools), iter(packed.texts)
         out: list[Value] = []
         for code in packed.kinds or bytes((packed.kind,)) * packed.rows:

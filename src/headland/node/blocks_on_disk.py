@@ -10,17 +10,17 @@ from typing import assert_never
 import msgspec
 
 from headland.blocks import codec
-from headland.blocks.block import open_block
+from headland.blocks.block import check_block
 from headland.blocks.header import BlockHeader, decode_alone
 from headland.blocks.wire import Reader
-from headland.journal import DiskReader, SectionRef, decode_rows
+from headland.journal import DiskReader, SectionRef
 from headland.journal.frame import check_section
 from headland.journal.outbox_files import StoredBlock, outbox_directory, path_of, read_blocks
 from headland.journal.segment import path_of as segment_path
 from headland.link import received
 from headland.link.contract import Ref
 from headland.node.section_index import Places
-from headland.vocabulary import Columns, Priority, StorageDamage
+from headland.vocabulary import Priority, StorageDamage
 
 
 class OwnBlock(msgspec.Struct, frozen=True, tag=True):
@@ -94,8 +94,7 @@ def read_block(disk: DiskReader, ref: BlockRef) -> Block:
 
 
 def _opened(header: BlockHeader, body: bytes) -> Block:
-    columns, _ = open_block(header, body)
-    return header, body, frozenset(columns.sid)
+    return header, body, check_block(header, body)
 
 
 def received_body(data: bytes) -> tuple[BlockHeader, bytes]:
@@ -143,15 +142,11 @@ def _section(disk: DiskReader, ref: SectionRef) -> bytes:
 
 def _own(disk: DiskReader, header_ref: SectionRef, rows: tuple[SectionRef, ...]) -> Block:
     header = decode_alone(Reader(_section(disk, header_ref)))
-    columns = Columns()
-    for ref in rows:
-        columns.extend(decode_rows(_section(disk, ref))[1])
-    if len(columns) != header.rows:
-        raise StorageDamage(
-            f"block {header.k}: {len(columns)} rows in the journal, {header.rows} in its header"
-        )
-    body = codec.compress(header.priority, codec.encode(columns, codec.Codec.AUTO, header.base_ns))
-    return header, body, frozenset(columns.sid)
+    units = [memoryview(_section(disk, ref))[1:] for ref in rows]  # behind the class
+    unit, count, sids = codec.encode_again(units, header.base_ns)
+    if count != header.rows:
+        raise StorageDamage(f"block {header.k}: {count} rows in the journal, {header.rows} in its header")
+    return header, codec.compress(header.priority, unit), sids
 
 
 def file_number(space: int) -> tuple[int, int]:
