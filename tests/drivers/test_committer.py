@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from headland.drivers import scheduling
 from headland.drivers.committer import DiskWorker, Done, Failed, NoSpace, Outcome
 from headland.journal.plan import Create, DiskOp, Sync, Write
 
@@ -123,3 +124,34 @@ def test_a_worker_outlives_its_loop_quietly() -> None:
     worker.start()
     worker.execute(PLAN, lambda _: None)
     worker.stop()
+
+
+@pytest.mark.parametrize(("urgent", "loop_is_real_time"), [(True, True), (True, False), (False, True)])
+def test_a_worker_is_real_time_only_where_it_is_urgent_and_the_loop_is_and_then_below_it(
+    urgent: bool, loop_is_real_time: bool
+) -> None:
+    """Kills: a commit that waits for a processor behind compression; compression that delays a decision."""
+    seen: list[tuple[int, int]] = []
+    granted: list[bool] = []
+
+    def body() -> None:
+        granted.append(loop_is_real_time and not scheduling.real_time())
+        loop = asyncio.new_event_loop()
+        worker: DiskWorker[DiskOp] = DiskWorker(Script(), loop, "committer", urgent=urgent)
+        worker.start()
+        worker.call(
+            lambda: seen.append((os.sched_getscheduler(0), os.sched_getparam(0).sched_priority)),
+            lambda _: None,
+        )
+        worker.stop()
+        loop.close()
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    policy, priority = seen[0]
+    if granted[0] and urgent:
+        assert policy & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
+        assert 0 < priority < scheduling.LOOP_PRIORITY
+    else:
+        assert (policy, priority) == (os.SCHED_OTHER, 0)

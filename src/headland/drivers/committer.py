@@ -65,7 +65,18 @@ class DiskWorker(Generic[Op]):
     disk (reading a block) and tells its result or the error it raised. Both callbacks run on the loop.
     """
 
-    def __init__(self, disk: Disk[Op], loop: asyncio.AbstractEventLoop, name: str) -> None:
+    def __init__(
+        self, disk: Disk[Op], loop: asyncio.AbstractEventLoop, name: str, *, urgent: bool = False
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            disk: What it works on.
+            loop: Where outcomes are told.
+            name: Of its thread.
+            urgent: Real-time, one step behind the thread that starts it, if that one is.
+        """
+        self._urgent = urgent
         self._disk = disk
         self._loop = loop
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -78,6 +89,7 @@ class DiskWorker(Generic[Op]):
     def start(self) -> None:
         """Start the thread."""
         self._started = True
+        self._urgent = self._urgent and scheduling.is_real_time()
         self._thread.start()
 
     def execute(self, ops: Sequence[Op], tell: Callable[[Outcome], None]) -> None:
@@ -97,7 +109,8 @@ class DiskWorker(Generic[Op]):
             self._thread.join()
 
     def _run(self) -> None:
-        scheduling.ordinary()
+        if not self._urgent or scheduling.real_time(scheduling.COMMIT_PRIORITY):
+            scheduling.ordinary()
         while (job := self._jobs.get()) is not None:
             job()
 

@@ -1,15 +1,26 @@
-"""Real-time scheduling of the loop's thread, where the machine permits it.
+"""Real-time scheduling of the loop's thread, where the machine permits it, and turns of the interpreter.
 
-Under SCHED_FIFO the thread that decides runs before compression, fsync and all else on its core; threads made
-from it fall back to SCHED_OTHER (SCHED_RESET_ON_FORK). See sched(7).
+Under SCHED_FIFO the thread that decides runs before compression, reads and all else on its core; threads made
+from it fall back to SCHED_OTHER (SCHED_RESET_ON_FORK). The thread that commits, on which acknowledgements wait
+and which mostly waits itself, follows one step behind. See sched(7).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 LOOP_PRIORITY = 10
 """Low among real-time priorities: below the kernel's own interrupt threads (50)."""
+COMMIT_PRIORITY = LOOP_PRIORITY - 1
+TURN_S = 0.0003
+"""How long a thread may keep the interpreter while another asks for it. CPython's own 5 ms would be the wait
+of a decision behind a block that is being encoded, and several times that of a commit behind a busy loop."""
+
+
+def short_turns() -> None:
+    """Let no thread of this process keep the interpreter for long."""
+    sys.setswitchinterval(TURN_S)
 
 
 def real_time(priority: int = LOOP_PRIORITY) -> str:
@@ -21,6 +32,13 @@ def real_time(priority: int = LOOP_PRIORITY) -> str:
     except OSError as error:
         return f"{error.strerror} (needs CAP_SYS_NICE or LimitRTPRIO={priority} or more)"
     return ""
+
+
+def is_real_time() -> bool:
+    """Whether the calling thread runs under SCHED_FIFO."""
+    if not hasattr(os, "sched_getscheduler"):
+        return False
+    return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
 
 
 def ordinary() -> None:

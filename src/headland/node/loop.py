@@ -74,7 +74,7 @@ class Runner:
         self._parent = parent
         self.network = net.Network(self._network_event, on_received=self._received)
         self.websockets = WebSockets(self.network)
-        self.committer: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "committer")
+        self.committer: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "committer", urgent=True)
         self.beside: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "beside")
         self.queries: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "queries")
         self.stages = Stages(node.settings.tier, {"decide": node.settings.decide_budget_ms})

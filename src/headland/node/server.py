@@ -52,6 +52,7 @@ def run(path: Path) -> int:
     """
     loaded = load(path, os.environ, {kind: one.config for kind, one in kinds().items()})
     memory.settle_heap()
+    scheduling.short_turns()
     refused = scheduling.real_time() if loaded.config.decide.real_time else ""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes while it starts must not end it
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
