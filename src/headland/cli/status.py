@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from headland.cli.asking import answer, ask, asks_a_node, door_of, moment, plain, size, span
+from headland.line.stages import FORWARD
 from headland.node.status import Status
 
 ALARMS_SHOWN = 5
@@ -26,6 +27,20 @@ def command(target: str, as_json: bool, ca: Path | None, token_env: str) -> None
     raise SystemExit(0 if status.healthy and status.balanced else 1)
 
 
+def _forwarded(status: Status) -> list[str]:
+    """How long each class's blocks took to be answered by the parent, where any was."""
+    lines = []
+    for name in FORWARD:
+        stage = status.stages.get(name, {})
+        if stage.get("count"):
+            lines.append(
+                f"{name.removeprefix('forward_'):<8} {stage['count']:,} blocks answered, "
+                f"p50 {stage['p50']:.1f} ms, p99 {stage['p99']:.1f} ms, max {stage['max']:.1f} ms, "
+                f"{stage['misses']:,} later than {stage['budget_ms'] / 1000:g} s"
+            )
+    return lines
+
+
 def told(status: Status) -> str:
     """For people."""
     health = "healthy" if status.healthy else "UNHEALTHY"
@@ -41,6 +56,7 @@ def told(status: Status) -> str:
             f"max {decide.max_ms:.3f} ms, {decide.misses:,} too late"
         ),
         f"north    {size(status.wire_bytes_north)} sent",
+        *_forwarded(status),
         f"rules    {config.rules_version}, file {config.digest[:12] or 'none'}",
     ]
     if status.volatile.rules:

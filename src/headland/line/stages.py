@@ -14,7 +14,10 @@ decide    socket read to actuation handed over       1 ms    10 ms   50 ms     1
 filter    socket read to rows in the open commit     1 ms    10 ms   50 ms     100 ms
 commit    closing of a commit to its fsync           measured without a budget
 ack       socket read to acknowledgement             measured without a budget
+forward   a block's commit to the parent's answer    5, 10, 30, 60 s: the class's own
 ========  =========================================  ======  ======  ========  =======
+
+Forwarding is a stage for each class; its budget is the class's published timeout (`initial_timeout_s`).
 """
 
 from __future__ import annotations
@@ -41,6 +44,19 @@ class StageName(StrEnum):
     FILTER = "filter"
     COMMIT = "commit"
     ACK = "ack"
+    FORWARD_CRITICAL = "forward_critical"
+    FORWARD_HIGH = "forward_high"
+    FORWARD_NORMAL = "forward_normal"
+    FORWARD_LOW = "forward_low"
+
+
+FORWARD = (
+    StageName.FORWARD_CRITICAL,
+    StageName.FORWARD_HIGH,
+    StageName.FORWARD_NORMAL,
+    StageName.FORWARD_LOW,
+)
+"""The stage of each class, in order of `Priority`."""
 
 
 class Cause(StrEnum):
@@ -53,6 +69,7 @@ class Cause(StrEnum):
     GARBAGE = "garbage"
     DISK = "disk"
     LINK = "link"
+    PARENT = "parent"
     UNKNOWN = "unknown"
 
 
@@ -106,19 +123,19 @@ class Histogram:
         self.sum_ns = 0
         self.max_ns = 0
 
-    def observe(self, ns: int) -> None:
-        """Count one duration."""
-        self.count += 1
-        self.sum_ns += ns
+    def observe(self, ns: int, times: int = 1) -> None:
+        """Count one duration, so many times."""
+        self.count += times
+        self.sum_ns += ns * times
         if ns > self.max_ns:
             self.max_ns = ns
         power = ns.bit_length() - 1
         if power < _LOWEST:
-            self.counts[0] += 1
+            self.counts[0] += times
         elif power >= _LOWEST + _DOUBLINGS:
-            self.counts[-1] += 1
+            self.counts[-1] += times
         else:
-            self.counts[(power - _LOWEST) * _STEPS + (ns >> (power - 4)) - _STEPS] += 1
+            self.counts[(power - _LOWEST) * _STEPS + (ns >> (power - 4)) - _STEPS] += times
 
     def merge(self, other: Histogram) -> None:
         """Add the observations of another."""
@@ -165,13 +182,13 @@ class Stage:
         self.misses = 0
         self.causes: dict[Cause, int] = {}
 
-    def observe(self, ns: int, cause: Cause = Cause.UNKNOWN) -> bool:
-        """Count one duration; returns whether it missed the budget (then it is booked under `cause`)."""
-        self.histogram.observe(ns)
+    def observe(self, ns: int, cause: Cause = Cause.UNKNOWN, times: int = 1) -> bool:
+        """Count one duration, so many times; whether it missed the budget (then `cause` is why)."""
+        self.histogram.observe(ns, times)
         if self.budget_ns is None or ns <= self.budget_ns:
             return False
-        self.misses += 1
-        self.causes[cause] = self.causes.get(cause, 0) + 1
+        self.misses += times
+        self.causes[cause] = self.causes.get(cause, 0) + times
         return True
 
     def percentiles(self) -> Percentiles:
@@ -206,6 +223,11 @@ class Stages:
 
     def __getitem__(self, name: StageName) -> Stage:
         return self.by_name[name]
+
+    def aim(self, budgets_ms: dict[str, float]) -> None:
+        """Other budgets, by name of the stage, from now on."""
+        for name, budget_ms in budgets_ms.items():
+            self.by_name[StageName(name)].budget_ns = int(budget_ms * MS)
 
     def report(self) -> dict[str, Any]:
         """Percentiles of every stage by name."""

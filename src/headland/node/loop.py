@@ -27,6 +27,7 @@ from headland.journal import DiskOp
 from headland.line.stages import Cause, StageName, Stages
 from headland.node import events as ev
 from headland.node.core import Node
+from headland.node.forwarding import budgets_ms
 from headland.node.reads import read_blocks, read_headers
 from headland.node.turns import Turns
 
@@ -77,7 +78,7 @@ class Runner:
         self.committer: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "committer", urgent=True)
         self.beside: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "beside")
         self.queries: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "queries")
-        self.stages = Stages(node.settings.tier, {"decide": node.settings.decide_budget_ms})
+        self.stages = Stages(node.settings.tier, budgets_ms(node.settings))
         node.stages = self.stages
         self.http: HttpServer | None = None
         self.ready = False

@@ -100,6 +100,16 @@ def exposition(runner: Runner) -> bytes:
         "Deadline misses of a stage.",
         [({"stage": n}, s["misses"]) for n, s in stages.items()],
     )
+    _gauge(
+        lines,
+        "headland_stage_misses_by_cause",
+        "Deadline misses of a stage by where most of the time went.",
+        [
+            ({"stage": name, "cause": cause}, count)
+            for name, stage in stages.items()
+            for cause, count in stage["causes"].items()
+        ],
+    )
     return "".join(lines).encode()
 
 

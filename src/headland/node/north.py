@@ -20,6 +20,7 @@ from headland.link.uplink import Phase, Uplink
 from headland.node import events as ev
 from headland.node import restores
 from headland.node.blocks_on_disk import Paged, block_at, file_number
+from headland.node.forwarding import Forwarding
 from headland.vocabulary import Instant, Priority
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class North:
         outbox: The sender's state, None at a root.
         uplink: The child's end of the link, None at a root.
         reached_ns: Monotonic time at which the link came up last.
+        forwarding: How long blocks take to be answered.
     """
 
     def __init__(self, outbox: Outbox | None, uplink: Uplink | None) -> None:
@@ -65,6 +67,7 @@ class North:
         self.uplink = uplink
         self.reached_ns: int | None = None
         self.link_downs = 0
+        self.forwarding = Forwarding()
         self._reads: dict[int, list[BlockEntry]] = {}
         self._pages: dict[int, PageIn] = {}
         self._damaged: dict[int, PageIn] = {}
@@ -93,6 +96,8 @@ class North:
         """Bytes of the parent."""
         if self.uplink is not None:
             self._do(node, self.uplink.received(connection, data, now, node.draft), now)
+            if self.outbox is not None:
+                self.forwarding.answered(self.outbox, node.stages, self.reached_ns, now)
             restores.ask(node)
             self._dirty = True
 
@@ -110,6 +115,7 @@ class North:
         """Commit n is durable."""
         if self.outbox is not None and self.uplink is not None:
             self.outbox.committed(n, now)
+            self.forwarding.committed(self.outbox, now)
             self._do(node, self.uplink.committed(n, now), now)
 
     def read(self, node: Node, event: ev.BlocksRead | ev.PageRead, now: Instant) -> None:

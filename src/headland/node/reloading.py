@@ -27,10 +27,10 @@ from headland.config.node import NodeConfig
 from headland.line.formats import Mapping
 from headland.line.line import Line
 from headland.line.rules import LineRules
-from headland.line.stages import MS, StageName
 from headland.link.actions import Intent
 from headland.link.protocol import IntentStatus
 from headland.node import events as ev
+from headland.node.forwarding import budgets_ms
 from headland.node.settings import Base, NodeSettings
 from headland.vocabulary import ConfigurationError, Instant, SeriesTable
 
@@ -265,7 +265,7 @@ def put_in_force(node: Node, settings: NodeSettings, now: Instant) -> None:
             parts.north.outbox.reconfigure(settings.outbox)
         parts.north.stir()
     if node.stages is not None:
-        node.stages[StageName.DECIDE].budget_ns = int(settings.decide_budget_ms * MS)
+        node.stages.aim(budgets_ms(settings))
     node.settings = msgspec.structs.replace(
         before,
         line=settings.line,

@@ -19,6 +19,7 @@ from headland.line.stages import Stages
 from headland.mqtt import Peer, Principal
 from headland.node import events as ev
 from headland.node.core import Node
+from headland.node.forwarding import budgets_ms
 from headland.node.opening import open_node
 from headland.node.reads import read_blocks, read_headers
 from headland.node.settings import Base, NodeSettings
@@ -205,7 +206,7 @@ class Host:
         if self.file_bytes:
             for files in self.node.parts.shelving.files.by_directory.values():
                 files.file_bytes = self.file_bytes
-        self.node.stages = Stages(self.settings.tier, {"decide": self.settings.decide_budget_ms})
+        self.node.stages = Stages(self.settings.tier, budgets_ms(self.settings))
         self.world.observer.opened(self, opening)
         self._tick_ns = None
         self.world.note("start", self.name)
