@@ -1,8 +1,8 @@
 """Real-time scheduling of the loop's thread, where the machine permits it, and turns of the interpreter.
 
 Under SCHED_FIFO the thread that decides runs before compression, reads and all else on its core; threads made
-from it fall back to SCHED_OTHER (SCHED_RESET_ON_FORK). The thread that commits, which mostly waits and on which
-acknowledgements wait, follows one step behind. See sched(7).
+from it fall back to SCHED_OTHER (SCHED_RESET_ON_FORK). The thread that commits mostly waits, and every
+acknowledgement waits for it: it follows one step behind. See sched(7).
 """
 
 from __future__ import annotations
