@@ -55,7 +55,7 @@ class World:
         durable: State sections of finished commits, by their numbers.
         draft: The open commit.
         automatic: Whether every run is judged and every draft committed at once.
-        runs: Runs handed over and not yet judged, with their connections.
+        runs: Runs handed over and not yet judged.
         accepted: Everything handed over: (client, topic, payload, qos).
     """
 
@@ -67,7 +67,7 @@ class World:
         self.draft = MemoryDraft(1)
         self.durable: list[tuple[int, list[bytes]]] = []
         self.checkpoint = b""
-        self.runs: list[tuple[int, PublishRun]] = []
+        self.runs: list[PublishRun] = []
         self.accepted: list[tuple[str, str, bytes, int]] = []
         self.clients: dict[int, Client] = {}
         self._numbers = 0
@@ -86,12 +86,13 @@ class World:
                     self.clients[connection].take(data)
                 case Close(connection, _, reason):
                     self.clients[connection].closed = reason
-                case Accept(connection, run):
+                case Accept(run):
                     self.accepted += [
-                        (run.client, topic, payload, qos)
-                        for topic, payload, qos in zip(run.topics, run.payloads, run.qos, strict=True)
+                        (one.clients[0], topic, payload, qos)
+                        for one in run.apart()
+                        for topic, payload, qos in zip(one.topics, one.payloads, one.qos, strict=True)
                     ]
-                    self.runs.append((connection, run))
+                    self.runs.append(run)
                 case Pause(connection):
                     self.clients[connection].paused = True
                 case Continue(connection):
@@ -112,9 +113,9 @@ class World:
     def judge(self) -> None:
         if self.automatic:
             while self.runs:
-                connection, run = self.runs.pop(0)
+                run = self.runs.pop(0)
                 self.draft.dirty = True
-                self.perform(self.broker.rest_on(connection, run, self.draft.n, self.now))
+                self.perform(self.broker.rest_on(run, self.draft.n, self.now))
 
     def commit(self) -> None:
         draft = self.draft
@@ -174,7 +175,7 @@ class Client:
 
     def send_bytes(self, data: bytes) -> None:
         world = self.world
-        world.perform(world.broker.received(self.number, data, world.now, world.draft))
+        world.perform(world.broker.received([(self.number, data)], world.now, world.draft))
         world.settle()
 
     def send(self, *packets: Packet) -> None:

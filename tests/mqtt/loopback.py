@@ -120,8 +120,8 @@ class Loopback:
                 case Close(connection):
                     if (transport_or_none := self._transports.pop(connection, None)) is not None:
                         transport_or_none.close()
-                case Accept(connection, run):
-                    self.judge(connection, run)
+                case Accept(run):
+                    self.judge(run)
                 case Pause(connection):
                     self._transports[connection].pause_reading()
                 case Continue(connection):
@@ -134,13 +134,14 @@ class Loopback:
         if transport is not None and (waiting := transport.get_write_buffer_size()):
             self.perform(self.broker.buffered(connection, waiting, self.now()))
 
-    def judge(self, connection: int, run: PublishRun) -> None:
+    def judge(self, run: PublishRun) -> None:
         self.accepted += [
-            (run.client, topic, payload, qos)
-            for topic, payload, qos in zip(run.topics, run.payloads, run.qos, strict=True)
+            (one.clients[0], topic, payload, qos)
+            for one in run.apart()
+            for topic, payload, qos in zip(one.topics, one.payloads, one.qos, strict=True)
         ]
         self._draft.dirty = True
-        self.perform(self.broker.rest_on(connection, run, self._draft.n, self.now()))
+        self.perform(self.broker.rest_on(run, self._draft.n, self.now()))
 
     def _commit_soon(self) -> None:
         if not self._committing and (self._draft.sections or self._draft.dirty):
@@ -179,7 +180,7 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         broker = self.harness.broker
-        self.harness.feed(lambda now, draft: broker.received(self.connection, data, now, draft))
+        self.harness.feed(lambda now, draft: broker.received([(self.connection, data)], now, draft))
 
     def resume_writing(self) -> None:
         harness = self.harness

@@ -33,8 +33,8 @@ def test_a_publish_is_acknowledged_when_its_commit_is_durable_and_not_before() -
     client = connected(world, "c")
     client.publish("t", b"1", qos=1, packet_id=5)
     assert client.got == []
-    (connection, run), *_ = world.runs
-    world.perform(world.broker.rest_on(connection, run, world.draft.n, world.now))
+    run, *_ = world.runs
+    world.perform(world.broker.rest_on(run, world.draft.n, world.now))
     assert client.got == []
     world.commit()
     assert client.one() == puback(5)
@@ -45,8 +45,8 @@ def test_a_publish_that_rests_on_a_durable_commit_is_acknowledged_at_once() -> N
     client = connected(world, "c")
     world.commit()
     client.publish("t", qos=1, packet_id=5)
-    connection, run = world.runs.pop()
-    world.perform(world.broker.rest_on(connection, run, 1, world.now))
+    run = world.runs.pop()
+    world.perform(world.broker.rest_on(run, 1, world.now))
     assert client.one() == puback(5)
 
 
@@ -54,9 +54,9 @@ def test_acknowledgements_leave_in_the_order_of_arrival() -> None:
     """MQTT-4.6.0-2: an older publish that rests on a later commit holds back the younger ones."""
     world = World(automatic=False)
     client = connected(world, "c")
-    client.send(*(Publish("t", b"x", 1, packet_id=number) for number in range(1, 6)))
-    (connection, run) = world.runs.pop()
-    world.perform(world.broker.rest_on(connection, run, [1, 3, 0, 2, 3], world.now))
+    for number, needs in enumerate((1, 3, 0, 2, 3), 1):
+        client.publish("t", qos=1, packet_id=number)
+        world.perform(world.broker.rest_on(world.runs.pop(), needs, world.now))
     world.commit()
     assert client.read() == [puback(1)]
     world.commit()
@@ -71,10 +71,10 @@ def test_a_run_judged_early_waits_for_the_run_before_it() -> None:
     client = connected(world, "c")
     client.publish("t", qos=1, packet_id=1)
     client.publish("t", qos=1, packet_id=2)
-    (connection, first), (_, second) = world.runs
-    world.perform(world.broker.rest_on(connection, second, 0, world.now))
+    first, second = world.runs
+    world.perform(world.broker.rest_on(second, 0, world.now))
     assert client.read() == []
-    world.perform(world.broker.rest_on(connection, first, 0, world.now))
+    world.perform(world.broker.rest_on(first, 0, world.now))
     assert client.read() == [puback(1), puback(2)]
 
 
@@ -84,8 +84,8 @@ def test_one_commit_releases_one_send_a_connection() -> None:
     for client in clients:
         client.publish("t", qos=1, packet_id=1)
         client.publish("t", qos=1, packet_id=2)
-    for connection, run in world.runs:
-        world.perform(world.broker.rest_on(connection, run, 1, world.now))
+    for run in world.runs:
+        world.perform(world.broker.rest_on(run, 1, world.now))
     actions = world.broker.committed(1, world.now)
     assert len(actions) == 3
     world.perform(actions)
@@ -118,10 +118,10 @@ def test_the_properties_of_a_run_are_aligned_with_its_messages() -> None:
         Publish("a", b"3", 1, packet_id=3),
         Publish("b", b"4", 0),
     )
-    run = world.runs[-1][1]
+    run = world.runs[-1]
     assert run.properties == [None, told, None, None]
     assert run.packet_ids == [1, 2, 3, 0]
-    assert world.runs[0][1].properties is None
+    assert world.runs[0].properties is None
 
 
 def test_packets_cut_anywhere_are_the_same_packets() -> None:
@@ -160,8 +160,8 @@ def test_while_the_disk_is_full_everything_is_handed_over_and_nothing_acknowledg
     world.broker.hold()
     client.publish("t", qos=1, packet_id=1)
     client.publish("t", qos=2, packet_id=2)
-    for connection, run in world.runs:
-        world.perform(world.broker.rest_on(connection, run, 0, world.now))
+    for run in world.runs:
+        world.perform(world.broker.rest_on(run, 0, world.now))
     world.commit()
     assert client.read() == []
     assert len(world.accepted) == 2
@@ -188,8 +188,8 @@ def test_what_must_be_durable_is_in_the_commit_that_its_answer_rests_on() -> Non
     for packet in (Publish("r", b"x", 1, retain=True, packet_id=1), Publish("s", b"x", 2, packet_id=2)):
         client.send(packet)
         assert world.draft.sections
-        connection, run = world.runs.pop()
-        world.perform(world.broker.rest_on(connection, run, 0, world.now))
+        run = world.runs.pop()
+        world.perform(world.broker.rest_on(run, 0, world.now))
         assert client.got == []
         world.commit()
         assert len(client.read()) == 1
@@ -249,8 +249,8 @@ def test_a_repeat_is_not_acknowledged_before_the_first_is_judged_and_durable() -
     assert len(again.read()) == 1
     again.publish("t", b"1", qos=2, packet_id=7, dup=True)
     assert again.read() == []
-    ((connection, run),) = world.runs
-    world.perform(world.broker.rest_on(connection, run, world.draft.n, world.now))
+    (run,) = world.runs
+    world.perform(world.broker.rest_on(run, world.draft.n, world.now))
     assert again.read() == []
     world.commit()
     assert again.one() == Ack(PacketType.PUBREC, 7)
@@ -309,11 +309,12 @@ def test_more_than_the_receive_maximum_closes_a_connection_of_mqtt_5() -> None:
 def test_a_client_of_3_1_1_is_not_read_beyond_the_receive_maximum() -> None:
     world = World(MqttConfig(receive_maximum=4), automatic=False)
     client = connected(world, "c", V311)
-    client.send(*(Publish("t", b"x", 1, packet_id=number) for number in range(1, 8)))
+    client.send(*(Publish("t", b"x", 1, packet_id=number) for number in range(1, 5)))
+    client.send(*(Publish("t", b"x", 1, packet_id=number) for number in range(5, 8)))
     assert client.paused
     assert not client.closed
-    connection, run = world.runs.pop()
-    world.perform(world.broker.rest_on(connection, run, [1] * 4 + [2] * 3, world.now))
+    for needs, run in enumerate(world.runs, 1):
+        world.perform(world.broker.rest_on(run, needs, world.now))
     world.commit()
     assert client.paused
     world.commit()

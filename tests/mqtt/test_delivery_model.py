@@ -126,12 +126,12 @@ class Delivery:
     def judge(self) -> None:
         """The line writes what was handed over into the open draft."""
         world = self.world
-        for connection, run in world.runs:
+        for run in world.runs:
             self.lines += [
                 (world.draft.n, int(payload), qos) for payload, qos in zip(run.payloads, run.qos, strict=True)
             ]
             world.draft.dirty = True
-            world.perform(world.broker.rest_on(connection, run, world.draft.n, world.now))
+            world.perform(world.broker.rest_on(run, world.draft.n, world.now))
         world.runs.clear()
 
     def publish(self, qos: int, count: int) -> None:

@@ -143,8 +143,8 @@ def test_no_sequence_of_events_raises(found: list[tuple[int, Connect | list[Pack
                 client.drop()
                 client.closed = "dropped"
             case "commit":
-                for connection, run in world.runs:
-                    world.perform(world.broker.rest_on(connection, run, world.draft.n, world.now))
+                for run in world.runs:
+                    world.perform(world.broker.rest_on(run, world.draft.n, world.now))
                 world.runs.clear()
                 world.commit()
                 world.settle()

@@ -36,7 +36,7 @@ def _node() -> Node:
     node = open_node(SimulatedDisk(), settings, Everybody(), random.Random(1), START).node
     node.start(START)
     node.handle(ev.Opened(1, "mqtt", "here"), START)
-    node.handle(ev.Received(1, CONNECT), START)
+    node.handle(ev.Received([(1, CONNECT)]), START)
     return node
 
 
@@ -52,7 +52,7 @@ def _commit(node: Node, now: Instant) -> ev.Commit:
 def _stalled() -> tuple[Node, Instant, ev.Commit]:
     node = _node()
     now = START.later(0.1)
-    node.handle(ev.Received(1, _publish(1, 1)), now)
+    node.handle(ev.Received([(1, _publish(1, 1))]), now)
     commit = _commit(node, now)
     node.handle(ev.NoSpace(commit.n), now)
     return node, now, commit
@@ -66,14 +66,14 @@ def test_nothing_is_acknowledged_while_the_disk_takes_nothing() -> None:
     """Kills: acknowledging what waits in memory."""
     node, now, _ = _stalled()
     for packet_id in range(2, 6):
-        assert _sends(node.handle(ev.Received(1, _publish(packet_id, 1, packet_id)), now)) == []
+        assert _sends(node.handle(ev.Received([(1, _publish(packet_id, 1, packet_id))]), now)) == []
     assert node.commits.durable_n < node.draft.n - 1 or node.commits.in_flight is not None
 
 
 def test_the_same_plan_is_tried_again_and_then_everything_is_acknowledged_in_order() -> None:
     """Kills: appending the frame twice; forgetting what arrived meanwhile."""
     node, now, first = _stalled()
-    node.handle(ev.Received(1, _publish(2, 1, 2)), now)
+    node.handle(ev.Received([(1, _publish(2, 1, 2))]), now)
     later = now.later(1.5)
     again = _commit(node, later)
     assert (again.n, list(again.ops)) == (first.n, list(first.ops))
@@ -86,7 +86,7 @@ def test_the_same_plan_is_tried_again_and_then_everything_is_acknowledged_in_ord
 def test_qos_0_is_decided_on_and_counted_refused() -> None:
     """Kills: keeping in memory what nobody waits for."""
     node, now, _ = _stalled()
-    node.handle(ev.Received(1, _publish(50, 0) + _publish(51, 0)), now)
+    node.handle(ev.Received([(1, _publish(50, 0) + _publish(51, 0))]), now)
     again = _commit(node, now.later(1.5))
     node.handle(ev.Committed(again.n), now.later(1.5))
     assert node.next_wake() is not None
@@ -101,12 +101,12 @@ def test_after_a_failed_write_nothing_is_acknowledged_any_more_and_the_process_e
     """Kills: going on after an error of write or fsync."""
     node = _node()
     now = START.later(0.1)
-    node.handle(ev.Received(1, _publish(1, 1)), now)
+    node.handle(ev.Received([(1, _publish(1, 1))]), now)
     commit = _commit(node, now)
     actions = node.handle(ev.DiskFailed("Input/output error"), now)
     assert [action.code for action in actions if isinstance(action, ev.Exit)] == [1]
     assert node.handle(ev.Committed(commit.n), now) == []
-    assert node.handle(ev.Received(1, _publish(2, 1, 2)), now) == []
+    assert node.handle(ev.Received([(1, _publish(2, 1, 2))]), now) == []
 
 
 def test_sockets_are_not_read_beyond_the_bound_and_read_again_after_a_commit() -> None:
@@ -115,7 +115,7 @@ def test_sockets_are_not_read_beyond_the_bound_and_read_again_after_a_commit() -
     one = b"".join(_publish(n % 1000, 1, n % 60_000 + 1) for n in range(2, 2_002))
     paused = []
     for _ in range(12):
-        paused += [a for a in node.handle(ev.Received(1, one), now) if isinstance(a, ev.Pause)]
+        paused += [a for a in node.handle(ev.Received([(1, one)]), now) if isinstance(a, ev.Pause)]
     assert ev.Pause(1, True) in paused
     again = _commit(node, now.later(1.5))
     node.handle(ev.Committed(again.n), now.later(1.5))

@@ -24,7 +24,7 @@ def test_after_blocks_were_given_up_the_next_reading_is_a_fresh_reference() -> N
     node = open_node(SimulatedDisk(), settings, Everybody(), random.Random(1), START).node
     node.start(START)
     node.handle(ev.Opened(1, "mqtt", "here"), START)
-    node.handle(ev.Received(1, CONNECT), START)
+    node.handle(ev.Received([(1, CONNECT)]), START)
     moment = 0.0
 
     def publish(value: bytes) -> None:
@@ -32,7 +32,7 @@ def test_after_blocks_were_given_up_the_next_reading_is_a_fresh_reference() -> N
         moment += 2.0
         now = START.later(moment)
         body = b"\x00\x01t\x00\x01" + value
-        node.handle(ev.Received(1, bytes((0x32, len(body))) + body), now)
+        node.handle(ev.Received([(1, bytes((0x32, len(body))) + body)]), now)
         node.next_wake()
         for later in (0.1, 1.5):
             for action in node.handle(ev.Tick(), now.later(later)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headland.journal import Draft
 from headland.line.filtering.keep import Keep
 from headland.line.formats import Mapping, RejectReason
+from headland.line.ingest import Senders
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
 from headland.node import events as ev
@@ -30,7 +31,8 @@ def intake(rules: LineRules = RULES) -> Intake:
 
 def publish(into: Intake, *payloads: bytes) -> tuple[Draft, list[tuple[int, str]]]:
     draft = Draft(1)
-    taken = into.messages("c", ["m"] * len(payloads), payloads, NOW, draft, repeats=[False] * len(payloads))
+    sender, marks = Senders(["c"], [len(payloads)]), [False] * len(payloads)
+    taken = into.messages(sender, ["m"] * len(payloads), payloads, NOW, draft, repeats=marks)
     assert taken.needs_n == 1
     return draft, [(one.index, one.reason) for one in taken.rejected]
 

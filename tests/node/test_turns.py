@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from headland.node import events as ev
-from headland.node.turns import CHUNKS_MAX, LITTLE_BYTES, SLICE_NS, Turns
+from headland.node.turns import CHUNKS_MAX, LITTLE_BYTES, LITTLE_READS, SLICE_NS, TOGETHER_BYTES, Turns
 
 MUCH = b"m" * (LITTLE_BYTES + 1)
 LITTLE = b"l" * LITTLE_BYTES
@@ -41,8 +41,8 @@ class Loop:
             self.soon.popleft()()
 
     def connections(self) -> list[int]:
-        """Whose events were fed, in order."""
-        return [event.connection for event, _ in self.fed]  # type: ignore[union-attr]
+        """Whose reads were fed, in order."""
+        return [part[0] for event, _ in self.fed if isinstance(event, ev.Received) for part in event.parts]
 
 
 def test_a_little_is_handled_before_much_that_came_earlier() -> None:
@@ -51,9 +51,41 @@ def test_a_little_is_handled_before_much_that_came_earlier() -> None:
     for busy in range(1, 6):
         loop.turns.received(busy, MUCH)
     loop.turns.received(9, LITTLE)
-    assert loop.connections() == [9]
     loop.turn()
     assert loop.connections() == [9, 1, 2, 3, 4, 5]
+
+
+def test_what_one_turn_brings_is_one_event() -> None:
+    """Kills: the price of an event for every socket."""
+    loop = Loop()
+    for little in (3, 1, 2, 1):
+        loop.turns.received(little, LITTLE)
+    assert loop.fed == []
+    loop.turn()
+    assert [event for event, _ in loop.fed] == [ev.Received([(one, LITTLE) for one in (3, 1, 2, 1)])]
+
+
+def test_what_is_gathered_is_bounded() -> None:
+    """Kills: a decision that waits until thousands of sockets are read; an event without a bound."""
+    loop = Loop()
+    for number in range(LITTLE_READS + 1):
+        loop.turns.received(number, LITTLE)
+    assert [len(event.parts) for event, _ in loop.fed if isinstance(event, ev.Received)] == [LITTLE_READS]
+    loop.fed.clear()
+    half = b"h" * (TOGETHER_BYTES // 2)
+    for number in range(5):
+        loop.turns.received(number, half if number else 3 * half)
+    loop.turn()
+    events = [event for event, _ in loop.fed if isinstance(event, ev.Received)]
+    assert [len(event.parts) for event in events] == [1, 1, 2, 2]
+
+
+def test_the_end_of_a_connection_comes_after_its_gathered_bytes() -> None:
+    """Kills: a close that overtakes what is gathered."""
+    loop = Loop()
+    loop.turns.received(1, LITTLE)
+    loop.turns.closed(ev.Closed(1, "gone"))
+    assert [event for event, _ in loop.fed] == [ev.Received([(1, LITTLE)]), ev.Closed(1, "gone")]
 
 
 def test_bytes_of_one_connection_never_overtake_each_other_nor_does_its_end() -> None:
@@ -66,8 +98,7 @@ def test_bytes_of_one_connection_never_overtake_each_other_nor_does_its_end() ->
     loop.turn()
     assert [event for event, _ in loop.fed] == [
         ev.Closed(2, "gone"),
-        ev.Received(1, MUCH),
-        ev.Received(1, LITTLE),
+        ev.Received([(1, MUCH), (1, LITTLE)]),
         ev.Closed(1, "gone"),
     ]
 
@@ -76,11 +107,12 @@ def test_the_sockets_are_looked_at_after_every_slice() -> None:
     """Kills: working through everything that waits in one go."""
     loop = Loop(cost_ns=SLICE_NS // 2)
     for busy in range(1, 7):
-        loop.turns.received(busy, MUCH)
+        loop.turns.received(busy, b"m" * TOGETHER_BYTES)
     loop.turn()
     assert loop.connections() == [1, 2]
     loop.turns.received(9, LITTLE)
-    assert loop.connections() == [1, 2, 9]
+    loop.turn()
+    assert loop.connections() == [1, 2, 9, 3]
     loop.turn()
     loop.turn()
     assert loop.connections() == [1, 2, 9, 3, 4, 5, 6]
@@ -95,6 +127,7 @@ def test_a_connection_that_is_behind_is_not_read_until_it_is_not() -> None:
     loop.turn()
     assert loop.still == [(1, True), (1, False)]
     loop.turns.received(1, LITTLE)
+    loop.turn()
     assert loop.connections() == [1] * (CHUNKS_MAX + 1)
 
 
@@ -126,7 +159,8 @@ def test_how_long_a_read_has_waited_is_told() -> None:
     loop.clock_ns = 900
     loop.turn()
     loop.turns.received(2, LITTLE)
-    assert [arrived for _, arrived in loop.fed] == [500, 0]
+    loop.turn()
+    assert [arrived for _, arrived in loop.fed] == [500, 901]
 
 
 def test_what_the_node_holds_is_not_handled_and_keeps_its_order() -> None:
@@ -144,8 +178,7 @@ def test_what_the_node_holds_is_not_handled_and_keeps_its_order() -> None:
     for _ in range(5):
         loop.turn()
     assert [event for event, _ in loop.fed[1:]] == [
-        ev.Received(1, MUCH),
-        ev.Received(1, LITTLE),
+        ev.Received([(1, MUCH), (1, LITTLE)]),
         ev.Closed(1, "gone"),
     ]
     assert not loop.turns._held

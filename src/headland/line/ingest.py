@@ -14,14 +14,16 @@ Laws:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from headland.line.filtering.shape import Rows
-from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, Instant, RowFlag, Value
+from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, DefectError, Instant, RowFlag, Value
 
 KEYS_PER_CLIENT = 1_000
 KEYS_IN_ALL = 131_072
@@ -32,6 +34,18 @@ KEYS_RECOVERED = 65_536
 WHOLE_UP_TO = 32
 """Characters or bytes of a value that the index keeps as they are."""
 Key = tuple[int, int, int, Value]
+
+
+class Senders(msgspec.Struct, frozen=True):
+    """Who sent the messages of a batch.
+
+    Attributes:
+        clients: One after the other.
+        ends: For each, the index after its last message.
+    """
+
+    clients: Sequence[str]
+    ends: Sequence[int]
 
 
 class Admitted(msgspec.Struct, gc=False):
@@ -54,8 +68,12 @@ class Admitted(msgspec.Struct, gc=False):
     timeless: bool = False
 
 
+_Taken = tuple[int, int, int, Value, int]
+"""A row that was taken: its key, and the commit it is in."""
+
+
 class _Chunk(msgspec.Struct, gc=False, array_like=True):
-    """Rows taken from one batch, with the commit they were taken in."""
+    """Rows of one commit, as columns."""
 
     n: int
     sid: list[int]
@@ -68,8 +86,7 @@ class Ingest:
     """Index of recent rows per client, and the checks."""
 
     def __init__(self) -> None:
-        self._clients: OrderedDict[str, deque[_Chunk]] = OrderedDict()
-        self._counts: dict[str, int] = {}
+        self._clients: OrderedDict[str, deque[_Taken]] = OrderedDict()
         self._total = 0
         self._recovered: deque[_Chunk] = deque()
         self._recovered_count = 0
@@ -77,19 +94,27 @@ class Ingest:
         self.suspected = 0
 
     def admit(
-        self, client: str, batch: Batch, now: Instant, n: int, node_ns: int, suspects: list[bool] | None
+        self, senders: Senders, batch: Batch, now: Instant, n: int, node_ns: int, suspects: list[bool] | None
     ) -> Admitted:
-        """Check a batch; `suspects`: for each message, whether it was marked as a repeat (None: no marks)."""
+        """Check a batch; `suspects`: for each message, whether it was marked as a repeat (None: no marks).
+
+        Raises:
+            DefectError: A batch of several senders has marks.
+        """
         rows = Rows(batch.sid, batch.ts, batch.ts, batch.value, batch.size, batch.seq, None)
         if batch.severity is not None:
             rows.flags = [severity << RowFlag.SEVERITY_SHIFT for severity in batch.severity]
         admitted = Admitted(rows)
         if suspects is not None:
+            stops = [batch.message_ends[end - 1] for end in senders.ends]
             if True in suspects:
-                self._find_repeats(client, batch, suspects, n, admitted)
+                if len(stops) > 1:
+                    raise DefectError("repeats of several senders in one batch")
+                self._find_repeats(senders.clients[0], batch, suspects, n, admitted)
                 rows = admitted.rows
+                stops = [len(rows.sid)]
             if rows.sid:
-                self._remember(client, _Chunk(n, rows.sid, rows.ts, rows.seq, _shortened(rows.value)))
+                self._remember(senders.clients, stops, rows, n)
         if rows.sid:
             self._check_times(admitted, now, node_ns)
         return admitted
@@ -120,7 +145,7 @@ class Ingest:
     def _find_repeats(
         self, client: str, batch: Batch, suspects: list[bool], n: int, admitted: Admitted
     ) -> None:
-        known = _keys_of(self._clients.get(client, ()))
+        known = {_key(*one[:4]): one[4] for one in self._clients.get(client, ())}
         if self._recovered_keys is None:
             self._recovered_keys = _keys_of(self._recovered)
         before = self._recovered_keys
@@ -148,23 +173,25 @@ class Ingest:
             gone = set(repeats)
             admitted.rows = admitted.rows.take([i for i in range(len(batch.sid)) if i not in gone])
 
-    def _remember(self, client: str, chunk: _Chunk) -> None:
-        chunks = self._clients.get(client)
-        if chunks is None:
-            chunks = self._clients[client] = deque()
-            self._counts[client] = 0
-        else:
-            self._clients.move_to_end(client)
-        chunks.append(chunk)
-        count = self._counts[client] + len(chunk.sid)
-        before = self._counts[client]
-        while count - len(chunks[0].sid) >= KEYS_PER_CLIENT:
-            count -= len(chunks.popleft().sid)
-        self._counts[client] = count
-        self._total += count - before
-        while self._total > KEYS_IN_ALL and len(self._clients) > 1:
-            idle, _ = self._clients.popitem(last=False)
-            self._total -= self._counts.pop(idle)
+    def _remember(self, clients: Sequence[str], stops: list[int], rows: Rows, n: int) -> None:
+        """Index the rows of each client; `stops`: where in the rows those of each end."""
+        known = self._clients
+        seq = repeat(NO_SEQUENCE) if rows.seq is None else rows.seq
+        taken = list(zip(rows.sid, rows.ts, seq, _shortened(rows.value), repeat(n), strict=False))
+        start = 0
+        for client, stop in zip(clients, stops, strict=True):
+            newest = known.get(client)
+            if newest is None:
+                newest = known[client] = deque(maxlen=KEYS_PER_CLIENT)
+            else:
+                known.move_to_end(client)
+            before = len(newest)
+            newest.extend(taken[start:stop])
+            self._total += len(newest) - before
+            start = stop
+        while self._total > KEYS_IN_ALL and len(known) > 1:
+            _, idle = known.popitem(last=False)
+            self._total -= len(idle)
 
     def recovered(
         self, n: int, sid: list[int], ts: list[int], seq: list[int] | None, value: list[Value]
@@ -181,9 +208,15 @@ class Ingest:
 
     def snapshot(self) -> Any:
         """The index, for a checkpoint, oldest commit first."""
-        chunks = [*self._recovered, *(c for one in self._clients.values() for c in one)]
-        chunks.sort(key=lambda chunk: chunk.n)
-        return [[c.n, c.sid, c.ts, c.seq, c.value] for c in chunks]
+        commits: dict[int, list[_Taken]] = {}
+        for newest in self._clients.values():
+            for one in newest:
+                commits.setdefault(one[4], []).append(one)
+        chunks = [[c.n, c.sid, c.ts, c.seq, c.value] for c in self._recovered]
+        for n, rows in sorted(commits.items()):
+            sid, ts, seq, value, _ = map(list, zip(*rows, strict=True))
+            chunks.append([n, sid, ts, seq, value])
+        return sorted(chunks, key=itemgetter(0))
 
     def restore(self, state: Any) -> None:
         """Take over an index; all of it counts as recovered."""

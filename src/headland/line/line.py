@@ -36,7 +36,7 @@ from headland.line.deciding import Actuation, Deciders, Decisions
 from headland.line.filtering import Plan, Rows
 from headland.line.filtering.pair import offer_pair
 from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row
-from headland.line.ingest import Admitted, Ingest
+from headland.line.ingest import Admitted, Ingest, Senders
 from headland.line.plans import Plans
 from headland.line.replay import NORTH, FrameRows, readings_of
 from headland.line.rules import LineRules, digest_of, told
@@ -64,14 +64,19 @@ class Offered(msgspec.Struct, frozen=True):
     """What became of a batch.
 
     Attributes:
-        needs_n: Commit that has to be durable before the batch's acknowledgements leave.
+        needs: Commits that have to be durable before the acknowledgements leave, one a sender.
         actuations: What to do at once, before the commit.
         duplicates: Readings proved repeats.
     """
 
-    needs_n: int
+    needs: list[int]
     actuations: tuple[Actuation, ...] = ()
     duplicates: int = 0
+
+    @property
+    def needs_n(self) -> int:
+        """The commit that all of it rests on."""
+        return max(self.needs)
 
 
 class Line:
@@ -127,7 +132,7 @@ class Line:
     # ── offering ───────────────────────────────────────────────────────────────────────────────────
     def offer(
         self,
-        client: str,
+        senders: Senders | str,
         batch: Batch,
         now: Instant,
         draft: OpenCommit,
@@ -138,29 +143,63 @@ class Line:
         """Take a batch into the open commit.
 
         Args:
-            client: Who sent it; the index of repeats is kept per client.
+            senders: Who sent it; the index of repeats is kept per client.
             batch: Columns of readings, ids of this node's table.
             now: The moment it was read.
             draft: The open commit.
-            duplicate_suspect: For each message, whether it was marked as a repeat; None when the source has
-                no such mark (nothing is indexed then).
+            duplicate_suspect: For each message, whether it was marked as a repeat (then there is one sender);
+                None when the source has no such mark (nothing is indexed then).
             decided: Whether `decide` has seen the batch before (it waited for the disk).
         """
+        if isinstance(senders, str):
+            senders = Senders((senders,), (len(batch.message_ends),))
         if not batch.sid:
-            return Offered(0)
+            return Offered([0] * len(senders.ends))
         desk = self._desk(draft, now)
-        admitted = self._ingest.admit(client, batch, now, desk.n, desk.node_ns, duplicate_suspect)
+        admitted = self._ingest.admit(senders, batch, now, desk.n, desk.node_ns, duplicate_suspect)
         if len(self._plans.of) <= len(self._table):
             self._admit_series()
-        needs = admitted.duplicates_n
         if admitted.duplicates:
             self._book_duplicates(batch, admitted.duplicates, desk)
         out = Decisions()
         if admitted.rows.sid:
-            needs = max(needs, self._take(admitted, desk, out, decided=decided))
+            self._take(admitted, desk, out, decided=decided)
+        needs = self._needs(senders, batch, admitted, desk)
         self._timed = self._timed or (desk.wrote and desk.timeless)
         desk.close()
-        return Offered(desk.n if desk.wrote else needs, tuple(out.actuations), len(admitted.duplicates))
+        return Offered(needs, tuple(out.actuations), len(admitted.duplicates))
+
+    def _needs(self, senders: Senders, batch: Batch, admitted: Admitted, desk: Desk) -> list[int]:
+        """What each sender's readings rest on: this commit where one of its series was written to."""
+        touched, count = desk.touched, len(senders.ends)
+        if desk.for_all or (touched and (count == 1 or touched.issuperset(batch.sid))):
+            return [desk.n] * count
+        if admitted.duplicates:
+            return [max(admitted.duplicates_n, self._newest(set(admitted.rows.sid)))]
+        newest = self._newest(set(batch.sid) - touched)
+        if not touched and (count == 1 or newest < desk.n - 1):
+            return [newest] * count
+        needs: list[int] = []
+        ends, start = batch.message_ends, 0
+        for end in senders.ends:
+            stop = ends[end - 1]
+            sids = batch.sid[start:stop]
+            if not touched.isdisjoint(sids):
+                needs.append(desk.n)
+            else:
+                # Most often all of it is durable long since, whichever of it is looked at.
+                needs.append(newest if newest < desk.n - 1 else self._newest(set(sids)))
+            start = stop
+        return needs
+
+    def _newest(self, sids: set[int]) -> int:
+        """The newest commit of the state that drops of these series are judged against."""
+        plans: dict[Plan, list[int]] = {}
+        for sid in sids:
+            plans.setdefault(self._plans.of[sid], []).append(sid)
+        return max(
+            (filter_.needs(some) for plan, some in plans.items() for filter_ in plan.filters), default=0
+        )
 
     def _desk(self, draft: OpenCommit, now: Instant) -> Desk:
         if draft.n != self._draft_n:
@@ -184,7 +223,8 @@ class Line:
         if not batch.sid:
             return ()
         desk = self._desk(draft, now)
-        rows = self._ingest.admit("", batch, now, desk.n, desk.node_ns, None).rows
+        nobody = Senders((), ())
+        rows = self._ingest.admit(nobody, batch, now, desk.n, desk.node_ns, None).rows
         if len(self._plans.of) <= len(self._table):
             self._admit_series()
         out = Decisions()
@@ -207,8 +247,8 @@ class Line:
             for filter_ in self._plans.of[one.sid].filters:
                 filter_.trigger(one.rule, one.sid, one.when, desk)
 
-    def _take(self, admitted: Admitted, desk: Desk, out: Decisions, *, decided: bool) -> int:
-        """Decide on the rows, then filter them; returns the commit that drops rest on."""
+    def _take(self, admitted: Admitted, desk: Desk, out: Decisions, *, decided: bool) -> None:
+        """Decide on the rows, then filter them."""
         rows = admitted.rows
         desk.timeless = admitted.timeless and not self._timed
         if not decided:
@@ -217,7 +257,6 @@ class Line:
             self._mark_unplaced(admitted)
         if admitted.implausible:
             rows = self._keep_implausible(rows, desk)
-        needs = 0
         for plan, part in self._parts(rows):
             desk.plan = plan
             desk.book(Account.OFFERED, len(part.sid), sum(part.size))
@@ -225,10 +264,6 @@ class Line:
                 self._offer_mixed(plan, part, desk)
             else:
                 plan.filters[0].offer(part, desk)
-            if not desk.wrote:
-                for filter_ in plan.filters:
-                    needs = max(needs, filter_.needs(part.sid))
-        return needs
 
     def _parts(self, rows: Rows) -> Iterable[tuple[Plan, Rows]]:
         """The rows by plan, each in order of arrival."""

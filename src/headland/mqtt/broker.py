@@ -13,6 +13,7 @@ Laws:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from heapq import heappop
 
@@ -86,20 +87,32 @@ class Broker:
         state.watch_connection(link, now.monotonic_ns + state.config.connect_timeout_s * SECOND_NS)
         return []
 
-    def received(self, connection: int, data: bytes, now: Instant, draft: Draft) -> list[Action]:
-        """Bytes came in."""
+    def received(self, parts: Sequence[tuple[int, bytes]], now: Instant, draft: Draft) -> list[Action]:
+        """Bytes came in: (connection, bytes), of any number of connections, in order of arrival.
+
+        It makes no difference to any client what else was brought together with its bytes; the publishes of
+        all of them are handed over as one run.
+        """
         state = self._state
-        link = state.connections.get(connection)
-        if link is None or link.closed:
-            return []
         self._begin(now)
-        link.heard_ns = now.monotonic_ns
+        for connection, data in parts:
+            link = state.connections.get(connection)
+            if link is None or link.closed:
+                continue
+            link.heard_ns = now.monotonic_ns
+            self._take(link, data, draft)
+            if state.departing or state.ready:
+                self._settle()
+        self._inbound.hand_over()
+        return self._end(draft)
+
+    def _take(self, link: Connection, data: bytes, draft: Draft) -> None:
         before = len(link.rest)
         if before:
             link.rest += data
             if len(link.rest) < link.need:
                 self._count_partial(link, before)
-                return self._end(draft)
+                return
             data = bytes(link.rest)
             link.rest.clear()
         try:
@@ -109,7 +122,6 @@ class Broker:
             self._broken(link, error, draft)
         if before or link.rest:
             self._count_partial(link, before)
-        return self._end(draft)
 
     def _count_partial(self, link: Connection, before: int) -> None:
         """Bound the beginnings of packets that all connections together make the broker keep."""
@@ -200,30 +212,30 @@ class Broker:
 
     # Commits
 
-    def rest_on(self, connection: int, run: PublishRun, needs: list[int] | int, now: Instant) -> list[Action]:
+    def rest_on(self, run: PublishRun, needs: Sequence[int] | int, now: Instant) -> list[Action]:
         """The publishes of `run` have been judged.
 
         What the judgement wrote must be in the draft that `received` was given, or in one committed no later.
 
         Args:
-            connection: Where the run came from.
             run: The run of an `Accept`.
-            needs: Commit number that each publish's disposition rests on, or one for all; a number that is
-                already durable (0 always is) holds nothing back.
+            needs: Commit number that the dispositions of each stretch rest on, or one for all; a number that
+                is already durable (0 always is) holds nothing back.
             now: The moment.
         """
-        owed = run.owed
-        if owed is None:
+        if not run.owed:
             return []
         state = self._state
         state.store.now = now
-        run.owed = None
-        owed.rest(needs)
-        if 2 in run.qos:
-            self._inbound.judged(run.client, run, needs, owed.floor)
-        link = state.connections.get(connection)
-        if link is not None and not link.closed and link.owed[0] is owed:
-            state.release(link)
+        due, run.owed = run.owed, []
+        second = 2 in run.qos
+        for owed in due:
+            owed.needs = max(owed.floor, needs if isinstance(needs, int) else needs[owed.stretch])
+            if second:
+                self._inbound.judged(run, owed)
+            link = owed.connection
+            if not link.closed and link.owed[0] is owed:
+                state.release(link)
         return self._end_without_draft()
 
     def committed(self, n: int, now: Instant) -> list[Action]:
@@ -408,11 +420,18 @@ class Broker:
     def _end(self, draft: Draft) -> list[Action]:
         """Settle what the call has set in motion, write what has changed, say what is to be done."""
         state = self._state
+        if state.departing or state.ready:
+            self._settle()
+        state.flush(draft)
+        return state.collect()
+
+    def _settle(self) -> None:
+        """Clients that came or went: their publishes are handed over before their sessions are told."""
+        state = self._state
+        self._inbound.hand_over()
         while state.departing or state.ready:
             self._start_ready()
             self._connecting.settle()
-        state.flush(draft)
-        return state.collect()
 
     def _end_without_draft(self) -> list[Action]:
         state = self._state

@@ -163,10 +163,8 @@ def parse_publishes(
 
 def encode_acks(packet_ids: list[int], qos: list[int], start: int, stop: int) -> bytes:
     """PUBACKs and PUBRECs (success) for the messages `start` to `stop` of a run, in order; QoS 0 has none."""
-    count = stop - start
-    if qos.count(1) == len(qos):
-        chosen = packet_ids if count == len(packet_ids) else packet_ids[start:stop]
-        return pack(f">{count}I", *[0x40020000 | identifier for identifier in chosen])
+    if stop - start == 1 and qos[start] == 1:
+        return pack(">I", 0x40020000 | packet_ids[start])
     words: list[int] = []
     for index in range(start, stop):
         level = qos[index]

@@ -88,7 +88,8 @@ class Connecting:
         self.state.counters.connects += 1
         told = self._agree(connection, packet, session)
         self.state.store.open(session, not present, packet.will)
-        owed = Owed(n if session.lasting else 0, 0, encode(Connack(present, 0, told), packet.version), None)
+        answer = encode(Connack(present, 0, told), packet.version)
+        owed = Owed(connection, n if session.lasting else 0, 0, answer)
         owed.opens = True
         self.state.owe(connection, owed)
 
@@ -270,11 +271,9 @@ class Connecting:
         state.counters.wills_published += 1
         found = without_delay(will)
         run = PublishRun(
-            session.client, session.principal, [will.topic], [will.payload], [0], [will.qos], [False]
+            [session.client], [1], [will.topic], [will.payload], [0], [will.qos], [False], [found]
         )
-        if found is not None:
-            run.properties = [found]
-        state.actions.append(Accept(0, run))
+        state.actions.append(Accept(run))
         self.publish(will.topic, will.payload, will.qos, will.retain, found, session.client)
 
     def publish(

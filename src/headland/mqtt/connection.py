@@ -27,47 +27,34 @@ NOBODY = Principal("")
 
 
 class Owed:
-    """Acknowledgements of one run, or one ready answer, in a connection's queue.
+    """Acknowledgements of one stretch of a run, or one ready answer, in a connection's queue.
 
     Attributes:
-        needs: Commit the first part rests on, or `UNKNOWN`.
-        floor: Commit that the broker's own state of the run rests on (0: none).
-        data: The ready answer; empty for a run.
+        needs: Commit it rests on, or `UNKNOWN`.
+        floor: Commit that the broker's own state of the stretch rests on (0: none).
+        data: The ready answer; empty for a stretch.
         run: The run whose acknowledgements are due.
-        start: First message of the run not yet acknowledged.
-        marks: (end, commit) of the parts of the run, ascending, last first; empty when there is one part.
+        start: First message of the stretch.
+        stop: Index after its last message.
+        stretch: Its number in the run.
+        connection: Whose queue it is in.
         opens: Whether it is the CONNACK after which the session's messages may be delivered.
     """
 
-    __slots__ = ("data", "floor", "marks", "needs", "opens", "run", "start")
+    __slots__ = ("connection", "data", "floor", "needs", "opens", "run", "start", "stop", "stretch")
 
-    def __init__(self, needs: int, floor: int, data: bytes, run: PublishRun | None) -> None:
+    def __init__(
+        self, connection: Connection, needs: int, floor: int, data: bytes, run: PublishRun | None = None
+    ) -> None:
+        self.connection = connection
         self.needs = needs
         self.floor = floor
         self.data = data
         self.run = run
         self.start = 0
-        self.marks: list[tuple[int, int]] = []
+        self.stop = 0
+        self.stretch = 0
         self.opens = False
-
-    def rest(self, needs: list[int] | int) -> None:
-        """Note the commits that the messages rest on, made non-decreasing: order is kept."""
-        if isinstance(needs, int):
-            self.needs = max(self.floor, needs)
-            return
-        highest = self.floor
-        marks: list[tuple[int, int]] = []
-        for index, need in enumerate(needs):
-            if need > highest or not marks:
-                highest = max(need, highest)
-                marks.append((index, highest))
-        if not marks:
-            self.needs = self.floor
-            return
-        self.needs = marks[0][1]
-        if len(marks) > 1:
-            ends = [index for index, _ in marks[1:]] + [len(needs)]
-            self.marks = [(end, need) for end, (_, need) in zip(ends, marks, strict=True)][::-1]
 
 
 class Connection:

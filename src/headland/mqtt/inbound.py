@@ -1,7 +1,8 @@
 """Publishes of clients: from bytes to a `PublishRun`, and the QoS 2 handshake of the receiver.
 
-A chunk's publishes become one run. The plain ones are taken in bulk by `codec.parse_publishes`; the others
-(QoS 2, retained, with properties, of a topic seen for the first time) one by one, into the same columns.
+The publishes of everything that the sockets brought together become one run, a stretch for each connection.
+The plain ones are taken in bulk by `codec.parse_publishes`; the others (QoS 2, retained, with properties, of
+a topic seen for the first time) one by one, into the same columns.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ class Inbound:
     """The receiving half of the broker.
 
     Attributes:
-        run: The open run of the connection being read.
-        retained: Indexes of its messages that were published with RETAIN.
+        run: The open run.
+        start: Where in it the open stretch begins, that of the connection being read.
+        retained: Indexes of messages of the stretch that were published with RETAIN.
         second: Identifiers of its QoS 2 messages.
     """
 
     def __init__(self, state: State, outbound: Outbound) -> None:
         self.state = state
         self.outbound = outbound
-        self.run: PublishRun | None = None
+        self.run = PublishRun()
+        self.start = 0
         self.retained: set[int] = set()
         self.second: set[int] = set()
 
     def take_plain(self, connection: Connection, data: bytes, start: int) -> int:
         """Take plain publishes in bulk; the offset of the first byte not taken."""
         run = self.run
-        if run is None:
-            run = PublishRun(connection.client, connection.principal, [], [], [], [], [])
         stop = parse_publishes(
             data,
             start,
@@ -53,10 +54,8 @@ class Inbound:
             run.qos,
             run.dup,
         )
-        if stop > start:
-            self.run = run
-            if run.properties is not None:
-                run.properties += [None] * (len(run.topics) - len(run.properties))
+        if run.properties is not None:
+            run.properties += [None] * (len(run.topics) - len(run.properties))
         return stop
 
     def take(
@@ -81,7 +80,7 @@ class Inbound:
         if len(connection.known) >= state.config.topics_cached_max:
             connection.known.clear()
         connection.known[packet.topic.encode()] = packet.topic
-        self._append(connection, packet)
+        self._append(packet)
 
     def _resolve_alias(self, connection: Connection, packet: Publish) -> None:
         found = packet.properties
@@ -101,10 +100,8 @@ class Inbound:
         if found == _NOTHING:
             packet.properties = None
 
-    def _append(self, connection: Connection, packet: Publish) -> None:
+    def _append(self, packet: Publish) -> None:
         run = self.run
-        if run is None:
-            run = self.run = PublishRun(connection.client, connection.principal, [], [], [], [], [])
         if packet.retain:
             self.retained.add(len(run.topics))
         if packet.qos == 2:
@@ -130,23 +127,31 @@ class Inbound:
         kind = PacketType.PUBACK if packet.qos == 1 else PacketType.PUBREC
         self.state.answer(connection, encode(Ack(kind, packet.packet_id, Reason.NOT_AUTHORIZED), V5), 0)
 
+    def hand_over(self) -> None:
+        """End the open run: it is to be judged."""
+        if self.run.ends:
+            self.state.actions.append(Accept(self.run))
+            self.run = PublishRun()
+            self.start = 0
+
     def finish(self, connection: Connection, draft: Draft) -> None:
-        """End the open run: count it, hand it over, owe its acknowledgements."""
+        """End the open stretch: count it, pass it on to subscribers, owe its acknowledgements."""
         run = self.run
-        if run is None:
+        start, stop = self.start, len(run.topics)
+        if start == stop:
             return
-        self.run = None
-        self.second.clear()
+        self.start = stop
         state = self.state
-        floor = self._distribute(connection, run, draft.n) if self._concerns_others() else 0
-        count = len(run.qos)
-        first = run.qos.count(1)
+        floor = self._distribute(connection, start, draft.n) if self._concerns_others() else 0
+        run.clients.append(connection.client)
+        run.ends.append(stop)
+        count = stop - start
+        first = run.qos[start:stop].count(1)
         state.counters.publishes_qos_1 += first
-        state.actions.append(Accept(connection.number, run))
         if first == count:
             expected = count
         else:
-            second = run.qos.count(2)
+            second = run.qos[start:stop].count(2)
             state.counters.publishes_qos_2 += second
             state.counters.publishes_qos_0 += count - first - second
             expected = first + second
@@ -154,9 +159,11 @@ class Inbound:
             return
         connection.unacknowledged += expected
         if expected != first:
-            floor = self._note_second(connection, run, draft.n) or floor
-        owed = Owed(UNKNOWN, floor, b"", run)
-        run.owed = owed
+            self.second.clear()
+            floor = self._note_second(connection, start, draft.n) or floor
+        owed = Owed(connection, UNKNOWN, floor, b"", run)
+        owed.start, owed.stop, owed.stretch = start, stop, len(run.ends) - 1
+        run.owed.append(owed)
         connection.owed.append(owed)
         if connection.unacknowledged > state.config.receive_maximum:
             if connection.version == V5:
@@ -170,13 +177,14 @@ class Inbound:
     def _concerns_others(self) -> bool:
         return bool(self.retained) or self.state.store.trie.count > 0
 
-    def _distribute(self, connection: Connection, run: PublishRun, n: int) -> int:
-        """Retain and fan out the messages of a run; the commit that this rests on (0: none)."""
-        store, outbound = self.state.store, self.outbound
+    def _distribute(self, connection: Connection, start: int, n: int) -> int:
+        """Retain and fan out the messages of the stretch; the commit that this rests on (0: none)."""
+        store, outbound, run = self.state.store, self.outbound, self.run
         now_ns = self.state.now.monotonic_ns
         retained, self.retained = self.retained, set()
         floor = 0
-        for index, topic in enumerate(run.topics):
+        for index in range(start, len(run.topics)):
+            topic = run.topics[index]
             kept = index in retained
             plain, groups = store.route(topic)
             if not kept and not plain and not groups:
@@ -202,18 +210,18 @@ class Inbound:
         self.finish(connection, draft)
         self.state.counters.publishes_qos_2_repeated += 1
         answer = encode(Ack(PacketType.PUBREC, packet.packet_id), connection.version)
-        owed = Owed(receipt.needs, 0, answer, None)
+        owed = Owed(connection, receipt.needs, 0, answer)
         if receipt.needs == UNKNOWN:
-            receipt.waiters.append((connection, owed))
+            receipt.waiters.append(owed)
         self.state.owe(connection, owed)
         return True
 
-    def _note_second(self, connection: Connection, run: PublishRun, n: int) -> int:
-        """Note the QoS 2 identifiers of a run; the commit that this rests on (0: none)."""
-        session = connection.session
+    def _note_second(self, connection: Connection, start: int, n: int) -> int:
+        """Note the QoS 2 identifiers of the stretch; the commit that this rests on (0: none)."""
+        session, run = connection.session, self.run
         if session is None:
             return 0
-        identifiers = [known for known, level in zip(run.packet_ids, run.qos, strict=True) if level == 2]
+        identifiers = [run.packet_ids[i] for i in range(start, len(run.qos)) if run.qos[i] == 2]
         connection.second += len(identifiers)
         session.received.update((identifier, Receipt(UNKNOWN)) for identifier in identifiers)
         if not session.lasting:
@@ -221,20 +229,20 @@ class Inbound:
         self.state.store.changes.append(Received(session.client, identifiers))
         return n
 
-    def judged(self, client: str, run: PublishRun, needs: list[int] | int, floor: int) -> None:
-        """The QoS 2 publishes of a run have been judged: their repeats need not wait any longer."""
-        session = self.state.store.sessions.get(client)
+    def judged(self, run: PublishRun, owed: Owed) -> None:
+        """The QoS 2 publishes of a stretch have been judged: their repeats need not wait any longer."""
+        session = self.state.store.sessions.get(run.clients[owed.stretch])
         if session is None:
             return
-        for index, level in enumerate(run.qos):
-            receipt = session.received.get(run.packet_ids[index]) if level == 2 else None
+        for index in range(owed.start, owed.stop):
+            receipt = session.received.get(run.packet_ids[index]) if run.qos[index] == 2 else None
             if receipt is None or receipt.needs != UNKNOWN:
                 continue
-            receipt.needs = max(floor, needs if isinstance(needs, int) else needs[index])
-            for connection, owed in receipt.waiters:
-                owed.needs = receipt.needs
-                if not connection.closed:
-                    self.state.release(connection)
+            receipt.needs = owed.needs
+            for waiter in receipt.waiters:
+                waiter.needs = receipt.needs
+                if not waiter.connection.closed:
+                    self.state.release(waiter.connection)
             receipt.waiters.clear()
 
     def released(self, connection: Connection, packet: Ack, draft: Draft) -> None:

@@ -140,7 +140,7 @@ class Receipt:
 
     def __init__(self, needs: int) -> None:
         self.needs = needs
-        self.waiters: list[tuple[Connection, Owed]] = []
+        self.waiters: list[Owed] = []
 
 
 class Subscribed:

@@ -136,7 +136,7 @@ class State:
         if 0 < connection.packet_bytes_max < len(data):
             self.close(connection, Reason.PACKET_TOO_LARGE, "packet_too_large")
             return
-        self.owe(connection, Owed(needs, 0, data, None))
+        self.owe(connection, Owed(connection, needs, 0, data))
 
     def release(self, connection: Connection) -> None:
         """Send the answers that are no longer held by anything."""
@@ -158,13 +158,9 @@ class State:
                 continue
             if self.held:
                 break
-            stop = len(run.qos) if not head.marks else head.marks.pop()[0]
-            connection.out.append(encode_acks(run.packet_ids, run.qos, head.start, stop))
-            connection.unacknowledged -= run.qos[head.start : stop].count(1)
-            if head.marks:
-                head.start, head.needs = stop, head.marks[-1][1]
-            else:
-                owed.popleft()
+            connection.out.append(encode_acks(run.packet_ids, run.qos, head.start, head.stop))
+            connection.unacknowledged -= run.qos[head.start : head.stop].count(1)
+            owed.popleft()
         if connection.out:
             self.touched[connection.number] = connection
         half = self.config.receive_maximum // 2

@@ -71,11 +71,11 @@ class Draft(Protocol):
 
 
 class PublishRun(msgspec.Struct):
-    """Publishes of one client in arrival order, as columns.
+    """Publishes in order of arrival, as columns: of one client, or of several, a stretch each.
 
     Attributes:
-        client: Client identifier.
-        principal: Who the client is.
+        clients: Client identifiers, one a stretch; a client may have several.
+        ends: For each stretch, the index after its last message.
         topics: Topic names (aliases resolved).
         payloads: Messages.
         packet_ids: Identifiers, 0 at QoS 0.
@@ -85,15 +85,31 @@ class PublishRun(msgspec.Struct):
         owed: The broker's own note of the acknowledgements due; nobody else reads it.
     """
 
-    client: str
-    principal: Principal
-    topics: list[str]
-    payloads: list[bytes]
-    packet_ids: list[int]
-    qos: list[int]
-    dup: list[bool]
+    clients: list[str] = []
+    ends: list[int] = []
+    topics: list[str] = []
+    payloads: list[bytes] = []
+    packet_ids: list[int] = []
+    qos: list[int] = []
+    dup: list[bool] = []
     properties: list[Properties | None] | None = None
-    owed: Any = None
+    owed: list[Any] = []
+
+    def apart(self) -> list[PublishRun]:
+        """Each stretch as a run of its own (without properties, and owing nothing)."""
+        starts = [0, *self.ends]
+        return [
+            PublishRun(
+                [client],
+                [stop - start],
+                self.topics[start:stop],
+                self.payloads[start:stop],
+                self.packet_ids[start:stop],
+                self.qos[start:stop],
+                self.dup[start:stop],
+            )
+            for client, start, stop in zip(self.clients, starts, self.ends, strict=False)
+        ]
 
 
 class Send(msgspec.Struct, frozen=True, tag=True):
@@ -118,9 +134,8 @@ class Close(msgspec.Struct, frozen=True, tag=True):
 
 
 class Accept(msgspec.Struct, frozen=True, tag=True):
-    """Judge these publishes, then call `Broker.rest_on` with the commit their acknowledgements rest on."""
+    """Judge these publishes, then call `Broker.rest_on` with the commits their acknowledgements rest on."""
 
-    connection: int
     run: PublishRun
 
 

@@ -22,11 +22,12 @@ import msgspec
 
 from headland.journal import Draft, Journal, SectionType
 from headland.line.deciding import Actuation
+from headland.line.ingest import Senders
 from headland.line.ledger import Ledger
 from headland.line.stages import StageName, Stages
 from headland.link.actions import Intent
 from headland.link.verdicts import Verdicts
-from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, Send
+from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, PublishRun, Send
 from headland.mqtt import Action as BrokerAction
 from headland.node import events as ev
 from headland.node.answers import answer, ordered
@@ -159,16 +160,8 @@ class Node:
         if isinstance(event, BEGINS):
             self.begin(now)
         match event:
-            case ev.Received(connection, data):
-                kind = self._kinds.get(connection)
-                if kind == "mqtt":
-                    self._mqtt(self.parts.broker.received(connection, data, now, self.draft))
-                    self._bound_unstored()
-                elif kind == "link":
-                    self.parts.south.received(self, connection, data, now)
-                    self._bound_unstored()
-                elif kind == "parent":
-                    self.parts.north.received(self, connection, data, now)
+            case ev.Received(parts):
+                self._received(parts, now)
             case ev.Committed(n, room):
                 self.parts.shelving.budget.room = room
                 self._committed(n, now)
@@ -372,13 +365,32 @@ class Node:
             case _:
                 pass
 
+    def _received(self, parts: Sequence[tuple[int, bytes]], now: Instant) -> None:
+        """What MQTT clients sent is taken together, so that it costs one judgement and not one each."""
+        kinds = self._kinds
+        clients: list[tuple[int, bytes]] = []
+        for part in parts:
+            match kinds.get(part[0]):
+                case "mqtt":
+                    clients.append(part)
+                case "link":
+                    self.parts.south.received(self, *part, now)
+                    self._bound_unstored()
+                case "parent":
+                    self.parts.north.received(self, *part, now)
+                case _:
+                    pass
+        if clients:
+            self._mqtt(self.parts.broker.received(clients, now, self.draft))
+            self._bound_unstored()
+
     def _mqtt(self, actions: Sequence[BrokerAction]) -> None:
         for action in actions:
             match action:
-                case Accept():
-                    self._accept(action)
                 case Send(connection, data):
                     self._out.append(ev.Send(connection, data))
+                case Accept(run):
+                    self._accept(run)
                 case Close(connection, _, reason):
                     self._out.append(ev.Close(connection, reason))
                 case Pause(connection):
@@ -389,21 +401,28 @@ class Node:
                     if connection not in self._paused:
                         self._out.append(ev.Pause(connection, False))
 
-    def _accept(self, accept: Accept) -> None:
-        run, now = accept.run, self._now
-        if self.commits.stalled and not any(run.qos):
-            self.actuate(self.parts.intake.refused(run.topics, run.payloads, now, self.draft))
-            return
-        repeats = run.dup if True in run.dup else [False] * len(run.dup)
-        taken = self.parts.intake.messages(
-            run.client, run.topics, run.payloads, now, self.draft, repeats=repeats
-        )
-        if taken.actuations:
-            self.actuate(taken.actuations)
-        self._mqtt(self.parts.broker.rest_on(accept.connection, run, taken.needs_n, now))
+    def _accept(self, run: PublishRun) -> None:
+        """Judge a run at once; one that tells of repeats, or finds the disk full, client by client."""
+        now = self._now
+        if self.commits.stalled or True in run.dup:
+            needs: Sequence[int] = [need for one in run.apart() for need in self._judge(one)]
+        else:
+            needs = self._judge(run)
+        self._mqtt(self.parts.broker.rest_on(run, needs, now))
         for rebirth in self.parts.intake.mapping.take_rebirths():
             payload = rebirth.payload(now.wall_ns)
             self._mqtt(self.parts.broker.publish(rebirth.topic, payload, now, self.draft))
+
+    def _judge(self, run: PublishRun) -> Sequence[int]:
+        """Decide on and filter a run; the commit that each of its stretches rests on."""
+        now, intake = self._now, self.parts.intake
+        if self.commits.stalled and not any(run.qos):
+            self.actuate(intake.refused(run.topics, run.payloads, now, self.draft))
+            return [0] * len(run.ends)
+        senders = Senders(run.clients, run.ends)
+        taken = intake.messages(senders, run.topics, run.payloads, now, self.draft, repeats=run.dup)
+        self.actuate(taken.actuations)
+        return taken.needs
 
     def _offered(self, event: ev.Offered, now: Instant) -> None:
         parts, brought, draft = self.parts, event.brought, self.draft

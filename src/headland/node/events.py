@@ -35,10 +35,9 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
 
 
 class Received(msgspec.Struct, frozen=True, tag=True):
-    """Bytes arrived."""
+    """Bytes arrived: (connection, bytes), of one connection or of several, in order of arrival."""
 
-    connection: int
-    data: bytes
+    parts: Sequence[tuple[int, bytes]]
 
 
 class Closed(msgspec.Struct, frozen=True, tag=True):

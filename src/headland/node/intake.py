@@ -7,6 +7,7 @@ in the same commit. The answer is always one number: the commit that the acknowl
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from headland.journal import Draft
 from headland.line.deciding import Actuation
 from headland.line.formats import Mapping, Rejected
 from headland.line.formats.rejection import RejectReason
+from headland.line.ingest import Senders
 from headland.line.line import Line
 from headland.node.quarantine import OWNER, Quarantine
 from headland.vocabulary import Account, Batch, Instant, RowClass, SeriesKey, SeriesTable, Value
@@ -27,14 +29,19 @@ class Taken(msgspec.Struct, frozen=True):
     """What became of a run of messages.
 
     Attributes:
-        needs_n: Commit that the acknowledgement rests on.
+        needs: Commits that the acknowledgements rest on, one a sender.
         actuations: What to do at once.
         rejected: Messages that were quarantined.
     """
 
-    needs_n: int
+    needs: Sequence[int]
     actuations: tuple[Actuation, ...] = ()
     rejected: Sequence[Rejected] = ()
+
+    @property
+    def needs_n(self) -> int:
+        """Commit that all of it rests on."""
+        return max(self.needs)
 
 
 class Intake:
@@ -48,7 +55,7 @@ class Intake:
 
     def messages(
         self,
-        client: str,
+        senders: Senders,
         topics: Sequence[str],
         payloads: Sequence[bytes],
         now: Instant,
@@ -60,7 +67,7 @@ class Intake:
         """Take messages with topics (MQTT publishes).
 
         Args:
-            client: Who sent them.
+            senders: Who sent which of them.
             topics: One a message.
             payloads: One a message.
             now: When they were read.
@@ -72,14 +79,14 @@ class Intake:
         rejected = self.mapping.decode_run(topics, payloads, now.wall_ns, batch, headers)
         batch, mixed = self._without_mixed(batch)
         rejected += mixed
-        offered = self.line.offer(client, batch, now, draft, duplicate_suspect=repeats)
-        if rejected:
-            for one in rejected:
-                self.reject(
-                    client, topics[one.index], str(one.reason), one.detail, payloads[one.index], now, draft
-                )
-            return Taken(draft.n, offered.actuations, rejected)
-        return Taken(offered.needs_n, offered.actuations)
+        offered = self.line.offer(senders, batch, now, draft, duplicate_suspect=repeats)
+        needs = offered.needs
+        for one in rejected:
+            who, topic = bisect_right(senders.ends, one.index), topics[one.index]
+            client, payload = senders.clients[who], payloads[one.index]
+            self.reject(client, topic, str(one.reason), one.detail, payload, now, draft)
+            needs[who] = draft.n
+        return Taken(needs, offered.actuations, rejected)
 
     def refused(
         self, topics: Sequence[str], payloads: Sequence[bytes], now: Instant, draft: Draft
@@ -154,7 +161,7 @@ class Intake:
             [len(sids)],
         )
         offered = self.line.offer(source, batch, now, draft)
-        return Taken(offered.needs_n, offered.actuations)
+        return Taken(offered.needs, offered.actuations)
 
     def _without_numberless(
         self,
@@ -186,4 +193,4 @@ class Intake:
             now,
             draft,
         )
-        return Taken(draft.n, taken.actuations)
+        return Taken([draft.n], taken.actuations)

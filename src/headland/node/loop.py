@@ -83,6 +83,8 @@ class Runner:
         self.http: HttpServer | None = None
         self.ready = False
         self._http_connections: set[int] = set()
+        self._layered: set[int] = set()
+        """Connections with a layer between their bytes and the core: HTTP, WebSocket."""
         self._http_timer: asyncio.TimerHandle | None = None
         self._queue: deque[tuple[ev.Event, int]] = deque()
         self._turns = Turns(
@@ -125,14 +127,14 @@ class Runner:
             self._drain()
 
     def _received(self, connection: int, data: bytes) -> None:
-        if connection in self._http_connections and self.http is not None:
+        if connection not in self._layered:
+            self._turns.received(connection, data)
+        elif connection in self._http_connections and self.http is not None:
             self.http.received(connection, data, self.clock.now())
-        elif connection in self.websockets:
+        else:
             inner = self.websockets.received(connection, data)
             if inner:
                 self._turns.received(connection, inner)
-        else:
-            self._turns.received(connection, data)
 
     def _still(self, connection: int, behind: bool) -> None:
         """A connection that is behind with its turns is not read, whatever the core says."""
@@ -178,7 +180,7 @@ class Runner:
                         took_ns = self.clock.now().monotonic_ns - now.monotonic_ns
                         waited_ns = now.monotonic_ns - arrived_ns if arrived_ns else 0
                         cause = Cause.WAITED if waited_ns > took_ns else Cause.FILTERS
-                        self.stages[StageName.DECIDE].observe(waited_ns + took_ns, cause)
+                        self.stages[StageName.DECIDE].observe(waited_ns + took_ns, cause, len(event.parts))
                     self._execute(actions)
                 except Exception as error:  # noqa: BLE001 - after half an event nothing may go on
                     self.defect(type(event).__name__, error)
@@ -232,8 +234,13 @@ class Runner:
         for action in actions:
             match action:
                 case ev.Send(connection, data):
-                    self._wire(connection).send(connection, data)
-                    self._tell_backlog(connection)
+                    if connection in self._layered:
+                        self.websockets.send(connection, data)
+                    else:
+                        self.network.send(connection, data)
+                    waiting = self.network.unwritten(connection)
+                    if waiting:
+                        self._queue.append((ev.Unwritten(connection, waiting), 0))
                 case ev.Commit(n, ops):
                     self.committer.execute(ops, self._commit_outcome(n, self.clock.now().monotonic_ns))
                 case ev.Actuate():
@@ -249,7 +256,8 @@ class Runner:
                 case ev.Beside(token, ops):
                     self.beside.execute(ops, self._side_outcome(token))
                 case ev.Close(connection):
-                    self._wire(connection).close(connection)
+                    wire = self.websockets if connection in self._layered else self.network
+                    wire.close(connection)
                     self._turns.hold(connection, False)  # its end must come through
                 case ev.Pause(connection, paused):
                     self._pause(connection, paused)
@@ -265,18 +273,11 @@ class Runner:
                 case ev.Exit():
                     self._hands.exit(action)
 
-    def _wire(self, connection: int) -> net.Network | WebSockets:
-        return self.websockets if connection in self.websockets else self.network
-
-    def _tell_backlog(self, connection: int) -> None:
-        waiting = self.network.unwritten(connection)
-        if waiting:
-            self._queue.append((ev.Unwritten(connection, waiting), 0))
-
     def _network_event(self, event: net.NetworkEvent) -> None:
         match event:
             case net.Opened() if event.endpoint == "http" and self.http is not None:
                 self._http_connections.add(event.connection)
+                self._layered.add(event.connection)
                 self.http.opened(event.connection, event.peer, event.principal, self.clock.now())
                 self._watch_http()
             case net.Opened():
@@ -285,6 +286,7 @@ class Runner:
                 if self._flooded:
                     self.network.pause(event.connection)
                 if kind == "ws":
+                    self._layered.add(event.connection)
                     self.websockets.opened(event.connection, event.endpoint)
                 self.feed(
                     ev.Opened(
@@ -297,12 +299,14 @@ class Runner:
                     )
                 )
             case net.Received(connection, data):
-                self.feed(ev.Received(connection, data))
+                self._received(connection, data)
             case net.Closed(connection) if connection in self._http_connections and self.http is not None:
                 self._http_connections.discard(connection)
+                self._layered.discard(connection)
                 self.http.closed(connection)
             case net.Closed(connection, cause, detail):
                 self.websockets.closed(connection)
+                self._layered.discard(connection)
                 self._paused.discard(connection)
                 self._behind.discard(connection)
                 self._taking_turns.discard(connection)

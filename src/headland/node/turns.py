@@ -1,10 +1,12 @@
-"""Whose bytes are handled first: a connection that says little goes before those that say much.
+"""What the sockets bring, gathered: everything of one turn of the loop is one event for the node.
 
-A decision must not wait until the loop has worked through what a hundred busy connections brought. So a
-small read is handed over at once; a large one waits its turn and is handled in slices of `SLICE_NS`, with a
-look at all sockets in between. Bytes of one connection never overtake each other; its end comes after them.
+A node handles a hundred small reads together at little more than the price of one. And a decision must not
+wait until the loop has worked through what a hundred busy connections brought: so those that say little go
+first, and large reads are handled in slices of `SLICE_NS`, with a look at all sockets in between. Bytes of
+one connection never overtake each other; its end comes after them.
 
-Bounds: a connection with `CHUNKS_MAX` reads waiting is not read until they are handled; with half of
+Bounds: at most `LITTLE_READS` small reads wait for the end of the turn; one event holds `TOGETHER_BYTES`, or
+one read. A connection with `CHUNKS_MAX` large reads waiting is not read until they are handled; with half of
 `waiting_bytes_max` waiting in all, one read is enough for that. With all of it waiting nothing is read at
 all, until half of it is handled: what the kernel's buffers hold then is held back from the senders.
 
@@ -19,8 +21,12 @@ from collections.abc import Callable
 from headland.node import events as ev
 
 LITTLE_BYTES = 512
+LITTLE_READS = 256
+TOGETHER_BYTES = 16_384
 SLICE_NS = 1_000_000
 CHUNKS_MAX = 2
+
+Part = tuple[int, bytes]
 
 
 class Turns:
@@ -38,7 +44,7 @@ class Turns:
         """Make an empty queue.
 
         Args:
-            feed: Hands an event to the node, with the time at which it was read if it had to wait (else 0).
+            feed: Hands an event to the node, with the time at which the oldest of its reads was made.
             call_soon: Calls a function after the sockets have been looked at once more.
             now_ns: Monotonic time.
             still: Stops (True) or goes on (False) reading a connection.
@@ -54,16 +60,24 @@ class Turns:
         self._bytes = 0
         self._stilled: set[int] = set()
         self._flooded = False
-        self._waiting: deque[tuple[ev.Received | ev.Closed, int]] = deque()
+        self._little: list[Part] = []
+        self._little_ns = 0
+        self._waiting: deque[tuple[Part | ev.Closed, int]] = deque()
         self._chunks: dict[int, int] = {}
         self._asked = False
         self._held: set[int] = set()
-        self._kept: dict[int, deque[tuple[ev.Received | ev.Closed, int]]] = {}
+        self._kept: dict[int, deque[tuple[Part | ev.Closed, int]]] = {}
 
     def hold(self, connection: int, held: bool) -> None:
         """The node takes nothing of a connection, or does again."""
         if held:
             self._held.add(connection)
+            if any(part[0] == connection for part in self._little):
+                gathered = self._little
+                self._little = [part for part in gathered if part[0] != connection]
+                for part in gathered:
+                    if part[0] == connection:
+                        self._wait(part, self._little_ns)
             return
         self._held.discard(connection)
         kept = self._kept.pop(connection, None)
@@ -72,15 +86,25 @@ class Turns:
             self._ask()
 
     def received(self, connection: int, data: bytes) -> None:
-        """Bytes of a connection: now, or in their turn."""
-        chunks = self._chunks.get(connection, 0)
-        if not chunks and len(data) <= LITTLE_BYTES and connection not in self._held:
-            self._feed(ev.Received(connection, data), 0)
+        """Bytes of a connection: at the end of this turn, or in theirs."""
+        if len(data) > LITTLE_BYTES or connection in self._chunks or connection in self._held:
+            self._wait((connection, data), self._now_ns())
             return
-        self._chunks[connection] = chunks + 1
-        self._waiting.append((ev.Received(connection, data), self._now_ns()))
+        little = self._little
+        little.append((connection, data))
+        if len(little) == 1:
+            self._little_ns = self._now_ns()
+            self._ask()
+        elif len(little) == LITTLE_READS:
+            self._hand_over_little()
+
+    def _wait(self, part: Part, arrived_ns: int) -> None:
+        connection, data = part
+        chunks = self._chunks.get(connection, 0) + 1
+        self._chunks[connection] = chunks
+        self._waiting.append((part, arrived_ns))
         self._bytes += len(data)
-        if chunks + 1 >= CHUNKS_MAX or self._bytes > self._bytes_max // 2:
+        if chunks >= CHUNKS_MAX or self._bytes > self._bytes_max // 2:
             self._stop(connection)
         if self._bytes > self._bytes_max and not self._flooded:
             self._flooded = True
@@ -98,28 +122,56 @@ class Turns:
             self._waiting.append((event, 0))
         else:
             self._held.discard(event.connection)
+            self._hand_over_little()
             self._feed(event, 0)
 
     def _ask(self) -> None:
         if not self._asked:
             self._asked = True
-            self._call_soon(self._slice)
+            self._call_soon(self._turn)
 
-    def _slice(self) -> None:
+    def _turn(self) -> None:
         self._asked = False
         until = self._now_ns() + SLICE_NS
+        self._hand_over_little()
         while self._waiting:
-            event, arrived_ns = self._waiting.popleft()
-            if event.connection in self._held:
-                self._kept.setdefault(event.connection, deque()).append((event, arrived_ns))
-                continue
-            if isinstance(event, ev.Received):
-                self._handled(event.connection, len(event.data))
-            self._feed(event, arrived_ns)
+            self._hand_over_much()
             if self._now_ns() >= until:
                 break
         if self._waiting:
             self._ask()
+
+    def _hand_over_little(self) -> None:
+        if self._little:
+            parts, self._little = self._little, []
+            self._feed(ev.Received(parts), self._little_ns)
+
+    def _hand_over_much(self) -> None:
+        """The oldest large reads that fit into one event, or the end of a connection."""
+        parts: list[Part] = []
+        size = since_ns = 0
+        while self._waiting:
+            one, arrived_ns = self._waiting[0]
+            connection = one.connection if isinstance(one, ev.Closed) else one[0]
+            if connection in self._held:
+                self._kept.setdefault(connection, deque()).append(self._waiting.popleft())
+                continue
+            if isinstance(one, ev.Closed):
+                if not parts:
+                    self._waiting.popleft()
+                    self._feed(one, 0)
+                    return
+                break
+            size += len(one[1])
+            if parts and size > TOGETHER_BYTES:
+                break
+            since_ns = since_ns or arrived_ns
+            parts.append(one)
+            self._waiting.popleft()
+        for connection, data in parts:
+            self._handled(connection, len(data))
+        if parts:
+            self._feed(ev.Received(parts), since_ns)
 
     def _handled(self, connection: int, size: int) -> None:
         self._bytes -= size

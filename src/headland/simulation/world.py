@@ -405,7 +405,7 @@ class Host:
             self.paused.setdefault(connection, [])
             return
         for data in self.paused.pop(connection, ()):
-            self._queue.append(ev.Received(connection, data))
+            self._queue.append(ev.Received([(connection, data)]))
 
     def _cost(self, op: DiskOp) -> int:
         slow = type(op).__name__ in ("Sync", "SyncDir")
@@ -478,7 +478,7 @@ class Host:
         if connection in self.paused:
             self.paused[connection].append(data)
         elif connection in self.wires:
-            self.feed(ev.Received(connection, data))
+            self.feed(ev.Received([(connection, data)]))
 
     def wire_closed(self, connection: int, reason: str) -> None:
         """A connection is gone."""

@@ -39,14 +39,17 @@ def mark_proves_a_repeat(patch: Patch) -> None:
 def repeat_is_matched_by_packet_id(patch: Patch) -> None:
     known: dict[tuple[int, str], set[int]] = {}
 
-    def accept(self: Node, accept: Any) -> None:
-        run: PublishRun = accept.run
-        seen = known.setdefault((id(self), run.client), set())
-        again = [dup and number in seen for dup, number in zip(run.dup, run.packet_ids, strict=True)]
-        seen.update(run.packet_ids)
+    def judge(self: Node, run: PublishRun) -> Any:
+        start = 0
+        again: list[bool] = []
+        for client, stop in zip(run.clients, run.ends, strict=True):
+            seen = known.setdefault((id(self), client), set())
+            again += [run.dup[i] and run.packet_ids[i] in seen for i in range(start, stop)]
+            seen.update(run.packet_ids[start:stop])
+            start = stop
         ingest = self.parts.intake.line._ingest
         ingest.by_id = again  # type: ignore[attr-defined]
-        original(self, accept)
+        return original(self, run)
 
     def find(self: Ingest, client: str, batch: Any, suspects: list[bool], n: int, admitted: Any) -> None:
         before(self, client, batch, suspects, n, admitted)
@@ -62,7 +65,7 @@ def repeat_is_matched_by_packet_id(patch: Patch) -> None:
         )
         admitted.rows = batch_rows.take(keep)
 
-    original = patch.put(Node, "_accept", accept)
+    original = patch.put(Node, "_judge", judge)
     before = patch.put(Ingest, "_find_repeats", find)
 
 

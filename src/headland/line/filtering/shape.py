@@ -169,11 +169,25 @@ class Desk:
         now: The moment of the call.
         plan: The plan whose rows are being offered.
         wrote: Whether anything was written that an acknowledgement must wait for.
+        touched: Series of which something was written.
+        for_all: Whether something was written that every acknowledgement of this call must wait for.
         timeless: Whether the call brought readings without device time and the commit's node time is not yet
             noted; it is noted with the first thing that has to be durable.
     """
 
-    __slots__ = ("_draft", "_ops", "_plans", "n", "node_ns", "now", "plan", "timeless", "wrote")
+    __slots__ = (
+        "_draft",
+        "_ops",
+        "_plans",
+        "for_all",
+        "n",
+        "node_ns",
+        "now",
+        "plan",
+        "timeless",
+        "touched",
+        "wrote",
+    )
 
     def __init__(self, draft: OpenCommit, node_ns: int, now: Instant, plans: Sequence[Plan]) -> None:
         self._draft = draft
@@ -183,6 +197,8 @@ class Desk:
         self.now = now
         self.plan: Plan
         self.wrote = False
+        self.for_all = False
+        self.touched: set[int] = set()
         self.timeless = False
         self._ops: list[list[Any]] = []
 
@@ -204,6 +220,7 @@ class Desk:
         if not rows.sid:
             return
         self.wrote = True
+        self.touched.update(rows.sid)
         put(self._draft.rows(self.plan.cls), rows, joined_flags(rows.flags, flags))
         self.book(Account.KEPT, len(rows.sid), sum(rows.size))
 
@@ -215,6 +232,7 @@ class Desk:
             self.book(Account.VOLATILE, len(rows.sid), sum(rows.size))
             return
         self.wrote = True
+        self.touched.update(rows.sid)
         put(self._draft.rows(RowClass.HELD), rows, rows.flags)
         self.book(Account.HELD, len(rows.sid), sum(rows.size))
 
@@ -237,6 +255,7 @@ class Desk:
             return
         plan = self._plans[rows[0].sid]
         self.wrote = True
+        self.touched.add(rows[0].sid)
         columns = self._draft.rows(plan.cls)
         size = 0
         for row in rows:
@@ -259,24 +278,30 @@ class Desk:
         """Write a row that this node made (window, event, features), booked derived; `rule` = the plan's."""
         plan = self._plans[sid]
         self.wrote = True
+        self.touched.add(sid)
         self._draft.rows(cls).append(sid, ts, value, kind=kind, flags=flags)
         self._draft.book(Account.DERIVED, plan.group, cls, rule or plan.rule, 1, 0)
 
     def op(self, *operation: Any) -> None:
         """Note what a clock decided, at its place among the held rows, so that a recovery does it again."""
+        self.for_all = True
+        self._note(*operation)
+
+    def _note(self, *operation: Any) -> None:
         self.wrote = True
         self._ops.append([self.held_count(), *operation])
 
     def op_on(self, sid: int, filter_index: int, operation: list[Any]) -> None:
         """Note what a filter did to a series; a volatile one is not rebuilt, so nothing is noted."""
         if not self._plans[sid].volatile:
-            self.op("f", filter_index, operation)
+            self.touched.add(sid)
+            self._note("f", filter_index, operation)
 
     def ops_kept(self, before: list[int]) -> None:
         """Note the places of rows kept next: how many rows will be held from now on before each of them."""
         if not self.plan.volatile:
             cls = self.plan.cls
-            self.op("k", int(cls), self.kept_count(cls), before)
+            self._note("k", int(cls), self.kept_count(cls), before)
 
     def close(self) -> None:
         """Write the operations of this call as one state section."""
