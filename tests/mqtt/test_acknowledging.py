@@ -333,8 +333,8 @@ def test_repeats_while_nothing_is_committed_are_not_read_without_bound() -> None
         assert not client.paused
         client.publish("t", b"1", qos=2, packet_id=7, dup=True)
     assert client.paused
-    connection, run = world.runs.pop()
-    world.perform(world.broker.rest_on(connection, run, [2], world.now))
+    run = world.runs.pop()
+    world.perform(world.broker.rest_on(run, [2], world.now))
     world.commit()
     assert not client.paused
 

@@ -193,8 +193,8 @@ def test_a_client_that_the_broker_paused_for_its_unacknowledged_publishes_is_not
     world.pass_time(100)
     assert not client.closed
     while world.runs:
-        connection, run = world.runs.pop(0)
-        world.perform(world.broker.rest_on(connection, run, 0, world.now))
+        run = world.runs.pop(0)
+        world.perform(world.broker.rest_on(run, 0, world.now))
     assert not client.paused
     world.pass_time(14)
     assert not client.closed

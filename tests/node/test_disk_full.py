@@ -128,7 +128,7 @@ def test_a_client_that_is_not_read_for_want_of_room_keeps_its_connection_however
     """Kills: dropping a client for a silence that is the node's own."""
     node, now = _node(), START.later(0.1)
     node.handle(ev.Opened(3, "mqtt", "here"), now)
-    node.handle(ev.Received(3, CONNECT[:10] + b"\x00\x02\x00\x02it"), now)
+    node.handle(ev.Received([(3, CONNECT[:10] + b"\x00\x02\x00\x02it")]), now)
     node.refuse_input(True)
     for second in range(1, 100):
         now = START.later(second)

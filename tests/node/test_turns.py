@@ -133,11 +133,12 @@ def test_a_connection_that_is_behind_is_not_read_until_it_is_not() -> None:
 
 def test_what_waits_in_all_is_bounded_and_reading_goes_on_when_half_is_handled() -> None:
     """Kills: a bound per connection only; sockets that stay unread."""
-    loop = Loop(cost_ns=SLICE_NS, waiting_bytes_max=10 * len(MUCH))
+    whole = b"w" * TOGETHER_BYTES
+    loop = Loop(cost_ns=SLICE_NS, waiting_bytes_max=10 * len(whole))
     busy = 0
     while not loop.all_still:
         busy += 1
-        loop.turns.received(busy, MUCH)
+        loop.turns.received(busy, whole)
     assert (busy, loop.all_still) == (11, [True])
     assert loop.still == [(number, True) for number in range(6, 12)]
     for handled in range(1, 6):
