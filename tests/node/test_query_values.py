@@ -30,9 +30,9 @@ def test_not_a_number_and_the_infinities_are_told_from_a_text_and_from_nothing()
     node = opening.node
     node.start(NOW)
     node.handle(ev.Opened(1, "mqtt", "here"), NOW)
-    node.handle(ev.Received(1, CONNECT), NOW)
+    node.handle(ev.Received([(1, CONNECT)]), NOW)
     for payload in (b"nan", b"Infinity", b"-inf", b'{"value": "NaN"}', b"1.5"):
-        node.handle(ev.Received(1, bytes((0x30, 3 + len(payload))) + b"\x00\x01t" + payload), NOW)
+        node.handle(ev.Received([(1, bytes((0x30, 3 + len(payload))) + b"\x00\x01t" + payload)]), NOW)
     for second in range(1, 4):
         for action in node.handle(ev.Tick(), NOW.later(second)):
             if isinstance(action, ev.Commit):
