@@ -266,7 +266,7 @@ class Deciders:
             self._act(rule, row, "raise", out)
 
     def _set(self, index: int, sid: int, latch: Latch, since: int, desk: Desk) -> None:
-        desk.op("e", index, sid, int(latch), since)
+        desk.op_of(sid, "e", index, sid, int(latch), since)
         self._latches.set(index, sid, latch, since)
         self._aim(sid)
 

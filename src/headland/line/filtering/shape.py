@@ -287,6 +287,11 @@ class Desk:
         self.for_all = True
         self._note(*operation)
 
+    def op_of(self, sid: int, *operation: Any) -> None:
+        """Note what happened to one series, likewise; only what is said of this series waits for it."""
+        self.touched.add(sid)
+        self._note(*operation)
+
     def _note(self, *operation: Any) -> None:
         self.wrote = True
         self._ops.append([self.held_count(), *operation])
@@ -294,8 +299,7 @@ class Desk:
     def op_on(self, sid: int, filter_index: int, operation: list[Any]) -> None:
         """Note what a filter did to a series; a volatile one is not rebuilt, so nothing is noted."""
         if not self._plans[sid].volatile:
-            self.touched.add(sid)
-            self._note("f", filter_index, operation)
+            self.op_of(sid, "f", filter_index, operation)
 
     def ops_kept(self, before: list[int]) -> None:
         """Note the places of rows kept next: how many rows will be held from now on before each of them."""
