@@ -193,17 +193,17 @@ def test_garbage_is_bounded_by_its_number_and_a_frame_holds_all_of_it() -> None:
     """Kills: one small misconfigured device and a slow disk that end the node."""
     node = _node()
     now = START.later(0.1)
-    node.handle(ev.Received(1, _publish(1, 1)), now)
+    node.handle(ev.Received([(1, _publish(1, 1))]), now)
     commit = _commit(node, now)
     garbage = b"\x30\x04\x00\x01t\xff" * 3_000
     held: list[int] = []
     reads = 0
     while not held:
-        held = _held(node.handle(ev.Received(1, garbage), now))
+        held = _held(node.handle(ev.Received([(1, garbage)]), now))
         reads += 1
         assert reads < 100, "nothing holds back garbage"
     for _ in range(20):  # what was on its way all the same: a commit holds more than 65,535 sections
-        node.handle(ev.Received(1, garbage), now)
+        node.handle(ev.Received([(1, garbage)]), now)
     assert node.draft.section_count > 65_535
     node.handle(ev.Committed(commit.n), now)
     second = _commit(node, now.later(0.1))
@@ -216,11 +216,11 @@ def test_who_comes_while_nothing_may_be_taken_is_not_read_either() -> None:
     node = _node()
     node.settings = msgspec.structs.replace(node.settings, unstored_bytes_max=10_000)
     now = START.later(0.1)
-    node.handle(ev.Received(1, _publish(1, 1)), now)
+    node.handle(ev.Received([(1, _publish(1, 1))]), now)
     commit = _commit(node, now)
     held: list[int] = []
     for _ in range(6_000):
-        held += _held(node.handle(ev.Received(1, _publish(77, 0)), now))
+        held += _held(node.handle(ev.Received([(1, _publish(77, 0))]), now))
     assert held == [1]
     assert _held(node.handle(ev.Opened(2, "mqtt", "there"), now)) == [2]
     node.handle(ev.Committed(commit.n), now)
