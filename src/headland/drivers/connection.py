@@ -263,7 +263,9 @@ class Connection(asyncio.Protocol):
         """asyncio: bytes arrived."""
         self.heard += len(data)
         if self.secure is None:
-            self._deliver(data)
+            if self.is_open and self.cause is None:
+                self.network.bytes_in += len(data)
+                self.network.on_received(self.number, data)
         elif not self.is_open:
             if not self.lost:
                 self._shake(data)

@@ -151,8 +151,11 @@ class Network:
         conn = self._connections.get(connection)
         if conn is None or conn.cause is not None:
             return False
-        conn.write(data)
         self.bytes_out += len(data)
+        if conn.secure is None:
+            conn.transport.write(data)
+        else:
+            conn.write(data)
         if conn.full and conn.transport.get_write_buffer_size() > conn.limits.write_max_bytes:
             conn.cut(Cause.OVERFLOW)
             return False

@@ -113,7 +113,7 @@ class PublishRun(msgspec.Struct):
 
 
 class Send(msgspec.Struct, frozen=True, tag=True):
-    """Write these bytes to the connection, after those before."""
+    """Write bytes to a connection, after those before."""
 
     connection: int
     data: bytes

@@ -387,8 +387,8 @@ class Node:
     def _mqtt(self, actions: Sequence[BrokerAction]) -> None:
         for action in actions:
             match action:
-                case Send(connection, data):
-                    self._out.append(ev.Send(connection, data))
+                case Send():
+                    self._out.append(action)
                 case Accept(run):
                     self._accept(run)
                 case Close(connection, _, reason):

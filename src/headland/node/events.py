@@ -14,6 +14,7 @@ import msgspec
 from headland.journal.plan import DiskOp
 from headland.line.deciding import Actuation
 from headland.link.protocol import IntentStatus
+from headland.mqtt import Send as Send
 from headland.node.blocks_on_disk import Block, BlockRef, Paged
 from headland.node.settings import Base
 from headland.sources.contract import SourceBatch
@@ -234,13 +235,6 @@ class ReadPage(msgspec.Struct, frozen=True, tag=True):
     end: int
     count: int
     around: bool = False
-
-
-class Send(msgspec.Struct, frozen=True, tag=True):
-    """Write bytes to a connection."""
-
-    connection: int
-    data: bytes
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):

@@ -233,11 +233,12 @@ class Runner:
     def _execute(self, actions: list[ev.Action]) -> None:
         for action in actions:
             match action:
-                case ev.Send(connection, data):
+                case ev.Send():
+                    connection = action.connection
                     if connection in self._layered:
-                        self.websockets.send(connection, data)
+                        self.websockets.send(connection, action.data)
                     else:
-                        self.network.send(connection, data)
+                        self.network.send(connection, action.data)
                     waiting = self.network.unwritten(connection)
                     if waiting:
                         self._queue.append((ev.Unwritten(connection, waiting), 0))
