@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from random import Random
 
 import msgspec
@@ -131,6 +133,38 @@ def test_hops_as_backlog_are_counted_by_whoever_receives():
         cloud.child.do(cloud.child.uplink.block_read(read.entry, relayed, body, {1, 2, 3}, cloud.clock.now))
         cloud.run(1)
         assert cloud.parent.delivered[-1].header.path == p
+
+
+def test_a_block_demoted_at_a_relay_is_told_from_the_backlog_that_it_overtook():
+    # Kills: one lane "backlog" for all: its order cannot be kept when both links of a path were down at once.
+    pair = middle()
+    pair.reachable = False
+    pair.cut()
+    for _ in range(300):
+        pair.child.keep(rows=100)
+        pair.child.commit()
+    pair.reachable = True
+    for _ in range(400):
+        pair.gather()
+        pair.flow(1000)
+        if pair.child.ups > 1 and pair.child.values < 30_020:
+            pair.child.keep()
+        pair.child.commit()
+        pair.parent.commit()
+        pair.clock.advance(0.01)
+        pair.child.wake()
+        pair.parent.wake()
+    pair.run(2)
+    assert len(pair.parent.delivered) == 320
+    assert {entry.stream.lane for entry in onward(pair)} == {Lane.BACKLOG}
+    headers = [item.header for item in pair.parent.delivered]
+    assert inversions(header.k for header in headers) > 0
+    for hops in (0, 1):
+        assert inversions(header.k for header in headers if header.backlog_hops == hops) == 0
+
+
+def inversions(numbers: Iterable[int]) -> int:
+    return sum(after < before for before, after in pairwise(numbers))
 
 
 def onward(pair: Pair) -> list[BlockEntry]:
