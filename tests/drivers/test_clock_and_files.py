@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import stat
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from headland.drivers import scheduling
-from headland.drivers.clock import Clock, disciplined
+from headland.drivers.clock import Clock, disciplined, earliest_ns
 from headland.drivers.keys import is_private, make_private_directory, write_file
 from headland.drivers.randomness import generator, unpredictable
 from headland.drivers.watch import FileWatch
@@ -67,6 +68,15 @@ def test_a_lower_bound_lifts_a_clock_that_is_behind_and_leaves_one_that_is_ahead
     assert clock.now().wall_ns == NOW
     clock.at_least(NOW + DAY)
     assert (clock.now().wall_ns, clock.now().trusted) == (NOW + DAY, False)
+
+
+def test_the_least_a_clock_can_show_is_the_newest_of_journal_certificate_and_version() -> None:
+    """Kills: a board without a battery that starts in 1970 although its certificate is of this year."""
+    made = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp())
+    assert earliest_ns(0, 0.0, "2026-01-01") == made * 10**9
+    assert earliest_ns((made + 5) * 10**9, 0.0, "2026-01-01") == (made + 5) * 10**9
+    assert earliest_ns((made + 5) * 10**9, made + 9.0, "2026-01-01") == (made + 9) * 10**9
+    assert earliest_ns(0, 0.0) <= time.time_ns(), "this version was made before now"
 
 
 def test_offsets_end_when_ntp_rules() -> None:

@@ -2,17 +2,19 @@
 
 A wall clock is trusted when the kernel says that something disciplines it: adjtimex(2) returns TIME_ERROR and
 sets STA_UNSYNC until an NTP daemon (chrony, ntpd, systemd-timesyncd, PTP) has set it. Until then what an
-authenticated parent says counts (`Clock.believe`), and what the journal knows is the least it can be
-(`Clock.at_least`): both are offsets, and end when the kernel's clock is disciplined. An offset that stayed
-would make a right clock wrong, and that time would be in the journal for the next start.
+authenticated parent says counts (`Clock.believe`), and what journal, certificate and this version know is the
+least it can be (`Clock.at_least`): both are offsets, and end when the kernel's clock is disciplined. An
+offset that stayed would make a right clock wrong, and that time would be in the journal for the next start.
 """
 
 from __future__ import annotations
 
 import ctypes
+import datetime as dt
 import time
 from collections.abc import Callable
 
+import headland
 from headland.vocabulary import Instant
 
 _TIME_ERROR = 5
@@ -86,6 +88,18 @@ class Clock:
             self._believed = self._trusted = True
 
     def at_least(self, wall_ns: int) -> None:
-        """It cannot be earlier than `wall_ns` (newest time in the journal), unless NTP says so."""
+        """It cannot be earlier than `wall_ns` (see `earliest_ns`), unless NTP says so."""
         if not self._ask(self._monotonic_ns()):
             self._offset_ns = max(self._offset_ns, wall_ns - self._wall_ns())
+
+
+def earliest_ns(journal_ns: int, certificate_s: float, made_after: str = headland.__made_after__) -> int:
+    """What a clock shows at least, ns UTC.
+
+    Args:
+        journal_ns: Newest node time in the journal.
+        certificate_s: When the newest certificate of this node's own begins, s UTC.
+        made_after: Day after which this version was made.
+    """
+    made = dt.datetime.fromisoformat(made_after).replace(tzinfo=dt.UTC)
+    return max(journal_ns, int(certificate_s * 1e9), int(made.timestamp()) * 1_000_000_000)

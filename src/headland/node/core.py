@@ -30,6 +30,7 @@ from headland.link.verdicts import Verdicts
 from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, PublishRun, Send
 from headland.mqtt import Action as BrokerAction
 from headland.node import events as ev
+from headland.node.ageing import Ageing
 from headland.node.answers import answer, ordered
 from headland.node.committing import Committing
 from headland.node.intake import Intake
@@ -106,6 +107,7 @@ class Parts(msgspec.Struct):
     sources: dict[str, SourceIntake] = {}
     reloading: Reloading = msgspec.field(default_factory=Reloading)
     verdicts: Verdicts = msgspec.field(default_factory=Verdicts)
+    ageing: Ageing = msgspec.field(default_factory=Ageing)
 
 
 class Node:
@@ -316,7 +318,7 @@ class Node:
         self._out.append(ev.Say("alarm", kind, {"detail": detail}))
 
     def running_ms(self, now: Instant) -> int:
-        """Running time of this node over all its processes, ms."""
+        """The age clock, ms: running time over all processes, and time off where that can be believed."""
         return self.parts.running_ms + (now.monotonic_ns - self.started_ns) // 1_000_000
 
     def snapshot(self) -> bytes:
@@ -518,6 +520,7 @@ class Node:
         parts, draft = self.parts, self.draft
         self.begin(now)
         node_ns, running_ms = now.wall_ns, self.running_ms(now)
+        parts.ageing.closing(draft, now)
         for block in parts.sealing.add(draft, node_ns, running_ms, now):
             parts.shelving.seal(self, block, now)
         for block in parts.sealing.due(now, pressed=self.stopping or parts.shelving.spilling.presses):

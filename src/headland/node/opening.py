@@ -27,6 +27,7 @@ from headland.link.children import Children, ChildrenSettings
 from headland.link.uplink import Uplink, UplinkSettings
 from headland.link.verdicts import OWNER as VERDICTS
 from headland.mqtt import Authenticator, Broker
+from headland.node.ageing import OWNER as AGEING
 from headland.node.core import Entropy, Node, Parts
 from headland.node.intake import Intake
 from headland.node.kept_files import FILES
@@ -110,7 +111,7 @@ def open_node(
     parts.last_epoch, parts.last_n = found.last.epoch, found.last.n
     if parts.last_epoch == bytes(16):
         parts.last_epoch = b""
-    parts.running_ms = replay.running_ms
+    parts.running_ms = replay.running_ms + parts.ageing.opened(now)
     ops, damage = list(found.plan), list(found.damage)
     for files in parts.shelving.files.by_directory.values():
         ops += files.reconcile(disk)
@@ -118,7 +119,7 @@ def open_node(
     node = Node(settings, parts, now)
     _resume(node, replay, now)
     parts.reloading.resume(node, base if base is not None else Base(settings=settings), now)
-    return Opening(node, ops, damage, frames, len(found.cut), replay.newest_ns)
+    return Opening(node, ops, damage, frames, len(found.cut), max(replay.newest_ns, parts.ageing.node_ns))
 
 
 def _lost_file(directory: str, number: int) -> Damage:
@@ -178,6 +179,7 @@ class _Replay:
         shelving, outbox = parts.shelving, parts.north.outbox
         self.running_ms = frame.running_ms
         self.newest_ns = max(self.newest_ns, frame.node_ns)
+        parts.ageing.node_ns = frame.node_ns
         if frame.epoch != self.epoch:
             self.epoch = shelving.epoch = frame.epoch
             shelving.k = [0, 0, 0, 0]
@@ -252,6 +254,8 @@ class _Replay:
                 parts.shelving.shelf.forget(msgspec.msgpack.decode(body, type=list[tuple[str, bytes]]))
             case _ if owner == FILES:
                 parts.shelving.files.replay(body)
+            case _ if owner == AGEING:
+                parts.ageing.replay(body)
             case _ if owner == VERDICTS:
                 parts.verdicts.replay(body)
             case _ if owner == HTTP:

@@ -17,7 +17,7 @@ from headland.config.checking import source_name
 from headland.config.sections import ListenSection
 from headland.drivers import memory, scheduling
 from headland.drivers import network as net
-from headland.drivers.clock import Clock
+from headland.drivers.clock import Clock, earliest_ns
 from headland.drivers.disk import RealDisk
 from headland.drivers.http_messages import HttpLimits
 from headland.drivers.http_server import HttpServer, Response
@@ -33,6 +33,7 @@ from headland.sinks.actuators import Actuators
 from headland.sources.contract import Source, SourceContext
 from headland.sources.registry import kinds, make_source
 from headland.trust import identity
+from headland.trust.authority import begins
 from headland.trust.contexts import device_server, link_client, link_server
 from headland.vocabulary import CapacityError
 
@@ -103,7 +104,7 @@ class Server:
                 f"{self._loaded.data_dir}: the log cannot be opened: {error.strerror}",
                 hint=f"a start takes a segment of {settings.journal.segment_bytes} bytes; nothing is lost",
             ) from None
-        clock.at_least(opening.newest_ns)
+        clock.at_least(earliest_ns(opening.newest_ns, begins(self._loaded.certificates.certificate)))
         for damage in opening.damage:
             self._log("error", "damage", {"what": damage.what, "detail": damage.detail})
         runner = Runner(opening.node, disk, clock, self, self._parent())

@@ -54,6 +54,7 @@ def take_snapshot(node: Node) -> bytes:
         "shelving": parts.shelving.snapshot(),
         "config": parts.reloading.snapshot(),
         "verdicts": parts.verdicts.snapshot(),
+        "clock": parts.ageing.snapshot(),
     }
     if parts.north.outbox is not None:
         machines["outbox"] = parts.north.outbox.snapshot()
@@ -100,6 +101,8 @@ def restore_snapshot(parts: Parts, data: bytes, now: Instant) -> None:
         parts.reloading.restore(machines["config"])
     if "verdicts" in machines:
         parts.verdicts.restore(machines["verdicts"])
+    if "clock" in machines:
+        parts.ageing.restore(machines["clock"])
     if parts.north.outbox is not None and "outbox" in machines:
         parts.north.outbox.restore(machines["outbox"])
     for priority, one in zip(Priority, snapshot.unsealed, strict=True):

@@ -133,7 +133,7 @@ def status_of(node: Node, now: Instant) -> Status:
         name=node.settings.name,
         tier=str(node.settings.tier),
         healthy=node.healthy,
-        running_s=round(node.running_ms(now) / 1000, 3),
+        running_s=round((node.running_ms(now) - parts.ageing.off_ms) / 1000, 3),
         durable_n=node.commits.durable_n,
         in_flight=node.commits.in_flight is not None,
         disk_full=node.commits.stalled,
