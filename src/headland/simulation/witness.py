@@ -32,6 +32,8 @@ from headland.simulation.world import Everybody, Host, World
 from headland.vocabulary import Columns, HeadlandError, Instant, Reason, RowKind
 
 STORY_LINES = 400
+LOOK_EVERY_COMMITS = 100
+"""So often it is tried whether a power cut would leave all that was committed."""
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -181,21 +183,19 @@ class Witness(Observer):
                 if at_n <= last_n:
                     self.blocks[identity].stored.add(name)
         self.tell(host.name, f"starts at commit {last_n}, {opening.frames} frames, {opening.cut} cut")
-        self._recovery_is_durable(host, opening)
+        self._is_durable("recovery_is_durable", host, last_n)
         self._watch_blocks(host, node)
 
-    def _recovery_is_durable(self, host: Host, opening: Opening) -> None:
-        """What a process believes before it listens is there again after a crash that loses all unsynced."""
-        parts = opening.node.parts
+    def _is_durable(self, law: str, host: Host, n: int) -> None:
+        """A crash now, that loses everything unsynced, leaves commit n and all before it, whole."""
         try:
             again = open_node(host.disk.power_cut(), host.settings, Everybody(), Random(0), host.now())
         except (HeadlandError, OSError) as error:
-            self.break_law("recovery_is_durable", f"{host.name} at commit {parts.last_n}: {error}")
+            self.break_law(law, f"{host.name} at commit {n}: {error}")
             return
-        found = again.node.parts
-        if (found.last_epoch, found.last_n) != (parts.last_epoch, parts.last_n) or again.damage:
-            left = f"a power cut leaves {found.last_n} {again.damage}"
-            self.break_law("recovery_is_durable", f"{host.name} believes commit {parts.last_n}, {left}")
+        if again.node.parts.last_n < n or again.damage:
+            left = f"a power cut leaves {again.node.parts.last_n} {again.damage}"
+            self.break_law(law, f"{host.name} believes commit {n}, {left}")
 
     def _watch_blocks(self, host: Host, node: Node) -> None:
         shelving = node.parts.shelving
@@ -235,6 +235,8 @@ class Witness(Observer):
                 self.break_law("commit_is_durable", f"commit {n} of {host.name} left {path} unsynced")
         self._in_flight.pop(host.name, None)
         self._durable.on_disk(host, n, self.world.now_ns)
+        if n % LOOK_EVERY_COMMITS == 0:
+            self._is_durable("committed_stays", host, n)
         for identity in self._in_commit.pop((host.name, host.life, n), ()):
             self.blocks[identity].durable = True
         for identity in self._taken_in.pop((host.name, host.life, n), ()):
@@ -244,6 +246,8 @@ class Witness(Observer):
 
     def crashed(self, host: Host) -> None:
         """A process vanishes."""
+        assert host.node is not None
+        self._is_durable("committed_stays", host, host.node.commits.durable_n)
         self.tell(host.name, "crashes")
         self._waiting.pop(host.name, None)
 

@@ -26,7 +26,7 @@ from headland.node.settings import Base, NodeSettings
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.observer import Observer
 from headland.simulation.wire import Path, Weather, Wire
-from headland.vocabulary import Instant
+from headland.vocabulary import DefectError, Instant
 
 START_WALL_NS = 1_767_225_600_000_000_000
 """2026-01-01 UTC: where every simulation begins."""
@@ -36,6 +36,8 @@ RESTART_NS = (50_000_000, 500_000_000)
 START_AGAIN_NS = 1_000_000_000
 """The supervisor starts a process again that could not start."""
 DIAL_TIMEOUT_NS = 10_000_000_000
+STILL_MAX = 2_000
+"""Steps at one moment after which time has stopped: a real node would burn its processor."""
 
 
 class World:
@@ -53,6 +55,7 @@ class World:
         self.observer = Observer()
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
+        self._still = 0
         self._hash = blake2b(digest_size=16)
 
     # ── time and chance ────────────────────────────────────────────────────────────────────────────
@@ -73,6 +76,11 @@ class World:
         """Let time pass until `until_ns`, or until `stop` says so (asked every 200 steps)."""
         while self._heap and self._heap[0][0] <= until_ns:
             due, _, work = heapq.heappop(self._heap)
+            self._still = self._still + 1 if due == self.now_ns else 0
+            if self._still > STILL_MAX:
+                raise DefectError(
+                    f"{STILL_MAX} steps at {due} ns: somebody asks to be woken at once, for ever"
+                )
             self.now_ns = due
             self.steps += 1
             work()

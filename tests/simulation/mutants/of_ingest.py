@@ -35,6 +35,7 @@ def mark_proves_a_repeat(patch: Patch) -> None:
 @garden.mutant(
     "2.4: packet id and mark are no proof; here a client that uses an id again is not heard",
     scenario="clients",
+    seeds=(3,),
 )
 def repeat_is_matched_by_packet_id(patch: Patch) -> None:
     known: dict[tuple[int, str], set[int]] = {}
@@ -84,7 +85,9 @@ def index_of_repeats_is_lost_at_a_restart(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "2.1: a repeat is acknowledged when the first copy is durable; here at once", scenario="clients"
+    "2.1: a repeat is acknowledged when the first copy is durable; here at once",
+    scenario="clients",
+    seeds=(2,),
 )
 def repeat_rests_on_nothing(patch: Patch) -> None:
     def find(self: Ingest, client: str, batch: Any, suspects: list[bool], n: int, admitted: Any) -> None:
@@ -104,6 +107,7 @@ def repeat_rests_on_nothing(patch: Patch) -> None:
 @garden.mutant(
     "5: a dead band judges only what is newer than its reference; here an older reading is judged too",
     scenario="clients",
+    seeds=(1,),
 )
 def older_reading_is_dead_banded(patch: Patch) -> None:
     def verdict(self: Any, sid: int, ts: int, when: int, value: Any) -> int:
@@ -116,7 +120,7 @@ def older_reading_is_dead_banded(patch: Patch) -> None:
     original = patch.put(DeadBandFilter, "_verdict", verdict)
 
 
-@garden.mutant("5: a late reading does not move the reference; here it does", scenario="clients")
+@garden.mutant("5: a late reading does not move the reference; here it does", scenario="clients", seeds=(1,))
 def late_reading_moves_the_reference(patch: Patch) -> None:
     def move(self: Any, sid: int, ts: int, *rest: Any) -> None:
         self._ts[sid] = NO_TIME
@@ -134,7 +138,9 @@ def references_are_not_replayed(patch: Patch) -> None:
     patch.put(DeadBandFilter, "replay", lambda self, rows, verdict, n: None)
 
 
-@garden.mutant("2.1: a drop rests on the commit of its reference; here on nothing", scenario="shared")
+@garden.mutant(
+    "2.1: a drop rests on the commit of its reference; here on nothing", scenario="shared", seeds=(1,)
+)
 def drop_rests_on_nothing(patch: Patch) -> None:
     patch.put(DeadBandFilter, "needs", lambda self, sids: 0)
 

@@ -46,7 +46,9 @@ def segment_name_is_not_synced(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.2: recovery never trusts the last frame; this one goes on behind it without rewriting it", seeds=(29,)
+    "3.2: recovery never trusts the last frame; this one goes on behind it without rewriting it",
+    scenario="crashes",
+    seeds=(1,),
 )
 def last_frame_is_trusted(patch: Patch) -> None:
     def read(self: Any) -> Iterator[Frame]:
@@ -92,6 +94,7 @@ def rewritten_frame_is_not_synced(patch: Patch) -> None:
 @garden.mutant(
     "3.2: a segment voids what stands behind its place; here the oldest branch of the log wins",
     scenario="recoveries",
+    seeds=(2,),
 )
 def oldest_branch_wins(patch: Patch) -> None:
     def younger(self: Any, last: Mark, above: int) -> int | None:
@@ -149,7 +152,7 @@ def checkpoint_name_is_not_synced(patch: Patch) -> None:
 
 @garden.mutant(
     "3.3: a segment may go when the older of two checkpoints has passed it; here all but the newest go",
-    seeds=(7,),
+    scenario="late",
 )
 def every_older_segment_is_recyclable(patch: Patch) -> None:
     def recyclable(self: Any) -> list[int]:

@@ -68,6 +68,7 @@ def waiting_blocks_are_not_in_the_snapshot(patch: Patch) -> None:
 @garden.mutant(
     "4.1: `Later` never blocks its lane; here a lane waits for the block that was refused",
     scenario="waits",
+    seeds=(1,),
 )
 def later_blocks_its_lane(patch: Patch) -> None:
     def head_of(self: Scheduler, stream: Stream, age_ms: int) -> Any:
@@ -82,6 +83,7 @@ def later_blocks_its_lane(patch: Patch) -> None:
 @garden.mutant(
     "4.1: an attempt is spent only by a `Later` that says so; here a full parent spends one",
     scenario="refusals",
+    seeds=(1,),
 )
 def full_parent_spends_an_attempt(patch: Patch) -> None:
     def acked(state: State, record: Any) -> None:
@@ -102,6 +104,7 @@ def full_parent_spends_an_attempt(patch: Patch) -> None:
 @garden.mutant(
     "4.1: a broken link spends no attempt; here what was under way has tried once more, and may die",
     scenario="flaps",
+    seeds=(3,),
 )
 def broken_link_spends_an_attempt(patch: Patch) -> None:
     spent: dict[tuple[int, Any, int], int] = {}
@@ -202,7 +205,7 @@ def expired_blocks_vanish(patch: Patch) -> None:
     original = patch.put(settling, "bury", bury)
 
 
-@garden.mutant("4.9: an ack beyond what was sent is refused; here it is taken", scenario="lies")
+@garden.mutant("4.9: an ack beyond what was sent is refused; here it is taken", scenario="lies", seeds=(1,))
 def answer_beyond_what_was_sent_is_taken(patch: Patch) -> None:
     def contradiction(stream: Stream, answer: Any) -> str:
         if stream.sent < answer.p <= stream.tail:
@@ -212,7 +215,7 @@ def answer_beyond_what_was_sent_is_taken(patch: Patch) -> None:
     original = patch.put(settling, "_contradiction", contradiction)
 
 
-@garden.mutant("4.6: both sides compare (p, chain value); here only p", scenario="lies")
+@garden.mutant("4.6: both sides compare (p, chain value); here only p", scenario="lies", seeds=(1,))
 def chain_value_is_not_compared(patch: Patch) -> None:
     def compare(state: State, stream: Stream, welcome: Any, *rest: Any) -> Any:
         here = catching_up.known_chain(state, stream, welcome.p) if welcome.p >= 0 else None
@@ -230,7 +233,7 @@ def chain_value_is_not_compared(patch: Patch) -> None:
     original = patch.put(settling, "_contradiction", contradiction)
 
 
-@garden.mutant("4.6: a parent that went back is re-sent what is here; here its old word counts")
+@garden.mutant("4.6: a parent that went back is re-sent what is here; here its old word counts", seeds=(2,))
 def restored_parent_is_not_resent(patch: Patch) -> None:
     patch.put(catching_up, "rewind", lambda state, stream, p, chain_value, draft: [])
 
@@ -248,7 +251,7 @@ def restored_child_takes_the_parents_position(patch: Patch) -> None:
 
 @garden.mutant(
     "4.8: a child that changes parent sends everything not committed; here only what was not sent yet",
-    seeds=(2,),
+    seeds=(6,),
 )
 def new_parent_gets_only_what_was_not_sent(patch: Patch) -> None:
     def compare(state: State, stream: Stream, welcome: Any, same: bool, returns: bool, *rest: Any) -> Any:
@@ -340,6 +343,7 @@ def only_the_front_of_a_stream_is_spilled(patch: Patch) -> None:
 @garden.mutant(
     "1, committed: only what is committed is reclaimable; here a file goes whatever its blocks wait for",
     scenario="tight",
+    seeds=(2,),
 )
 def files_are_reclaimed_before_they_are_committed(patch: Patch) -> None:
     def files(self: Outbox) -> dict[int, bool]:
@@ -348,7 +352,7 @@ def files_are_reclaimed_before_they_are_committed(patch: Patch) -> None:
     original = patch.put(Outbox, "files", files)
 
 
-@garden.mutant("3.1: critical is never shed; here it goes first", scenario="tight")
+@garden.mutant("3.1: critical is never shed; here it goes first", scenario="tight", seeds=(1,))
 def critical_is_shed(patch: Patch) -> None:
     def shed(state: State, bytes_needed: int, draft: Any) -> list[tuple[Stream, int]]:
         out = []
@@ -362,7 +366,9 @@ def critical_is_shed(patch: Patch) -> None:
     original = patch.put(space, "shed", shed)
 
 
-@garden.mutant("4.5: what is shed leaves a tombstone; here its files go and nobody is told", scenario="tight")
+@garden.mutant(
+    "4.5: what is shed leaves a tombstone; here its files go and nobody is told", scenario="tight", seeds=(1,)
+)
 def shed_blocks_vanish(patch: Patch) -> None:
     def give_up(state: State, stream: Stream, extent: Any, reason: Reason, draft: Any) -> Any:
         if reason is not Reason.SHED:
