@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.outbox.desk import PARENT, Desk, ks
 
+from headland.blocks.header import BlockHeader, Run
 from headland.line.outbox import OutboxSettings, PagedHeader
 from headland.link.contract import GapEntry, ParentName, Ref, StreamWelcome
-from headland.vocabulary import Account, Priority, Reason
+from headland.vocabulary import Account, Lane, Priority, Reason
 
 DAY = 86_400
 
@@ -89,6 +90,36 @@ def test_age_counts_over_a_restart():
     desk.advance(11)
     desk.up()
     assert isinstance(desk.send()[0], GapEntry)
+
+
+def test_age_does_not_restart_at_a_relay():
+    # Kills: a TTL that each hop grants anew, and one that a young block of the same child pays for.
+    desk = Desk()
+    run = (Run(1, desk.now.wall_ns, 1),)
+    for k, age_s in ((1, DAY - 10), (2, 0)):
+        header = BlockHeader(
+            origin="s/child",
+            epoch=bytes(16),
+            priority=Priority.HIGH,
+            k=k,
+            lane=Lane.BACKLOG,
+            rows=1,
+            size=8,
+            runs=run,
+            age_ms=age_s * 1000,
+            digest=bytes([k]) * 16,
+        )
+        desk.outbox.relay(header, Ref(desk.draft.n, k), Lane.BACKLOG, desk.now, desk.draft)
+    desk.commit()
+    desk.advance(11)
+    desk.up()
+    gap, block = desk.send()
+    assert isinstance(gap, GapEntry)
+    assert [(item.origin, item.k_from, item.k_to, item.reason) for item in gap.ranges] == [
+        ("s/child", 1, 1, Reason.EXPIRED)
+    ]
+    assert block.p == 2
+    assert desk.outbox.age_clock(desk.now) - block.born_ms == 11_000
 
 
 def unknown_outcome() -> Desk:
