@@ -150,6 +150,9 @@ def test_there_are_no_dead_letters_and_none_can_be_sent(site: Site) -> None:
     assert result.exit_code == 1
     assert "7 is not in the list of dead letters" in result.stderr
     assert run("queue", "resend", site.child.file, "seven").exit_code == 2
+    result = run("queue", "release", site.child.file, "01234567/high/live", "--dead")
+    assert result.exit_code == 1
+    assert "is not a stopped stream; stopped are: none" in result.output
     assert run("queue", "demand", site.child.file, "urgent").exit_code == 2
 
 

@@ -127,7 +127,7 @@ def test_what_cannot_be_read_of_a_backlog_in_files_is_named_corrupt_and_the_rest
     assert chain.total(local, Account.COMMITTED) == 4500 - gone
     assert chain.balanced()
     assert chain.cloud.node is not None
-    gaps = chain.cloud.node.parts.shelving.shelf.gaps()
+    gaps = chain.cloud.node.parts.shelving.shelf.missing.ranges()
     assert {gap.reason for gap in gaps} == {Reason.CORRUPT}
     assert sum(gap.readings for gap in gaps) == gone
     applied = chain.cloud.node.parts.shelving.shelf.applied

@@ -146,6 +146,14 @@ class Desk:
         self.alarms += self.outbox.page_lost(page.stream, page.p, verified, self.now, self.draft)
         self.commit()
 
+    def verified(self, file: int) -> list[PagedHeader]:
+        """Every header of a file that can be read."""
+        return [
+            PagedHeader(header, Ref(file, at, 40))
+            for at, header in enumerate(self.files[file])
+            if (file, at) not in self.hurt
+        ]
+
     def spill(self) -> int:
         number = FILE + len(self.files)
         headers = self.files[number] = []

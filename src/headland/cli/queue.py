@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from headland.cli.asking import answer, ask, asks_a_node, door_of, moment, size, span, table
-from headland.node.queues import DeadLetter, QueueReport
+from headland.node.queues import DeadLetter, QueueReport, StreamQueue
 
 CLASSES = ("critical", "high", "normal", "low")
 
@@ -17,6 +17,15 @@ class Dead(msgspec.Struct, frozen=True):
     """What `headland queue dead --json` prints."""
 
     dead: list[DeadLetter]
+
+
+class Released(msgspec.Struct, frozen=True):
+    """What `headland queue release --json` prints."""
+
+    stream: str
+    blocks: int
+    readings: int
+    state: str
 
 
 @click.group(name="queue")
@@ -70,6 +79,29 @@ def resend(target: str, as_json: bool, ca: Path | None, token_env: str, number: 
     click.echo(data.decode() if as_json else f"dead letter {number} waits again")
 
 
+@command.command(name="release")
+@asks_a_node
+@click.argument("stream")
+@click.option(
+    "--dead", is_flag=True, help="Make dead letters of what it holds, in place of sending it again."
+)
+def release(target: str, as_json: bool, ca: Path | None, token_env: str, stream: str, dead: bool) -> None:
+    """Let STREAM of NODE go on, which stopped because the parent knows other blocks at its positions.
+
+    `headland queue list` names it and says why. What it holds without an answer is sent again, each block
+    with its identity: a node that stores takes it once, and keeps one of two that differ beside. With --dead
+    it is kept here instead, as dead letters. The stream goes on where the parent stands. Exit 1 when that
+    cannot be done now.
+    """
+    given = {"stream": stream, "as": "dead" if dead else "waiting"}
+    data = ask(door_of(target, token_env, ca), "/v1/queue/release", given, method="POST")
+    if as_json:
+        click.echo(data.decode())
+        return
+    done = answer(data, Released)
+    click.echo(f"{stream} goes on; {done.blocks:,} blocks, {done.readings:,} readings: {done.state}")
+
+
 @command.command(name="demand")
 @asks_a_node
 @click.argument("row_class", metavar="CLASS", type=click.Choice(CLASSES))
@@ -91,7 +123,7 @@ def told(report: QueueReport) -> str:
     ]  # fmt: skip
     head = ("class", "lane", "blocks", "readings", "bytes", "oldest", "later", "in files", "tombstones")
     streams = [
-        (one.epoch[:8], one.row_class, one.lane, one.sealed, one.sent, one.confirmed, one.noted, one.stopped)
+        (one.epoch[:8], one.row_class, one.lane, one.sealed, one.sent, one.confirmed, one.noted)
         for one in report.streams
     ]
     unsealed = ", ".join(f"{count:,} {name}" for name, count in report.unsealed.items() if count)
@@ -105,6 +137,17 @@ def told(report: QueueReport) -> str:
     if unsealed:
         lines.append(f"not in a block yet: {unsealed}")
     if streams:
-        lines.append(table(("epoch", "class", "lane", "sealed", "sent", "confirmed", "noted", ""), streams))
+        lines.append(table(("epoch", "class", "lane", "sealed", "sent", "confirmed", "noted"), streams))
+    lines += [_stopped(one) for one in report.streams if one.stopped]
     lines += [f"parked: the parent does not accept {origin}" for origin in report.parked]
     return "\n\n".join(lines)
+
+
+def _stopped(one: StreamQueue) -> str:
+    """Why a stream stands still, and the way out."""
+    name = f"{one.epoch[:8]}/{one.row_class}/{one.lane}"
+    held = one.sealed - one.confirmed
+    return (
+        f"stopped: {name} keeps {held:,} positions here ({one.stopped})\n"
+        f"`headland queue release NODE {name}` sends them again; with --dead they become dead letters"
+    )

@@ -1,6 +1,7 @@
 """Questions to a running node, and the few orders that it takes from its operator.
 
-Questions change nothing. An order (`resend`, `demand`, `desire`) is answered when its commit is durable.
+Questions change nothing. An order (`resend`, `release`, `demand`, `desire`) is answered when its
+commit is durable.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import msgspec
 
 from headland.config.loading import read_toml
 from headland.node import events as ev
-from headland.node.queues import dead_letters_of, queue_of
+from headland.node.north import NOBODY
+from headland.node.queues import dead_letters_of, name_of_stream, queue_of
 from headland.node.reloading import BODY_MAX, KIND
 from headland.node.status import ledger_of, status_of
 from headland.vocabulary import ConfigurationError, Instant, Priority
@@ -47,6 +49,8 @@ def answer(node: Node, asked: ev.Asked, now: Instant) -> None:
             _gaps(node, asked.token)
         case "resend":
             _resend(node, asked, now)
+        case "release":
+            _release(node, asked, now)
         case "demand":
             _demand(node, asked, now)
         case "desire":
@@ -96,6 +100,38 @@ def _resend(node: Node, asked: ev.Asked, now: Instant) -> None:
     node.parts.north.stir()
     node.say("info", "order", what="resend", number=number)
     node.after(node.draft.n, _answer_of(asked.token, {"number": number, "state": "waits again"}))
+
+
+def _release(node: Node, asked: ev.Asked, now: Instant) -> None:
+    """Let what a stopped stream holds be sent again, or make dead letters of it; the stream goes on."""
+    name, bury = asked.arguments.get("stream", ""), asked.arguments.get("as", "") == "dead"
+    outbox = node.parts.north.outbox
+    if outbox is None:
+        _reply(node, asked.token, ROOT, 409)
+        return
+    if asked.arguments.get("as", "") not in ("waiting", "dead"):
+        _problem(node, asked.token, 400, "bad_form", "as=waiting sends again, as=dead makes dead letters")
+        return
+    stream = next((one for one in outbox.stopped() if name_of_stream(one.key) == name), None)
+    if stream is None:
+        known = ", ".join(name_of_stream(one.key) for one in outbox.stopped())
+        message = f"{name!r} is not a stopped stream; stopped are: {known or 'none'}"
+        _problem(node, asked.token, 404, "no_such_stream", message)
+        return
+    why = outbox.why_not_released(stream.key, bury=bury)
+    if why:
+        _problem(node, asked.token, 409, "not_now", f"{name}: {why}")
+        return
+    node.begin(now)
+    done = outbox.release(stream.key, node.draft, bury=bury)
+    state = "dead letters" if bury else "wait again"
+    body = {"stream": name, "blocks": done.blocks, "readings": done.readings, "state": state}
+    node.say("info", "order", what="release", stream=name, blocks=done.blocks, form=state)
+    if not bury:
+        for number in done.runs:
+            node.parts.north.resend_run(node, number, NOBODY)
+    node.parts.north.stir()
+    node.after(node.draft.n, _answer_of(asked.token, body))
 
 
 def _demand(node: Node, asked: ev.Asked, now: Instant) -> None:

@@ -8,6 +8,7 @@ GET  /v1/ledger          the books
 GET  /v1/queue, /v1/queue/dead, /v1/quarantine          what waits, what was given up, what did not fit
 GET  /v1/gaps            blocks that a node that stores does not have, and where each was seen last
 POST /v1/queue/resend?number=N                          send a dead letter again
+POST /v1/queue/release?stream=STREAM&as=waiting|dead     let a stopped stream go on
 POST /v1/queue/demand?class=CLASS                       seal and send what an on-demand class has
 GET  /v1/children                                       children, what is wanted of them and what they said
 POST /v1/children/SITE/NAME/intents/config              want this TOML in force at a child
@@ -41,6 +42,7 @@ ASKS = {
     ("GET", "/v1/quarantine"): ("quarantine", "read"),
     ("GET", "/v1/gaps"): ("gaps", "read"),
     ("POST", "/v1/queue/resend"): ("resend", "operate"),
+    ("POST", "/v1/queue/release"): ("release", "operate"),
     ("POST", "/v1/queue/demand"): ("demand", "operate"),
     ("GET", "/v1/children"): ("children", "read"),
 }

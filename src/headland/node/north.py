@@ -34,6 +34,10 @@ BEHIND_BYTES = 64 * 1024
 """Bytes in the socket to the parent at which nothing more is put there."""
 
 
+NOBODY = 0
+"""Token of an order whose answer nobody waits for."""
+
+
 def resent(token: int, number: int) -> ev.Reply:
     """The answer to an order to send dead letters again."""
     return _json(token, 200, {"number": number, "state": "waits again"})
@@ -305,6 +309,9 @@ class North:
         """Send a run that expired unread again, a page at a time; question `asked` is answered at its end."""
         assert self.outbox is not None
         run = next(item for item in self.outbox.dead_runs() if item.number == number)
+        if run.info.skipped:
+            self._survey_run(node, run, asked)  # where its first record begins is not known
+            return
         priority, file = file_number(run.info.file)
         token = node.token()
         self._runs[token] = number, asked
@@ -351,7 +358,8 @@ class North:
         blocks, readings = self.outbox.resend_readable(number, found, now, node.draft)
         self.stir()
         told = f"{blocks} blocks, {readings} readings cannot be read ({event.error})"
-        node.alarm("corrupt", f"dead letters {number}: {told}")
+        if blocks:
+            node.alarm("corrupt", f"dead letters {number}: {told}")
         if blocks == run.blocks:
             node.emit(resend_failed(asked, number, told))
         else:

@@ -9,6 +9,7 @@ import msgspec
 from headland.line.outbox.records import DeadRun
 from headland.line.outbox.rows import Rows
 from headland.line.outbox.stream import Extent, Gap, Stream
+from headland.link.contract import StreamKey
 from headland.vocabulary import NO_TIME, Account, Instant, Lane, Priority, Reason
 
 if TYPE_CHECKING:
@@ -116,6 +117,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 def name_of(number: int) -> str:
     """A class by its name."""
     return Priority(number).name.lower()
+
+
+def name_of_stream(key: StreamKey) -> str:
+    """A stream by its name in lists and orders."""
+    return f"{key.epoch.hex()[:8]}/{name_of(key.priority)}/{Lane(key.lane).name.lower()}"
 
 
 def queue_of(node: Node, now: Instant) -> QueueReport:
@@ -236,8 +242,8 @@ def _streams(outbox: Outbox) -> list[StreamQueue]:
             sent=stream.sent,
             confirmed=stream.acked,
             noted=stream.acked_durable,
-            stopped="the parent has other blocks at these positions" if stream.frozen else "",
+            stopped=(stream.frozen_why or "the parent has other blocks here") if stream.frozen else "",
         )
         for stream in outbox.state.streams()
-        if not stream.drained or stream.key.epoch == outbox.epoch
+        if not stream.drained or stream.frozen or stream.key.epoch == outbox.epoch
     ]

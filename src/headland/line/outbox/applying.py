@@ -62,7 +62,12 @@ def apply(state: State, record: Record) -> None:
         case records.Touchable():
             must_find(state, record.stream).uncertain = record.p
         case records.Frozen():
-            must_find(state, record.stream).frozen = True
+            stream = must_find(state, record.stream)
+            stream.frozen, stream.frozen_why = True, record.why
+        case records.Released():
+            _released(state, record)
+        case records.Told():
+            append_tombstone(state, must_find_or_open(state, record.stream), record.ranges)
         case records.Reentered():
             item = state.waiting.pop(record.number)
             append_row(state, must_find_or_open(state, record.stream), state.own(item.letter))
@@ -155,6 +160,23 @@ def tombstone_digest(body: bytes) -> bytes:
 
 def _waiting(state: State, letter: Letter, key: StreamKey, reason: int, due_ns: int = 0) -> Waiting:
     return Waiting(state.take_number(), letter, key.priority, key.lane, reason, due_ns)
+
+
+def _released(state: State, record: records.Released) -> None:
+    stream = must_find(state, record.stream)
+    for letter in record.letters:
+        if record.buried:
+            state.bury(_waiting(state, letter, stream.key, Reason.DEAD_LETTER))
+        else:
+            state.set_waiting(_waiting(state, letter, stream.key, 0))
+    for run in record.runs:
+        state.bury_run(stream.key, Reason.DEAD_LETTER, run)
+    stream.begin_at(record.p, record.chain)
+    state.history.pop(stream.key, None)
+    for moved in (state.drafted, state.acks):
+        moved[:] = [item for item in moved if item[1] is not stream]
+    state.held = [item for item in state.held if item is not stream]
+    state.version += 1
 
 
 def _parent_is(state: State, record: records.ParentIs) -> None:

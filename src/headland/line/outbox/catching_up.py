@@ -56,6 +56,7 @@ def compare(
     """
     p = welcome.p
     stream.verify = None
+    stream.theirs = (p, welcome.chain) if p >= 0 else (stream.acked, stream.acked_chain)
     if stream.frozen:
         if stream.frozen_told or stream.tail == stream.acked:
             return []
@@ -137,7 +138,7 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
 
 def freeze(state: State, stream: Stream, kind: str, detail: str, draft: DraftLike) -> list[Alarm]:
     """Send nothing more of a stream whose positions mean something else to the parent."""
-    write(state, records.Frozen(stream.key), draft)
+    write(state, records.Frozen(stream.key, f"{kind}: {detail}"), draft)
     stream.frozen_told = True
     return [Alarm(kind, f"{stream.key}: {detail}; kept here, nothing more of it is sent")]
 

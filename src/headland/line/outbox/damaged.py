@@ -39,8 +39,8 @@ class Missing(msgspec.Struct, frozen=True):
 
     p: int
     identity: Identity
-    readings: int
-    payload_bytes: int
+    rows: int
+    size: int
 
 
 def lose(
@@ -69,13 +69,11 @@ def lose(
     first = max(extent.next_p, stream.acked + 1)
     if first > extent.last:
         return alarms
-    gone = [missing[p] for p in range(first, extent.last + 1) if p in missing]
-    letters = [
-        _letter(state, extent, at[identity])
-        for p, identity in identities_of(extent.info)
-        if p >= first and p not in missing
-    ]
-    ranges = _ranges(gone, stream.key.priority)
+    here = set(range(first, extent.last + 1)) - stream.elsewhere
+    gone = [missing[p] for p in sorted(here) if p in missing]
+    readable = [(p, i) for p, i in identities_of(extent.info) if p in here and p not in missing]
+    letters = [_letter(state, extent, at[identity]) for _, identity in readable]
+    ranges = ranges_of(gone, stream.key.priority, Reason.CORRUPT)
     tombstone = records.Tombstone(
         stream.key,
         first,
@@ -87,8 +85,12 @@ def lose(
     )
     draft.section(records.TOMBSTONE, records.encode(tombstone))
     entomb(state, tombstone)
-    readings, size = sum(item.readings for item in gone), sum(item.payload_bytes for item in gone)
+    readings, size = sum(item.rows for item in gone), sum(item.size for item in gone)
     book_out(draft, Account.CORRUPT, stream.key.priority, readings, size)
+    back = [item for item in gone if item.p <= stream.booked]
+    back += [Missing(p, i, at[i].header.rows, at[i].header.size) for p, i in readable if p <= stream.booked]
+    lost_again = sum(item.rows for item in back), sum(item.size for item in back)
+    book_out(draft, Account.COMMITTED, stream.key.priority, -lost_again[0], -lost_again[1])
     told = f"{stream.key}: {len(gone)} blocks, {readings} readings in file {extent.info.file & 0xFFFFFFFF:x}"
     return [*alarms, Alarm("corrupt", f"{told} cannot be read; {len(letters)} behind them are sent again")]
 
@@ -153,13 +155,20 @@ def _believe(
     excepted = {item.p: item for item in answer.exceptions if item.p <= p}
     books = {Account.COMMITTED: [0, 0], Account.CORRUPT: [0, 0]}
     for q in range(stream.acked + 1, p + 1):
-        if q in letters and q not in excepted and q > stream.booked:
-            _add(books[Account.COMMITTED], letters[q].row.rows, letters[q].row.size)
-        elif q in missing and (q in excepted or q > stream.booked):
-            account = Account.CORRUPT if q in excepted else Account.COMMITTED
-            _add(books[account], missing[q].readings, missing[q].payload_bytes)
-    for account, amount in books.items():
-        book_out(draft, account, stream.key.priority, *amount)
+        if q in stream.elsewhere:
+            continue
+        held = letters[q].row if q in letters else missing.get(q)
+        if held is None:
+            continue
+        amount = (held.rows, held.size)
+        if q in excepted and q not in letters:
+            _add(books[Account.CORRUPT], *amount)
+        if q in excepted and q <= stream.booked:
+            _add(books[Account.COMMITTED], -amount[0], -amount[1])
+        elif q not in excepted and q > stream.booked:
+            _add(books[Account.COMMITTED], *amount)
+    for account, booked in books.items():
+        book_out(draft, account, stream.key.priority, *booked)
     kept = tuple(item for q, item in excepted.items() if q in letters)
     value = extent.info.chain_to if p == extent.last else answer.chain
     number = state.next_number
@@ -185,8 +194,8 @@ def _letter(state: State, extent: Extent, item: PagedHeader) -> Letter:
     return state.letter(state.row_of(item.header, born_ms, item.ref.space, item.ref.at, item.ref.length))
 
 
-def _ranges(gone: Sequence[Missing], priority: int) -> tuple[GapRange, ...]:
-    """Tombstones for lost blocks: one for each run of consecutive k of one identity."""
+def ranges_of(gone: Sequence[Missing], priority: int, reason: Reason) -> tuple[GapRange, ...]:
+    """Tombstones for blocks: one for each run of consecutive k of one identity."""
     out: list[GapRange] = []
     for item in gone:
         origin, epoch, k = item.identity
@@ -195,13 +204,13 @@ def _ranges(gone: Sequence[Missing], priority: int) -> tuple[GapRange, ...]:
             out[-1] = msgspec.structs.replace(
                 last,
                 k_to=k,
-                readings=last.readings + item.readings,
-                payload_bytes=last.payload_bytes + item.payload_bytes,
+                readings=last.readings + item.rows,
+                payload_bytes=last.payload_bytes + item.size,
             )
         else:
             out.append(
                 GapRange(
-                    origin, epoch, priority, k, k, Reason.CORRUPT, item.readings, item.payload_bytes,
+                    origin, epoch, priority, k, k, reason, item.rows, item.size,
                     NO_TIME, NO_TIME,
                 )
             )  # fmt: skip

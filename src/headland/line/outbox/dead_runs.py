@@ -64,7 +64,7 @@ def lose_rest(state: State, run: DeadRun, found: Sequence[PagedHeader], draft: D
         Blocks and readings that are lost.
     """
     lost = missing_of(run.info, by_identity(found))
-    readings, size = sum(item.readings for item in lost), sum(item.payload_bytes for item in lost)
+    readings, size = sum(item.rows for item in lost), sum(item.size for item in lost)
     book_out(draft, REASONS[Reason(run.reason)], run.priority, -readings, -size)
     book_out(draft, Account.CORRUPT, run.priority, readings, size)
     return len(lost), readings

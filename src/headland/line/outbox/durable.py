@@ -39,6 +39,7 @@ class _Stream(msgspec.Struct, array_like=True):
     told: list[Gap]
     pieces: list[list[msgspec.Raw]]
     elsewhere: list[int] = []
+    frozen_why: str = ""
 
 
 class _Epoch(msgspec.Struct, array_like=True):
@@ -115,6 +116,7 @@ def _dump(stream: Stream) -> _Stream:
         stream.told,
         pieces,
         sorted(stream.elsewhere),
+        stream.frozen_why,
     )
 
 
@@ -164,7 +166,7 @@ def _load(dumped: _Stream) -> Stream:
         setattr(stream, name, number)
     for name, value in zip(_CHAINS, dumped.chains, strict=True):
         setattr(stream, name, value)
-    stream.frozen = dumped.frozen
+    stream.frozen, stream.frozen_why = dumped.frozen, dumped.frozen_why
     stream.told = dumped.told
     stream.elsewhere = set(dumped.elsewhere)
     for kind_raw, body in dumped.pieces:

@@ -25,7 +25,7 @@ from heapq import heappop
 
 from headland.blocks.block import seal as seal_block
 from headland.blocks.header import BlockHeader, Run, encode_alone
-from headland.line.outbox import catching_up, damaged, dead_runs, durable, records, settling, space
+from headland.line.outbox import catching_up, damaged, dead_runs, durable, records, releasing, settling, space
 from headland.line.outbox.applying import (
     append_row,
     append_tombstone,
@@ -36,7 +36,7 @@ from headland.line.outbox.applying import (
 from headland.line.outbox.records import DeadRun
 from headland.line.outbox.scheduling import Scheduler
 from headland.line.outbox.settings import OutboxSettings, Sync, wait_s
-from headland.line.outbox.state import State, Waiting, book_out
+from headland.line.outbox.state import DEAD_RUNS_MAX, State, Waiting, book_out
 from headland.line.outbox.stream import Extent, Stream
 from headland.line.outbox.values import PagedHeader, Random, SealedBlock, SpillLetter, SpillRun
 from headland.link.contract import (
@@ -498,6 +498,23 @@ class Outbox:
         """Blocks that a restored parent lost, booked unknown in the open commit: to be asked about."""
         asked, self.state.asked = self.state.asked, []
         return asked
+
+    # ── stopped streams ─────────────────────────────────────────────────────────────────────────────────────
+
+    def stopped(self) -> list[Stream]:
+        """Streams whose positions mean something else to the parent, oldest epoch first."""
+        return [stream for stream in self.state.streams() if stream.frozen]
+
+    def why_not_released(self, stream: StreamKey, *, bury: bool) -> str:
+        """Why a stopped stream cannot be released now, or ""."""
+        found = must_find(self.state, stream)
+        if self.state.current is None:
+            return "this node has no epoch yet"
+        return releasing.obstacle(self.state, found, bury=bury, runs_max=DEAD_RUNS_MAX)
+
+    def release(self, stream: StreamKey, draft: DraftLike, *, bury: bool) -> releasing.Release:
+        """Let what a stopped stream holds leave it, to its lane's tail or to the dead letters."""
+        return releasing.release(self.state, must_find(self.state, stream), draft, bury=bury)
 
     # ── dead letters ────────────────────────────────────────────────────────────────────────────────────────
 

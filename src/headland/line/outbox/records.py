@@ -90,9 +90,32 @@ class Touchable(msgspec.Struct, frozen=True, array_like=True, tag="u"):
 
 
 class Frozen(msgspec.Struct, frozen=True, array_like=True, tag="f"):
-    """The parent knows other blocks than ours in this stream."""
+    """The parent knows other blocks than ours in this stream; `why` is for people."""
 
     stream: StreamKey
+    why: str = ""
+
+
+class Released(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+    """By an operator's word a stopped stream begins anew at p, where the parent stands.
+
+    Its unanswered blocks in the journal wait for a place at the lane's tail, or are dead letters (`buried`);
+    those in files are dead letters.
+    """
+
+    stream: StreamKey
+    p: int
+    chain: bytes
+    letters: tuple[Letter, ...]
+    runs: tuple[BacklogFile, ...]
+    buried: bool
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    """Tombstones of this node at the tail of a stream, for blocks that stand in none."""
+
+    stream: StreamKey
+    ranges: tuple[GapRange, ...]
 
 
 class Reentered(msgspec.Struct, frozen=True, array_like=True, tag="w"):
@@ -206,6 +229,8 @@ Record = (
     | HorizonAt
     | Touchable
     | Frozen
+    | Released
+    | Told
     | Reentered
     | Resent
     | Buried

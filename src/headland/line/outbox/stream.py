@@ -170,6 +170,8 @@ class Stream:
         told: Answered tombstones and runs of files (reason 0) below the floor, newest 256, so that a parent
             which goes back can be told what is gone.
         frozen: The parent knows other blocks at these positions: nothing more is sent.
+        frozen_why: Why, for people.
+        theirs: Position and chain value that the parent told of a frozen stream in this process, or None.
         frozen_told: That an operator was told so by this process.
         released: On-demand classes: sent up to here.
         live: Unanswered live positions: (p, sealed at ns, bytes).
@@ -200,6 +202,8 @@ class Stream:
         self.foreign = 0
         self.told: list[Gap] = []
         self.frozen = False
+        self.frozen_why = ""
+        self.theirs: tuple[int, bytes] | None = None
         self.frozen_told = False
         self.released = 0
         self.live: deque[tuple[int, int, int]] = deque()
@@ -208,6 +212,13 @@ class Stream:
         self.held_n = 0
         self.verify: Answer | None = None
         self.verify_same = False
+
+    def begin_at(self, p: int, chain_value: bytes) -> None:
+        """Forget what stood here: the next position is the one behind p, by what the parent has told."""
+        self.__init__(self.key)  # type: ignore[misc]
+        for name in ("tail", "durable", "claimed", "sent", "acked", "acked_durable", "floor", "horizon"):
+            setattr(self, name, p)
+        self.tail_chain = self.acked_chain = self.floor_chain = chain_value
 
     @property
     def drained(self) -> bool:
