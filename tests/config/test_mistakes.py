@@ -117,6 +117,46 @@ def mistake(text: str, environ: dict[str, str] | None = None) -> str:
         (NODE + '[[mapping]]\ntopic = "a/#/b"', "node.toml:4: mapping[0].topic: `#` must be the last level"),
         (ACT + '{ kind = "mqtt", target = "stop/#" }]', "node.toml:6: rule[0].act[0].target: 'stop/#' is no"),
         (ACT + '{ kind = "http", target = "bell" }]', "node.toml:6: rule[0].act[0].target: 'bell' is no URL"),
+        (
+            ACT + '{ kind = "mqtt", target = "stop/{nmae}" }]',
+            "node.toml:6: rule[0].act[0].target: {nmae} stands for nothing (did you mean {name}? there are ",
+        ),
+        (
+            ACT + '{ kind = "mqtt", target = "stop", payload = "{machine}" }]',
+            "node.toml:6: rule[0].act[0].payload: {machine} stands for nothing (there are ",
+        ),
+        (
+            ACT + '{ kind = "command", target = "/bin/{name}" }]',
+            "node.toml:6: rule[0].act[0].target: which program is run is not for a device to say",
+        ),
+        (
+            ACT + '{ kind = "command", target = "/bin/stop", arguments = ["-x", "{valeu}"] }]',
+            "node.toml:6: rule[0].act[0].arguments[1]: {valeu} stands for nothing (did you mean {value}?",
+        ),
+        (
+            ACT + '{ kind = "http", target = "http://{label.host}/stop" }]',
+            "node.toml:6: rule[0].act[0].target: which server is called is not for a device to say",
+        ),
+        (
+            ACT + '{ kind = "http", target = "http://me:secret@plc/stop" }]',
+            "node.toml:6: rule[0].act[0].target: a user or password stands in the URL (rules travel north;",
+        ),
+        (
+            ACT + '{ kind = "http", target = "http://plc/stop", authorization = "Bearer x" }]',
+            "rule[0].act[0].authorization: a secret is never written here (write { file",
+        ),
+        (
+            ACT + '{ kind = "mqtt", target = "stop", authorization = { env = "X" } }]',
+            "rule[0].act[0].authorization: only http is authorized so",
+        ),
+        (
+            NODE + '[[rule]]\nname = "a"\nmatch = "{key}/t"\nwhen = { kind = "silence" }',
+            "rule[0].match: {key} is a word of acts (capture it by another name)",
+        ),
+        (
+            NODE + '[[series]]\nname = "a"\nmatch = "{machine}/t"\ngroup = "{machin}"',
+            "series[0].group: {machin} stands for nothing (did you mean {machine}?",
+        ),
         # What would make no sense.
         (
             NODE + '[link.parent]\nhost = "h"\nname = "site/n"',

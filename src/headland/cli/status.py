@@ -11,6 +11,7 @@ from headland.line.stages import FORWARD
 from headland.node.status import Status
 
 ALARMS_SHOWN = 5
+RULES_SHOWN = 20
 
 
 @click.command(name="status")
@@ -58,6 +59,11 @@ def told(status: Status) -> str:
         f"north    {size(status.wire_bytes_north)} sent",
         *_forwarded(status),
         f"rules    {config.rules_version}, file {config.digest[:12] or 'none'}",
+    ]
+    lines += [
+        f"acts     {plain(rule)}: {acts.wanted:,} wanted, {acts.done:,} done, {acts.failed:,} failed, "
+        f"{acts.late:,} too late, {acts.dropped:,} dropped"
+        for rule, acts in list(status.actuations.items())[:RULES_SHOWN]
     ]
     if status.volatile.rules:
         named = ", ".join(map(plain, status.volatile.rules))

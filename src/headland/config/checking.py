@@ -6,9 +6,10 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
+from headland.config.acts import check_acts, check_words
 from headland.config.node import NodeConfig
 from headland.line.deciding.expressions import Compiled
-from headland.line.deciding.rules import Act, Expression
+from headland.line.deciding.rules import Expression
 from headland.line.filtering.shape import class_of
 from headland.line.formats import Mapping
 from headland.vocabulary import ConfigurationError, SeriesTable
@@ -91,25 +92,14 @@ def _check_line(config: NodeConfig) -> None:
             rule.filter.build(rule.name, rule.version, class_of(rule.urgency))
         except ConfigurationError as error:
             raise _within(place, error) from None
+        check_words(f"{place}.group", rule.group, (rule.match, *rule.labels.values()), ("name", "rule"))
     for i, event in enumerate(config.rule):
         if isinstance(event.when, Expression):
             try:
                 Compiled(event.when.expression, event.name)
             except ConfigurationError as error:
                 raise _within(f"rule[{i}]", error) from None
-        for j, act in enumerate(event.act):
-            _check_act(f"rule[{i}].act[{j}]", act)
-
-
-def _check_act(place: str, act: Act) -> None:
-    if act.kind == "mqtt" and set(act.target) & set("+#\0"):
-        raise ConfigurationError(
-            f"{act.target!r} is no topic to publish to", path=f"{place}.target", hint="without + and #"
-        )
-    if act.kind == "http" and not act.target.startswith(("http://", "https://")):
-        raise ConfigurationError(
-            f"{act.target!r} is no URL", path=f"{place}.target", hint="http://HOST:PORT/PATH"
-        )
+        check_acts(f"rule[{i}]", event)
 
 
 def _within(place: str, error: ConfigurationError) -> ConfigurationError:

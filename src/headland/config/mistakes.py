@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect as mi
 
 from headland.config import shape
-from headland.config.secrets import Secret
+from headland.line.deciding.rules import Reference
 from headland.vocabulary import ConfigurationError, HeadlandError
 
 UNITS = {
@@ -98,7 +98,8 @@ def explain(
     if missing:
         key = f"{path}.{missing[1]}" if path else missing[1]
         return ConfigurationError("missing", path=key, hint=_wanted(struct, key))
-    if kind is not None and Secret in shape.structs_in(kind) and not isinstance(value, dict):
+    structs = shape.structs_in(kind) if kind is not None else []
+    if any(issubclass(one, Reference) for one in structs) and not isinstance(value, dict):
         return ConfigurationError(
             "a secret is never written here", path=path, hint='write { file = "..." } or { env = "..." }'
         )

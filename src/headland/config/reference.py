@@ -14,6 +14,7 @@ from headland.config import shape
 from headland.config.mistakes import UNITS
 from headland.config.node import NodeConfig
 from headland.config.tiers import DEFAULTS
+from headland.line.deciding.rules import Reference
 from headland.line.outbox.settings import DEFAULTS as PUBLISHED
 from headland.line.outbox.settings import ClassSettings
 from headland.vocabulary import Tier
@@ -27,8 +28,8 @@ SHOWN = {
     "series.name": '"temperatures"',
     "rule.name": '"overheated"',
     "rule.when": '{ kind = "threshold", above = 90.0, hysteresis = 5.0 }',
-    "rule.act.kind": '"mqtt"',
-    "rule.act.target": '"press/7/stop"',
+    "rule.act.kind": '"http"',
+    "rule.act.target": '"http://127.0.0.1:9000/stop"',
 }
 """What the example file shows where a default would be too little to learn from, or is missing."""
 
@@ -195,7 +196,7 @@ def _section(key: shape.Key, path: str, seen: dict[type, str], depth: int = 2) -
     parts: list[str] = []
     mark = f"[[{path}]]" if shape.is_list(key.type) else f"[{path}]"
     for struct in shape.structs_in(key.type):
-        if struct.__name__ == "Secret":
+        if issubclass(struct, Reference):
             continue
         tag = shape.tag_of(struct)
         about = _first_sentence(struct) if tag is not None or depth > 2 else key.description
@@ -278,7 +279,7 @@ def _example_section(path: str, key: shape.Key) -> list[str]:
 
 def _is_table(key: shape.Key) -> bool:
     structs = shape.structs_in(key.type)
-    return bool(structs) and structs[0].__name__ != "Secret" and shape.tag_of(structs[0]) is None
+    return bool(structs) and not issubclass(structs[0], Reference) and shape.tag_of(structs[0]) is None
 
 
 def _example_key(path: str, key: shape.Key, *, commented: bool) -> list[str]:
@@ -289,7 +290,7 @@ def _example_key(path: str, key: shape.Key, *, commented: bool) -> list[str]:
         value = toml(key.examples[0])
     elif key.default is not None and not key.required:
         value = toml(key.default)
-    elif shape.structs_in(key.type) and shape.structs_in(key.type)[0].__name__ == "Secret":
+    elif shape.structs_in(key.type) and issubclass(shape.structs_in(key.type)[0], Reference):
         value = '{ file = "secrets/one" }'
     else:
         value = _any(key.type)

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
+from headland.line.deciding.rules import Reference
 from headland.vocabulary import ConfigurationError
 
 _MAX_BYTES = 64 * 1024
 
 
-class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Secret(Reference, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a secret is: exactly one of `file` and `env`. Read when needed, never logged."""
 
     file: Annotated[

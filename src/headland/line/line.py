@@ -32,7 +32,7 @@ from typing import Any
 
 import msgspec
 
-from headland.line.deciding import Actuation, Deciders, Decisions
+from headland.line.deciding import Actuation, Deciders, Decisions, Outcome
 from headland.line.filtering import Plan, Rows
 from headland.line.filtering.pair import offer_pair
 from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row
@@ -236,6 +236,16 @@ class Line:
                 desk.book(Account.REFUSED, len(part.sid), sum(part.size))
         desk.close()
         return tuple(out.actuations)
+
+    def not_done(
+        self, actuation: Actuation, outcome: Outcome, why: str, now: Instant, draft: OpenCommit
+    ) -> None:
+        """An actuation was wanted and not carried out: an event row of its series says so."""
+        if len(self._plans.of) <= len(self._table):
+            self._admit_series()
+        desk = self._desk(draft, now)
+        self._deciders.not_done(actuation, outcome, why, desk)
+        desk.close()
 
     def _decide(self, rows: Rows, desk: Desk, out: Decisions) -> None:
         self._deciders.offer(rows, desk, out)

@@ -42,7 +42,10 @@ from headland.mqtt.reasons import ProtocolError, Reason
 from headland.mqtt.state import PUMP, SESSION, State
 from headland.mqtt.subscribing import subscribe, unsubscribe
 from headland.mqtt.surface import Action, Authenticator, Close, Draft, Peer, PublishRun
+from headland.mqtt.topics import check_topic
 from headland.vocabulary.instant import Instant
+
+TOPIC_BYTES_MAX = 65_535
 
 
 class Broker:
@@ -283,10 +286,27 @@ class Broker:
         retain: bool = False,
         properties: Properties | None = None,
     ) -> list[Action]:
-        """Publish in the node's own name, to local subscribers only (it is not handed to the line)."""
+        """Publish in the node's own name, to local subscribers only (it is not handed to the line).
+
+        What is no topic is counted and goes to nobody (`refuses` says why).
+        """
         self._begin(now)
+        if self.refuses(topic):
+            self._state.counters.own_refused += 1
+            return self._end(draft)
         self._connecting.publish(topic, payload, qos, retain, properties, "")
         return self._end(draft)
+
+    def refuses(self, topic: str) -> str:
+        """Why nothing is published to a topic, or ""."""
+        try:
+            config = self._state.config
+            check_topic(topic, config.topic_levels_max, config.topic_characters_max)
+            if len(topic.encode()) > TOPIC_BYTES_MAX:
+                return f"topic name over {TOPIC_BYTES_MAX} bytes"
+        except (ProtocolError, UnicodeEncodeError) as error:
+            return str(error)
+        return ""
 
     def buffered(self, connection: int, waiting_bytes: int, now: Instant) -> list[Action]:
         """Bytes that wait in a connection's transport: to be told when not 0, and when 0 again."""

@@ -19,6 +19,7 @@ class Counters:
         "dropped_too_large",
         "keep_alive_timeouts",
         "messages_sent",
+        "own_refused",
         "protocol_errors",
         "publishes_not_authorised",
         "publishes_qos_0",
@@ -63,6 +64,8 @@ class Counters:
     """Publishes refused by the access rules."""
     messages_sent: int
     """Messages sent to subscribers, repeats included."""
+    own_refused: int
+    """Publishes in the node's own name that went nowhere, because their topic is none."""
     dropped_slow: int
     """QoS 0 messages not sent because the subscriber's transport was backed up."""
     dropped_offline: int

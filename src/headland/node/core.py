@@ -29,7 +29,9 @@ from headland.link.actions import Intent
 from headland.link.verdicts import Verdicts
 from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, PublishRun, Send
 from headland.mqtt import Action as BrokerAction
+from headland.mqtt.packets import Properties
 from headland.node import events as ev
+from headland.node.acting import Acting
 from headland.node.ageing import Ageing
 from headland.node.answers import answer, ordered
 from headland.node.committing import Committing
@@ -108,6 +110,7 @@ class Parts(msgspec.Struct):
     reloading: Reloading = msgspec.field(default_factory=Reloading)
     verdicts: Verdicts = msgspec.field(default_factory=Verdicts)
     ageing: Ageing = msgspec.field(default_factory=Ageing)
+    acting: Acting = msgspec.field(default_factory=Acting)
 
 
 class Node:
@@ -205,6 +208,8 @@ class Node:
                 self.parts.reloading.file_changed(self, event, now)
             case ev.FileRefused(why):
                 self.parts.reloading.file_refused(self, why)
+            case ev.Acted(actuation, outcome, why):
+                self.parts.acting.acted(self, actuation, outcome, why)
             case ev.Refused(listener, address, cause, detail):
                 self.say("warning", "refused", listener=listener, address=address, cause=cause, detail=detail)
             case ev.Stop():
@@ -330,12 +335,13 @@ class Node:
         if not actuations:
             return
         before, self._out = self._out, []
-        for one in actuations:
-            if one.kind == "mqtt":
-                self._mqtt(self.parts.broker.publish(one.target, one.payload, self._now, self.draft))
-            else:
-                self._out.append(ev.Actuate(one))
+        self.parts.acting.act(self, actuations)
         self._out += before
+
+    def publish(self, topic: str, payload: bytes, key: str) -> None:
+        """Publish in the node's own name, to its own subscribers."""
+        properties = Properties(user=[("headland-key", key)])
+        self._mqtt(self.parts.broker.publish(topic, payload, self._now, self.draft, properties=properties))
 
     # ── south: MQTT and local sources ──────────────────────────────────────────────────────────────
     def _opened(self, event: ev.Opened, now: Instant) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headland.journal.plan import DiskOp
-from headland.line.deciding import Actuation
+from headland.line.deciding import Actuation, Outcome
 from headland.link.protocol import IntentStatus
 from headland.mqtt import Send as Send
 from headland.node.blocks_on_disk import Block, BlockRef, Paged
@@ -171,6 +171,14 @@ class Tick(msgspec.Struct, frozen=True, tag=True):
     """The time asked for by `Node.next_wake` has come."""
 
 
+class Acted(msgspec.Struct, frozen=True, tag=True):
+    """What became of an `Actuate`, and why."""
+
+    actuation: Actuation
+    outcome: Outcome
+    why: str = ""
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """Drain what can be drained and end (SIGTERM)."""
 
@@ -194,6 +202,7 @@ Event = (
     | Refused
     | Reconfigure
     | FileRefused
+    | Acted
     | Tick
     | Stop
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from headland.line.deciding import Outcome
 from headland.node.status import ledger_of, status_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,25 @@ def exposition(runner: Runner) -> bytes:
         "Counters of the MQTT listener.",
         [({"what": k}, v) for k, v in status.mqtt.items()],
     )
+    _counter(
+        lines,
+        "headland_actuations_total",
+        "Actuations by rule, and what became of them.",
+        [
+            ({"rule": rule, "outcome": outcome}, getattr(acts, outcome))
+            for rule, acts in status.actuations.items()
+            for outcome in map(str, Outcome)
+        ],
+    )
+    _gauge(
+        lines,
+        "headland_actuations_waiting",
+        "Actuations that wait for their turn or are under way.",
+        [
+            ({"rule": rule}, acts.wanted - acts.done - acts.failed - acts.late - acts.dropped)
+            for rule, acts in status.actuations.items()
+        ],
+    )
     stages = runner.stages.report()
     _gauge(
         lines,
@@ -113,10 +133,19 @@ def exposition(runner: Runner) -> bytes:
     return "".join(lines).encode()
 
 
-def _gauge(
-    lines: list[str], name: str, text: str, samples: Iterable[tuple[dict[str, str], int | float]]
-) -> None:
-    lines.append(f"# HELP {name} {text}\n# TYPE {name} gauge\n")
+Samples = Iterable[tuple[dict[str, str], int | float]]
+
+
+def _gauge(lines: list[str], name: str, text: str, samples: Samples) -> None:
+    _family(lines, name, text, "gauge", samples)
+
+
+def _counter(lines: list[str], name: str, text: str, samples: Samples) -> None:
+    _family(lines, name, text, "counter", samples)
+
+
+def _family(lines: list[str], name: str, text: str, kind: str, samples: Samples) -> None:
+    lines.append(f"# HELP {name} {text}\n# TYPE {name} {kind}\n")
     for labels, value in samples:
         inside = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
         lines.append(f"{name}{{{inside}}} {value}\n" if inside else f"{name} {value}\n")

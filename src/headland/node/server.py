@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -14,6 +15,7 @@ import uvloop
 
 from headland.config import Loaded, NodeConfig, load
 from headland.config.checking import source_name
+from headland.config.secrets import Secret
 from headland.config.sections import ListenSection
 from headland.drivers import memory, scheduling
 from headland.drivers import network as net
@@ -22,6 +24,7 @@ from headland.drivers.disk import RealDisk
 from headland.drivers.http_messages import HttpLimits
 from headland.drivers.http_server import HttpServer, Response
 from headland.drivers.randomness import generator
+from headland.line.deciding import Actuation, Outcome, Reference
 from headland.node import events as ev
 from headland.node.http_api import ANSWER_BYTES_MAX, Api
 from headland.node.logbook import LogBook
@@ -77,13 +80,13 @@ class Server:
         self._stopped = asyncio.Event()
         self._http: HttpServer | None = None
         self._sources: dict[str, Source] = {}
-        self._actuators = Actuators(self._log)
+        self._actuators = Actuators(self._acted, self._revealed)
         self._users = CurrentUsers(users_of(loaded, loaded.config))
         self._contexts: list[ssl.SSLContext] = []
 
     async def serve(self) -> int:
         """Open, listen, turn, drain."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._exit = loop.create_future()
         supervisor = Supervisor(os.environ)
         clock = Clock()
@@ -295,6 +298,15 @@ class Server:
     def actuate(self, action: ev.Actuate) -> None:
         """An HTTP call or a command; MQTT is the broker's own."""
         self._actuators.start(action.actuation)
+
+    def _acted(self, actuation: Actuation, outcome: Outcome, why: str) -> None:
+        """On any thread: the node hears of it in its turn, while there is a loop to tell it."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._runner.feed, ev.Acted(actuation, outcome, why))
+
+    def _revealed(self, reference: Reference) -> str:
+        secret = Secret(file=reference.file, env=reference.env)
+        return self._loaded.reveal(secret, os.environ)
 
     def confirm(self, action: ev.Confirm) -> None:
         """A source's readings are durable."""

@@ -8,6 +8,7 @@ import msgspec
 
 from headland.line.ledger import HOUR_NS, NORTH_LEFT, NORTH_RIGHT, SOUTH_LEFT, SOUTH_RIGHT, Imbalance
 from headland.line.stages import StageName
+from headland.node.acting import Acts
 from headland.node.reloading import ConfigStatus
 from headland.vocabulary import Account, Instant, Priority
 
@@ -123,6 +124,7 @@ class Status(msgspec.Struct, frozen=True):
     decide: DecideTimes
     config: ConfigStatus
     volatile: Volatile
+    actuations: dict[str, Acts] = {}
 
 
 def status_of(node: Node, now: Instant) -> Status:
@@ -152,6 +154,7 @@ def status_of(node: Node, now: Instant) -> Status:
         decide=decide_of(node),
         config=parts.reloading.status(node),
         volatile=_volatile(node),
+        actuations=dict(parts.acting.by_rule),
         unsealed_rows=sum(len(parts.sealing.open[priority]) for priority in Priority),
     )
 

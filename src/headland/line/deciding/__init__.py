@@ -1,8 +1,8 @@
 """Deciding: rules that raise events and act while a reading is young."""
 
-from headland.line.deciding.actuation import Actuation, ActuationKey
+from headland.line.deciding.actuation import Actuation, ActuationKey, Outcome
 from headland.line.deciding.decide import Deciders, Decisions, Raised
-from headland.line.deciding.rules import Act, EventRule, Expression, Rate, Silence, Threshold
+from headland.line.deciding.rules import Act, EventRule, Expression, Rate, Reference, Silence, Threshold
 
 __all__ = [
     "Act",
@@ -12,8 +12,10 @@ __all__ = [
     "Decisions",
     "EventRule",
     "Expression",
+    "Outcome",
     "Raised",
     "Rate",
+    "Reference",
     "Silence",
     "Threshold",
 ]

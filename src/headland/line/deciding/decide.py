@@ -13,8 +13,8 @@ Laws:
 * The time since the last reading (silence), the previous value (rate, `previous`) begin anew at a start.
 
 The quick test per reading is one comparison chain with bounds within which no threshold rule of the series
-can change its mind. An event row is msgpack {rule, version, state (raised, cleared, reset), late, value,
-since}.
+can change its mind. An event row is msgpack {rule, version, state (raised, cleared, reset, not_done), late,
+value, since}; `not_done` tells of an actuation that was wanted and not carried out: value says why.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from typing import Any, assert_never
 
 import msgspec
 
-from headland.line.deciding.actuation import Actuation, ActuationKey
+from headland.line.deciding import placeholders
+from headland.line.deciding.actuation import Actuation, ActuationKey, Outcome
 from headland.line.deciding.expressions import Compiled
 from headland.line.deciding.latches import Latch, Latches
 from headland.line.deciding.rules import Act, EventRule, Expression, Rate, Silence, Threshold
-from headland.line.filtering.selection import filled, matched
+from headland.line.filtering.selection import matched
 from headland.line.filtering.shape import Desk, Row, Rows, class_of
 from headland.vocabulary import (
     NO_SEQUENCE,
@@ -43,6 +44,8 @@ from headland.vocabulary import (
 
 NEVER = NO_TIME
 AHEAD_NS = 2_000_000_000
+NOT_DONE_MAX = 200
+"""Characters of the reason in a row that tells of an actuation that was not done."""
 
 
 class Raised(msgspec.Struct, frozen=True):
@@ -232,7 +235,7 @@ class Deciders:
                 if rule.tell_clear:
                     self._tell(index, row, "cleared", since, desk, late=not young)
                 if young:
-                    self._act(rule, row, "clear", out)
+                    self._act(rule, row, "clear", desk.now, out)
             return
         for_ns = int(getattr(rule.when, "for_s", 0.0) * 1e9)
         if latch == Latch.CLEAR and for_ns:
@@ -263,7 +266,7 @@ class Deciders:
         self._tell(index, row, "raised", since, desk, late=not young)
         out.raised.append(Raised(rule.name, sid, row.when))
         if young:
-            self._act(rule, row, "raise", out)
+            self._act(rule, row, "raise", desk.now, out)
 
     def _set(self, index: int, sid: int, latch: Latch, since: int, desk: Desk) -> None:
         desk.op_of(sid, "e", index, sid, int(latch), since)
@@ -287,25 +290,66 @@ class Deciders:
         cls = class_of(rule.urgency)
         desk.derive(row.sid, row.when, body, RowKind.EVENT, flags, cls, rule=rule.name)
 
-    def _act(self, rule: EventRule, row: Row, on: str, out: Decisions) -> None:
+    def _act(self, rule: EventRule, row: Row, on: str, now: Instant, out: Decisions) -> None:
         for act in rule.act:
             if act.on == on:
-                out.actuations.append(self._actuation(rule, act, row))
+                out.actuations.append(self._actuation(rule, act, row, now))
 
-    def _actuation(self, rule: EventRule, act: Act, row: Row) -> Actuation:
-        key = self._table.key(row.sid)
-        captures = matched(key, rule.match, rule.labels) or {}
-        words = {**captures, "value": text_of(row.value)}
+    def _actuation(self, rule: EventRule, act: Act, row: Row, now: Instant) -> Actuation:
+        series = self._table.key(row.sid)
         sequenced = row.ts == NO_TIME and row.seq != NO_SEQUENCE
-        moment = row.seq if sequenced else row.when
+        key = ActuationKey(rule.name, series.name, row.seq if sequenced else row.when, sequenced)
+        words = {
+            **{f"label.{name}": text for name, text in series.labels},
+            **(matched(series, rule.match, rule.labels) or {}),
+            "value": text_of(row.value),
+            "name": series.name,
+            "series": series.name,
+            "rule": rule.name,
+            "key": key.text(),
+        }
+        match act.kind:
+            case "mqtt":
+                target = placeholders.topic(act.target, words)
+            case "http":
+                target = placeholders.url(act.target, words)
+            case "command":
+                target = placeholders.Filled(act.target)
+            case _:
+                assert_never(act.kind)
+        arguments = [placeholders.argument(one, words) for one in act.arguments]
+        left_ns = int(rule.max_age_s * 1e9) - max(0, age_ns(row, now))
         return Actuation(
             act.kind,
-            filled(act.target, key, words, rule.name),
-            filled(act.payload, key, words, rule.name).encode(),
-            ActuationKey(rule.name, key.name, moment, sequenced),
+            target.text,
+            placeholders.payload(act.payload, words).encode(),
+            key,
             act.limit_s,
-            tuple(filled(one, key, words, rule.name) for one in act.arguments),
+            tuple(one.text for one in arguments),
+            act.authorization,
+            row.sid,
+            rule.urgency,
+            now.monotonic_ns + left_ns,
+            next((one.unfit for one in (target, *arguments) if one.unfit), ""),
         )
+
+    def not_done(self, actuation: Actuation, outcome: Outcome, why: str, desk: Desk) -> None:
+        """An actuation was not carried out: an event row says so, late where that is the reason."""
+        key = actuation.key
+        rule = next((i for i, one in enumerate(self.rules) if one.name == key.rule), None)
+        late = outcome == Outcome.LATE
+        self.late_events += late
+        told = {
+            "rule": key.rule,
+            "version": "" if rule is None else self.versions[rule],
+            "state": "not_done",
+            "late": late,
+            "value": f"{outcome}: {why}"[:NOT_DONE_MAX] if why else str(outcome),
+            "since": key.moment,
+        }
+        flags = RowFlag.LATE if late else 0
+        body, cls = msgspec.msgpack.encode(told), class_of(actuation.urgency)
+        desk.derive(actuation.sid, desk.now.wall_ns, body, RowKind.EVENT, flags, cls, rule=key.rule)
 
     # ── time ───────────────────────────────────────────────────────────────────────────────────────
     def next_wake(self) -> int | None:

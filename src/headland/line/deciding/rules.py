@@ -101,16 +101,36 @@ class Expression(
 Condition = Threshold | Rate | Silence | Expression
 
 
+class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a secret is: exactly one of `file` and `env`. Read each time it is used.
+
+    Attributes:
+        file: A file that holds the secret; a newline at its end does not belong to it.
+        env: An environment variable that holds the secret.
+    """
+
+    file: str = ""
+    env: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.file) == bool(self.env):
+            raise ConfigurationError("a secret is either { file = ... } or { env = ... }")
+
+
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Something to do at once.
 
-    Target, payload and arguments may use `{value}`, `{name}`, `{rule}`, `{label.x}` and captures.
-
     Attributes:
         kind: mqtt (publish on this node's broker), http (POST) or command (run a program, without a shell).
-        target: Topic, URL or path of the program.
-        payload: What is published, posted, or given to the program as input.
-        arguments: Arguments of a command.
+        target: Topic, URL or path of the program. May use `{value}`, `{name}` (`{series}` is the same),
+            `{rule}`, `{key}` (names this one actuation), `{label.x}` and captures of `match` and `labels`;
+            the host of a URL and the path of a program are written out. In a URL what is put in is
+            percent-encoded; a missing label, or a text that is no level of a topic, makes the actuation fail.
+        payload: What is published, posted, or given to the program as input; the same words, as they are. A
+            missing label is empty.
+        arguments: Arguments of a command; the same words.
+        authorization: Where the text of the Authorization header is, for http: `{ file = "..." }` or
+            `{ env = "..." }`. No user, password or token belongs into a target: rules travel north.
         on: Whether it is done when the event is raised or when it clears.
         limit_s: Given up after so many seconds.
     """
@@ -119,6 +139,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     target: str
     payload: str = "{value}"
     arguments: tuple[str, ...] = ()
+    authorization: Reference | None = None
     on: Literal["raise", "clear"] = "raise"
     limit_s: float = 5.0
 
