@@ -63,7 +63,7 @@ class Sealed(msgspec.Struct):
         readings: (series, sequence) of the readings in it.
         derived: Whether there are other rows in it too.
         durable: Its commit has been executed, or was found at recovery.
-        taken: Machines that received it, and when (ns).
+        taken: Machines that received it or a tombstone for it, and when (ns).
         stored: Machines that have had it in a commit on disk.
     """
 
@@ -287,6 +287,7 @@ class Witness(Observer):
                 self.given_up.add(identity)
                 if identity in self.blocks:
                     taken_in.append(identity)
+                    self.blocks[identity].taken.append((host.name, self.world.now_ns))
 
     def _sealed(self, host: Host, node: Node, identity: Identity, columns: Columns) -> None:
         """A block was sealed, in the commit that is being closed."""
