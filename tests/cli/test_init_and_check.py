@@ -176,7 +176,7 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
 
 def test_check_tells_that_a_node_is_running_and_skips_its_ports(tmp_path: Path) -> None:
     init(tmp_path / "n")
-    disk = RealDisk(tmp_path / "n" / "data")
+    disk = RealDisk(tmp_path / "n" / "data", "site/n")
     try:
         found = findings(tmp_path / "n" / "node.toml")
     finally:

@@ -83,7 +83,7 @@ def test_a_journal_on_a_real_disk_survives_a_restart(tmp_path: Path) -> None:
 def test_a_data_directory_belongs_to_one_process(tmp_path: Path) -> None:
     """Kills: two nodes on one log."""
     disk = RealDisk(tmp_path / "data")
-    with pytest.raises(ConfigurationError, match="in use by another process"):
+    with pytest.raises(ConfigurationError, match="in use by process"):
         RealDisk(tmp_path / "data")
     program = (
         "import sys\n"

@@ -19,13 +19,13 @@ RULES_SHOWN = 20
 def command(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
     """Say how the running node NODE is (its file, or http://HOST:PORT).
 
-    Exit 0 if it is healthy and its books balance, 1 if not or if it does not answer, 2 for a wrong command or
-    file.
+    Exit 0 if it is healthy, takes readings in and its books balance; 1 if not or if it does not answer; 2 for
+    a wrong command or file.
     """
     data = ask(door_of(target, token_env, ca), "/v1/status")
     status = answer(data, Status)
     click.echo(data.decode() if as_json else told(status))
-    raise SystemExit(0 if status.healthy and status.balanced else 1)
+    raise SystemExit(0 if status.healthy and status.balanced and not status.refusing else 1)
 
 
 def _forwarded(status: Status) -> list[str]:
@@ -60,6 +60,8 @@ def told(status: Status) -> str:
         *_forwarded(status),
         f"rules    {config.rules_version}, file {config.digest[:12] or 'none'}",
     ]
+    if status.refusing:
+        lines.append(f"REFUSES  {plain(status.refusing)}: nothing more is taken in")
     lines += [
         f"acts     {plain(rule)}: {acts.wanted:,} wanted, {acts.done:,} done, {acts.failed:,} failed, "
         f"{acts.late:,} too late, {acts.dropped:,} dropped"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headland.config.acts import check_acts, check_words
+from headland.config.apportioning import apportion
 from headland.config.node import NodeConfig
 from headland.line.deciding.expressions import Compiled
 from headland.line.deciding.rules import Expression
@@ -61,6 +62,7 @@ def check(config: NodeConfig) -> None:
         _check_open(
             "http", http.address, encrypted=encrypted, anonymous=http.anonymous, insecure=http.insecure
         )
+    _check_disk(config)
     _check_north(config)
     _check_line(config)
 
@@ -71,6 +73,11 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
+
+
+def _check_disk(config: NodeConfig) -> None:
+    if config.disk.budget_bytes:
+        apportion(config.disk.budget_bytes, config.wishes)
 
 
 def _check_north(config: NodeConfig) -> None:

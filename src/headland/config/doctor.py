@@ -10,15 +10,18 @@ import os
 import shutil
 import socket
 import ssl
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from headland.config.apportioning import apportion
 from headland.config.loading import Loaded
 from headland.config.secrets import Secret
 from headland.drivers.clock import disciplined
-from headland.drivers.disk import RealDisk
+from headland.drivers.disk import InUse, RealDisk, check_owner, holder_of, owner_of
 from headland.drivers.keys import is_private
 from headland.journal import JournalConfig, recover
 from headland.trust import authority, contexts
@@ -53,39 +56,56 @@ def examine(loaded: Loaded, environ: Mapping[str, str], now: float) -> list[Find
     _secrets(loaded, environ, findings)
     _ports(loaded, findings, running=running)
     _parent(loaded, findings)
-    _machine(loaded, findings)
+    _disk(loaded, findings)
+    _machine(findings)
     return findings
 
 
 def _data_directory(loaded: Loaded, findings: list[Finding]) -> bool:
-    """Adds findings; True when a node is running from the directory."""
-    path = loaded.data_dir
-    if not path.exists():
-        parent = next(one for one in path.parents if one.exists())
-        if os.access(parent, os.W_OK):
-            findings.append(Finding("data directory", "ok", f"{path} will be made"))
-        else:
-            findings.append(Finding("data directory", "broken", f"{parent} cannot be written"))
+    """Adds findings; True when this node is running from the directory."""
+    path, identity = loaded.data_dir, str(loaded.config.identity)
+    about = "data directory"
+    refused = _unusable(path)
+    if refused:
+        findings.append(Finding(about, "broken", refused, "the node needs to own it and to write in it"))
         return False
-    if not (path / "format").exists() and os.access(path, os.W_OK | os.X_OK):
-        findings.append(Finding("data directory", "ok", f"{path}, nothing in it yet"))
+    if not (path / "format").exists():
+        text = f"{path}, nothing in it yet" if path.exists() else f"{path} will be made"
+        findings.append(Finding(about, "ok", text))
         return False
     try:
         disk = RealDisk(path)
-    except ConfigurationError as error:
-        if "in use" in str(error.args[0]):
-            findings.append(
-                Finding("data directory", "advice", f"{path} is in use", "by this node, if it is running")
-            )
+    except InUse as error:
+        if owner_of(path) == identity:
+            text = f"{path} is in use by this node, process {holder_of(path)}"
+            findings.append(Finding(about, "advice", text, "what a running node holds is not looked into"))
             return True
-        findings.append(Finding("data directory", "broken", str(error)))
+        findings.append(Finding(about, "broken", str(error.args[0]), error.hint))
         return False
-    findings.append(Finding("data directory", "ok", str(path)))
+    except ConfigurationError as error:
+        findings.append(Finding(about, "broken", f"{path}: {error.args[0]}", error.hint))
+        return False
     try:
+        check_owner(path, identity)
+        findings.append(Finding(about, "ok", str(path)))
         _log(disk, loaded.config.journal_sizes, findings)
+    except ConfigurationError as error:
+        findings.append(Finding(about, "broken", f"{path}: {error.args[0]}", error.hint))
     finally:
         disk.close()
     return False
+
+
+def _unusable(path: Path) -> str:
+    """Why a node cannot have its data directory here, or "". What it tries is taken back."""
+    place = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    if not place.is_dir():
+        return f"{place} is no directory"
+    try:
+        Path(tempfile.mkdtemp(prefix=".headland-", dir=place)).rmdir()
+    except OSError as error:
+        return f"{place} cannot be written: {error.strerror}"
+    return ""
 
 
 def _log(disk: RealDisk, sizes: JournalConfig, findings: list[Finding]) -> None:
@@ -248,19 +268,53 @@ def _parent(loaded: Loaded, findings: list[Finding]) -> None:
         findings.append(Finding("parent", "ok", place))
 
 
-def _machine(loaded: Loaded, findings: list[Finding]) -> None:
-    place = next(one for one in (loaded.data_dir, *loaded.data_dir.parents) if one.exists())
+def _disk(loaded: Loaded, findings: list[Finding]) -> None:
+    """How the disk budget is divided, and whether the file system has room for it."""
+    config = loaded.config
+    place = next(one for one in (loaded.data_dir, *loaded.data_dir.parents) if one.is_dir())
     free = shutil.disk_usage(place).free
-    little = free < max(LITTLE_DISK_BYTES, 2 * loaded.config.journal.segment_bytes)
-    findings.append(Finding("disk", "advice" if little else "ok", f"{free // 1_000_000} MB free"))
+    ours = (
+        sum(one.stat().st_blocks * 512 for one in loaded.data_dir.rglob("*"))
+        if place == loaded.data_dir
+        else 0
+    )
+    budget = config.disk.budget_bytes or (free + ours) // 2
+    try:
+        shares = apportion(budget, config.wishes)
+    except ConfigurationError as error:
+        text = f"{_mb(free)} free: half of it is a budget that no node can work with"
+        findings.append(Finding("disk", "broken", text, f"make room: {error.hint}"))
+        return
+    text = (
+        f"{_mb(free)} free; budget {_mb(budget)}: journal {_mb(shares.journal_bytes)} in segments of "
+        f"{_mb(shares.segment_bytes)}, files of {_mb(shares.file_bytes)}, "
+        f"held back {_mb(shares.held_back_bytes)}"
+    )
+    if config.disk.budget_bytes > free + ours:
+        hint = "the budget is larger than what is free: input is refused before the budget is used up"
+        findings.append(Finding("disk", "advice", text, hint))
+    elif _given(loaded, "reserve_bytes") and config.disk.reserve_bytes > budget // 4:
+        hint = f"of disk.reserve_bytes a quarter of the budget counts, {_mb(budget // 4)}"
+        findings.append(Finding("disk", "advice", text, hint))
+    else:
+        findings.append(Finding("disk", "advice" if free < LITTLE_DISK_BYTES else "ok", text))
+
+
+def _given(loaded: Loaded, key: str) -> bool:
+    disk = loaded.tree.get("disk")
+    return isinstance(disk, dict) and key in disk
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size < 10_000_000 else f"{size / 1e6:.0f} MB"
+
+
+def _machine(findings: list[Finding]) -> None:
     if disciplined():
         findings.append(Finding("clock", "ok", "kept by NTP"))
-    else:
-        findings.append(
-            Finding(
-                "clock", "advice", "nothing keeps the clock", "run chrony, or let the parent say the time"
-            )
-        )
+        return
+    hint = "run chrony, or let the parent say the time"
+    findings.append(Finding("clock", "advice", "nothing keeps the clock", hint))
 
 
 def worst(findings: list[Finding]) -> int:

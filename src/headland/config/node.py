@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from headland.config.apportioning import Wishes
 from headland.config.sections import (
     CertificatesSection,
     ClassesSection,
@@ -114,6 +115,16 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             )
         )
         return OutboxSettings(classes=(critical, high, normal, low), backlog_share=named.backlog_share)
+
+    @property
+    def wishes(self) -> Wishes:
+        """Sizes of what is on the disk, as far as the disk budget grants them."""
+        return Wishes(
+            reserve_bytes=self.disk.reserve_bytes,
+            segment_bytes=self.journal.segment_bytes,
+            checkpoint_log_bytes=self.journal.checkpoint_log_bytes,
+            unstored_bytes_max=self.journal.unstored_bytes_max,
+        )
 
     @property
     def journal_sizes(self) -> JournalConfig:

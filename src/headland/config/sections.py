@@ -217,7 +217,12 @@ class JournalSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """The write-ahead log: what an acknowledgement rests on."""
 
     segment_bytes: Annotated[
-        int, Meta(ge=1 << 20, le=1 << 30, description="Size of a preallocated segment file, bytes.")
+        int,
+        Meta(
+            ge=1 << 20,
+            le=1 << 30,
+            description="Size of a preallocated segment file, bytes; at most a twentieth of the disk budget.",
+        ),
     ] = 64 * 1024 * 1024
     segments_max: Annotated[
         int, Meta(ge=2, le=1024, description="Segments above which a checkpoint is taken in any case.")
@@ -245,13 +250,26 @@ class JournalSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class DiskSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much disk the node may use, journal, outbox and local rows together."""
+    """How much disk the node may use, journal, outbox and local rows together.
+
+    Sizes of segments, files and the reserve shrink with the budget so that they fit it; `headland check` says
+    how it is divided.
+    """
 
     budget_bytes: Annotated[
-        int, Meta(ge=0, description="Upper bound, bytes; 0 takes half of what is free, ours not counted.")
+        int,
+        Meta(
+            ge=0,
+            description="Upper bound, bytes, at least 32 MiB; 0 takes half of what is free and ours.",
+        ),
     ] = 0
     reserve_bytes: Annotated[
-        int, Meta(ge=0, description="Of that, kept for critical rows, tombstones and the ledger, bytes.")
+        int,
+        Meta(
+            ge=0,
+            description="Of that, held back for answers, tombstones, the ledger and checkpoints when nothing "
+            "more is taken in, bytes; at most a quarter counts.",
+        ),
     ] = 64 * 1024 * 1024
 
 

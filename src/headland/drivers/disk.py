@@ -6,8 +6,10 @@ Laws:
 * Any other failure to write or sync raises `DiskFailed`, and so does everything after it: what the kernel did
   with the unsynced pages is unknown, so the process must acknowledge nothing more and exit.
 * A directory is used by one process, and is refused when a newer format wrote it.
+* A directory belongs to one node: whoever has another name is refused. One that names no node is adopted.
 
-Layout: `format` (one line: `headland data <version>`), `lock`, and the directories of `journal.plan`.
+Layout: `format` (one line: `headland data <version>`), `owner` (one line: `site/name`), `lock` (locked, and
+in it the process id of whoever locked it last), and the directories of `journal.plan`.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ from headland.vocabulary import ConfigurationError
 
 FORMAT_VERSION = 1
 _FORMAT_FILE = "format"
+_OWNER_FILE = "owner"
+_LOCK_FILE = "lock"
 _FORMAT_WORDS = "headland data"
 _OPEN_FILES = 64
 """File descriptors kept open."""
@@ -61,14 +65,23 @@ class DiskFailed(OSError):
     """A write or a sync failed; the process acknowledges nothing more and exits."""
 
 
+class InUse(ConfigurationError):
+    """Another process has locked the data directory."""
+
+
 class RealDisk:
     """A directory of this machine; several threads may use it, one at a time any one file."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, owner: str = "") -> None:
         """Open the directory, making it if it is not there.
 
+        Args:
+            root: The directory.
+            owner: Identity of the node that it is for, `site/name`; "" where it does not matter.
+
         Raises:
-            ConfigurationError: not writable, in use by another process, or written by a newer version.
+            InUse: By another process.
+            ConfigurationError: not writable, of another node, or written by a newer version.
         """
         self.root = root
         self._failed: OSError | None = None
@@ -80,6 +93,8 @@ class RealDisk:
             _make(root)
             self._lock = _lock(root)
             _check_format(root)
+            if owner:
+                _claim(root, owner)
             for directory in DIRECTORIES:
                 _make(root / directory)
         except ConfigurationError:
@@ -137,6 +152,10 @@ class RealDisk:
         """Bytes that this process may still allocate on the file system."""
         status = os.statvfs(self.root)
         return status.f_bavail * status.f_frsize
+
+    def usable_bytes(self) -> int:
+        """Bytes that are free or in files of this directory."""
+        return self.free_bytes() + sum(one.stat().st_blocks * 512 for one in self.root.rglob("*"))
 
     def close(self) -> None:
         """Close files and give the directory free."""
@@ -241,25 +260,64 @@ def _make(path: Path) -> None:
 
 
 def _lock(root: Path) -> int:
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(root / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise ConfigurationError(
-            "the data directory is in use by another process",
+        holder, owner = holder_of(root), owner_of(root)
+        process = f"process {holder}" if holder else "another process"
+        raise InUse(
+            f"the data directory is in use by {process}" + (f", {owner}" if owner else ""),
             file=str(root),
             hint="every node needs a data directory of its own",
         ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
     return descriptor
+
+
+def holder_of(root: Path) -> int:
+    """Process id of whoever locked a data directory last; 0 when that is not known."""
+    words = _words(root / _LOCK_FILE)
+    return int(words) if words.isdigit() else 0
+
+
+def owner_of(root: Path) -> str:
+    """`site/name` of the node that a data directory belongs to; "" for nobody yet."""
+    return _words(root / _OWNER_FILE)
+
+
+def check_owner(root: Path, owner: str) -> None:
+    """Raise ConfigurationError if a data directory belongs to another node than `owner`."""
+    found = owner_of(root)
+    if found and found != owner:
+        raise ConfigurationError(
+            f"the data directory belongs to {found}, this node is {owner}",
+            file=str(root),
+            hint=f"run it as {found} until nothing waits in it, or give {owner} a data_dir of its own",
+        )
+
+
+def _claim(root: Path, owner: str) -> None:
+    check_owner(root, owner)
+    if not owner_of(root):
+        _write_line(root / _OWNER_FILE, owner)
+
+
+def _words(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _check_format(root: Path) -> None:
     path = root / _FORMAT_FILE
-    words = path.read_text("ascii", errors="replace").strip() if path.exists() else ""
+    words = _words(path)
     label, _, version = words.rpartition(" ")
     if not words:
-        _write_format(path)
+        _write_line(path, f"{_FORMAT_WORDS} {FORMAT_VERSION}")
     elif label != _FORMAT_WORDS or not version.isdigit():
         raise ConfigurationError(
             "not a data directory of headland", file=str(path), hint="the node needs a directory of its own"
@@ -272,10 +330,10 @@ def _check_format(root: Path) -> None:
         )
 
 
-def _write_format(path: Path) -> None:
+def _write_line(path: Path, words: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _write(descriptor, 0, f"{_FORMAT_WORDS} {FORMAT_VERSION}\n".encode("ascii"))
+        _write(descriptor, 0, f"{words}\n".encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

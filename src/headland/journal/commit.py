@@ -10,6 +10,7 @@ Laws:
   Whether the blocks in it have been spilled is the caller's question.
 
 While nothing of it is written yet, the end of a segment holds zeros or a recycled file's stale frames.
+Other sizes count from the next segment on.
 """
 
 from __future__ import annotations
@@ -88,7 +89,11 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """Decides where commits go; made by `recovery.recover`, also for an empty directory."""
+    """Decides where commits go; made by `recovery.recover`, also for an empty directory.
+
+    Attributes:
+        appended_bytes: Bytes of frames since the process started.
+    """
 
     def __init__(
         self,
@@ -108,8 +113,11 @@ class Journal:
         self._checkpoints = checkpoints
         self._next_seq = max((info.seq for info in checkpoints), default=0) + 1
         self._log_bytes = log_bytes
-        self._spares: list[int] = []
+        self._spares: list[tuple[int, int]] = []
         self._current: SegmentInfo | None = segments[-1] if open_last else None
+        # The last segment that recovery began has the configured size, or that of its only frame.
+        self._sizes = {info.id: max(config.segment_bytes, info.bytes) for info in segments[-1:] if open_last}
+        self.appended_bytes = 0
 
     @property
     def last(self) -> Mark:
@@ -120,6 +128,19 @@ class Journal:
     def used_bytes(self) -> int:
         """Bytes in use over all segments."""
         return sum(info.bytes for info in self._segments)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Bytes of the checkpoints that are kept."""
+        return sum(info.bytes for info in self._checkpoints)
+
+    def resize(self, config: JournalConfig) -> None:
+        """Go by other sizes: the open segment ends at the smaller one, the next has the new one."""
+        self._config = config
+
+    def turn(self) -> None:
+        """The next commit begins a segment, so that the open one can be emptied."""
+        self._current = None
 
     def segments(self) -> list[SegmentInfo]:
         """Every segment of the log, oldest first."""
@@ -139,7 +160,7 @@ class Journal:
         current = self._current
         if current is not None:
             frame = encode_frame(current.id, epoch, n, node_ns, running_ms, sections)
-            if current.bytes + len(frame) > self._config.segment_bytes:
+            if current.bytes + len(frame) > min(self._config.segment_bytes, self._sizes[current.id]):
                 current = None
         if current is None or frame is None:
             return self._begin(epoch, n, node_ns, running_ms, sections)
@@ -173,9 +194,11 @@ class Journal:
         """
         if segment not in self.recyclable():
             raise DefectError(f"segment {segment:#x} is not recyclable")
+        used = next(info.bytes for info in self._segments if info.id == segment)
+        size = max(used, self._sizes.pop(segment, 0))
         self._segments = [info for info in self._segments if info.id != segment]
-        if len(self._spares) < self._config.spare_segments:
-            self._spares.append(segment)
+        if len(self._spares) < self._config.spare_segments and size <= self._config.segment_bytes:
+            self._spares.append((segment, size))
             return []
         return [Unlink(path_of(segment))]
 
@@ -219,8 +242,9 @@ class Journal:
     ) -> Appended:
         segment, self._next_segment = self._next_segment, self._next_segment + 1
         frame = encode_frame(segment, epoch, n, node_ns, running_ms, sections)
-        spare = self._spares.pop() if self._spares else None
+        spare, size = self._spares.pop() if self._spares else (None, 0)
         plan = begin_ops(self._config, segment, self._last, frame, spare)
+        self._sizes[segment] = max(size, self._config.segment_bytes, HEADER_BYTES + len(frame))
         mark = Mark(epoch, n)
         current = self._current = SegmentInfo(segment, mark, mark, HEADER_BYTES + len(frame))
         self._segments.append(current)
@@ -231,6 +255,7 @@ class Journal:
     ) -> Appended:
         self._last = current.last
         self._log_bytes += length
+        self.appended_bytes += length
         return Appended(plan, section_refs(current.id, offset, sections), current.id, length)
 
 

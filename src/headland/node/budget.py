@@ -1,24 +1,28 @@
 """What may be on the disk, and what goes when there is more.
 
-    up to 80 % of (budget - reserve)   everything stays
-    80 to 90 %                         what the parent has is no longer copied into files
-    over 90 %                          what the parent has goes, oldest first; then the lowest class
-    over 100 %                         nothing more is taken in, and nothing acknowledged
+    up to 80 % of (budget - held back)   everything stays
+    80 to 90 %                           what the parent has is no longer copied into files
+    over 90 %                            what the parent has goes, oldest first; then the lowest class; the
+                                         journal is emptied into files, so that what is in it may go, too
+    over 100 %                           the lowest class goes right from the journal
+    over 100 %, and nothing may go       nothing more is taken in, and nothing acknowledged, until 95 %
 
-Shedding takes the oldest first, and critical never. Critical rows, tombstones and answers still fit in the
-reserve. Where others fill the disk, what the parent has goes, nothing is shed, and nothing more is taken in:
-the way north needs room for its answers.
+Shedding takes the oldest first, and critical never. What is held back has room for tombstones, answers and
+the books, for checkpoints, and for files that are allocated before they are filled
+(`headland.config.apportioning`). Where others fill the disk, what the parent has goes, nothing is shed, and
+nothing more is taken in: the way north needs room for its answers.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headland.journal.outbox_files import FILE_BYTES, outbox_directory
+from headland.journal.outbox_files import outbox_directory
 from headland.line.outbox import Outbox
 from headland.link.contract import Ref
 from headland.node.blocks_on_disk import IN_FILE, file_number
 from headland.node.kept_files import KeptFiles
+from headland.node.refusing import FILE_SYSTEM, Refusal
 from headland.vocabulary import Instant, Priority
 
 if TYPE_CHECKING:
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
 ROWS_IN_MEMORY_MAX = 200_000
 """Answered blocks whose bodies are in the journal cost memory; beyond so many they are forgotten."""
 WATCH_NS = 1_000_000_000
+WATCH_PRESSED_NS = 50_000_000
+WATCH_SHARE = 32
+"""Looked at again when this part of what may be used has been written since."""
 
 
 def in_journal(ref: Ref) -> bool:
@@ -35,25 +42,33 @@ def in_journal(ref: Ref) -> bool:
 
 
 class Budget:
-    """Watches once a second.
+    """Watches once a second, and oftener while much is written.
 
     Attributes:
         room: Bytes that were free on the file system at the last commit; None where that is not known.
         tight: Whether answered blocks are forgotten in place of being copied into files.
+        short: Whether more has to go than files can give: the journal is to be emptied.
+        pressed: Whether what may go leaves the journal, the open segment too, before anything is refused.
     """
 
     def __init__(self, outbox: Outbox | None, files: KeptFiles) -> None:
         self.room: int | None = None
         self.tight = False
+        self.short = False
+        self.pressed = False
         self._outbox = outbox
         self._files = files
         self._due_ns = 0
+        self._looked_bytes = 0
+        self._outgrown = False
 
     def committed(self, node: Node, now: Instant) -> None:
         """A commit is durable: look, if it is time."""
-        if now.monotonic_ns < self._due_ns:
+        written = node.parts.journal.appended_bytes - self._looked_bytes
+        if now.monotonic_ns < self._due_ns and written * WATCH_SHARE < self.limit(node):
             return
-        self._due_ns = now.monotonic_ns + WATCH_NS
+        self._due_ns = now.monotonic_ns + (WATCH_PRESSED_NS if self.pressed else WATCH_NS)
+        self._looked_bytes = node.parts.journal.appended_bytes
         self._watch_disk(node)
         if self._outbox is not None and self._outbox.in_memory() > ROWS_IN_MEMORY_MAX:
             for file in self._outbox.forget_answered(in_journal, node.draft):
@@ -61,7 +76,8 @@ class Budget:
 
     def next_wake(self, node: Node) -> int | None:
         """Monotonic ns at which a full node looks for room again."""
-        return self._due_ns if node.full and node.commits.in_flight is None else None
+        waits = node.draft.empty or node.draft.only_books  # else a commit is due anyway
+        return self._due_ns if waits and node.full and node.commits.in_flight is None else None
 
     def wake(self, node: Node, now: Instant) -> None:
         """A full node that takes nothing in still has to commit, so that checkpoints and deletions go on."""
@@ -70,41 +86,87 @@ class Budget:
             node.draft.state("node", node.parts.store_id)
 
     def crowded(self, node: Node) -> bool:
-        """Less is free on the file system than the reserve, and the segment and file that come next."""
+        """Less is free on the file system than what is held back, and the segment and file that come next."""
         settings = node.settings
-        least = settings.reserve_bytes + settings.journal.segment_bytes + FILE_BYTES
+        least = settings.reserve_bytes + settings.journal.segment_bytes + settings.file_bytes
         return self.room is not None and self.room < least
+
+    def limit(self, node: Node) -> int:
+        """Bytes that may be used, those that are held back left out; without a budget practically any."""
+        settings = node.settings
+        return max(1, settings.budget_bytes - settings.reserve_bytes) if settings.budget_bytes else 1 << 62
+
+    def empties(self, node: Node) -> bool:
+        """Whether the journal is to be emptied, as far as it takes."""
+        limit = self.limit(node)
+        return self.short and self.used(node) > limit - limit // 8
+
+    def used(self, node: Node) -> int:
+        """Bytes of blocks and log; checkpoints are in what is held back."""
+        return self._files.used_bytes + node.parts.journal.used_bytes
 
     def _watch_disk(self, node: Node) -> None:
         settings = node.settings
         if self.crowded(node):
             self.reclaim(node, settings.reserve_bytes, shed=False)
-            node.refuse_input(True, "the file system is all but full")
+            node.refuse_input(True, FILE_SYSTEM)
             return
         if not settings.budget_bytes:
             node.refuse_input(False)
             return
-        used = self._files.used_bytes + node.parts.journal.used_bytes
-        limit = max(1, settings.budget_bytes - settings.reserve_bytes)
+        self._judge_checkpoints(node)
+        used, limit, freed = self.used(node), self.limit(node), 0
         self.tight = used > limit - limit // 5
-        if used > limit - limit // 10:
-            self.reclaim(node, used - (limit - limit // 8))
-        node.refuse_input(used > limit)
+        if used <= limit - limit // 10:
+            self.short = False
+        elif not self._files.unlinking:
+            needed = used - (limit - limit // 8)
+            freed = self.reclaim(node, needed)
+            self.short = freed < needed
+        over = used - freed - (limit - limit // 20 if node.full else limit)
+        # Before anything is refused, what may go leaves the journal, wherever it is there.
+        self.pressed = over > 0 and self._outbox is not None and self._outbox.loose(in_journal)
+        waits = self.pressed and not node.full and over <= settings.journal.segment_bytes
+        if over > 0 and not waits:
+            node.refuse_input(True, self._why(node))
+        elif over <= 0:
+            node.refuse_input(False)
 
-    def reclaim(self, node: Node, bytes_needed: int, *, shed: bool = True) -> None:
-        """Delete answered files, oldest first; then shed, lowest class first, critical never."""
+    def _judge_checkpoints(self, node: Node) -> None:
+        """What a node remembers may outgrow what is held back for it: then it says so."""
+        size, held_back = node.parts.journal.checkpoint_bytes, node.settings.reserve_bytes
+        if size > held_back and not self._outgrown:
+            told = f"checkpoints take {size} bytes, {held_back} are held back: disk.budget_bytes is exceeded"
+            node.say("warning", "checkpoints_outgrown", detail=told)
+        self._outgrown = size > held_back
+
+    def _why(self, node: Node) -> Refusal:
+        budget = f"the disk budget of {node.settings.budget_bytes // 1_000_000} MB is used up"
+        if self._outbox is None:
+            return Refusal("disk_budget", f"{budget} by what this root stores, which stays")
+        if self.pressed or self._files.unlinking:
+            return Refusal("disk_budget", f"{budget}, and more comes than can be given up in time")
+        return Refusal("disk_budget", f"{budget} by data that may not go: critical, or sent and not answered")
+
+    def reclaim(self, node: Node, bytes_needed: int, *, shed: bool = True) -> int:
+        """Delete answered files, oldest first; then shed, lowest class first, critical never.
+
+        Returns:
+            Bytes that go with the open commit.
+        """
         outbox = self._outbox
         if outbox is None or self._files.unlinking:
-            return
-        freed = 0
+            return 0
+        freed = sum(self.give_back(node, file) for file in self._left_over(outbox))
         for file, answered in outbox.files().items():
             if freed >= bytes_needed:
-                return
+                return freed
             if answered:
                 freed += self.give_back(node, file)
         if shed and freed < bytes_needed:
-            for file in outbox.shed(bytes_needed - freed, node.draft):
-                self.give_back(node, file)
+            for file in outbox.shed(bytes_needed - freed, node.draft, in_journal):
+                freed += self.give_back(node, file)
+        return freed
 
     def give_back(self, node: Node, file: int) -> int:
         """Let one outbox file go with the open commit; bytes that it frees.
@@ -123,3 +185,12 @@ class Budget:
             self._outbox.drop_file(file, node.draft)
             self._files.remove(directory, number, node.draft)
         return size
+
+    def _left_over(self, outbox: Outbox) -> list[int]:
+        """Files that nothing refers to: what was being appended to them was given up meanwhile."""
+        there = {
+            IN_FILE | priority << 56 | info.number
+            for priority in Priority
+            for info in self._files.by_directory[outbox_directory(priority)].files()
+        }
+        return sorted(there - outbox.referred())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headland.journal import checkpoint
 from headland.journal.checkpoint import CheckpointInfo
 from headland.node import events as ev
 
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
 class Checkpointing:
     """The checkpoint that is being made, if any."""
 
-    def __init__(self, journal_bytes: int) -> None:
-        self._journal_bytes = journal_bytes
+    def __init__(self) -> None:
         self._taken: tuple[CheckpointInfo, bytes] | None = None
         self._writing = 0
         self._file_bytes = 0
         self._newest_segment = -1
+        self._in_newest = 0
 
     def closed(self, node: Node, n: int) -> None:
         """Commit n is on its way; the state in memory is that after it."""
         journal = node.parts.journal
         if self._taken is None and (journal.wants_checkpoint or self._held_up(node)):
             self._taken = (journal.start_checkpoint(n), node.snapshot())
-            self._newest_segment = journal.segments()[-1].id
+            newest = journal.segments()[-1].id
+            self._in_newest = self._in_newest + 1 if newest == self._newest_segment else 1
+            self._newest_segment = newest
 
     def committed(self, node: Node, n: int) -> None:
         """Commit n is durable: a snapshot of it may be written."""
@@ -52,11 +55,16 @@ class Checkpointing:
         return True
 
     def _held_up(self, node: Node) -> bool:
-        """The journal is over its budget, and only for want of a checkpoint its oldest segment cannot go."""
+        """Room is wanted, and only for want of checkpoints the oldest segment cannot go.
+
+        Two of them in the newest segment let every other go.
+        """
         journal = node.parts.journal
         segments = journal.segments()
+        wanted = journal.used_bytes > node.settings.journal_bytes or node.parts.shelving.budget.empties(node)
         return (
-            journal.used_bytes > self._journal_bytes
+            wanted
+            and len(segments) > 1
             and segments[0].id not in journal.recyclable()
-            and segments[-1].id > self._newest_segment
+            and (segments[-1].id > self._newest_segment or self._in_newest < checkpoint.KEPT)
         )

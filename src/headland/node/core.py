@@ -40,6 +40,7 @@ from headland.node.intents import handle_intent
 from headland.node.names import Names
 from headland.node.north import North
 from headland.node.pushing import Pushing
+from headland.node.refusing import BUDGET, Refusal
 from headland.node.reloading import Reloading
 from headland.node.sealing import Sealing
 from headland.node.section_index import Places
@@ -61,6 +62,8 @@ GIVEN_UP = (Account.EXPIRED, Account.SHED, Account.DEAD, Account.CORRUPT)
 REFRESH_NS = 60_000_000_000
 """After blocks were given up, every dead band sends a fresh reference: a reader must not hold on to a value
 that is not there. At most once in this time, lest shedding for want of room makes more data."""
+ALARM_AGAIN_NS = 600_000_000_000
+"""A node that refuses and takes in by turns is one alarm in this time, not one a second."""
 ENTERS = (Account.KEPT, Account.DERIVED)
 BEGINS = (ev.Received, ev.Offered, ev.Pushed)
 """Events that may write to the open commit: this process's epoch stands before them in it. A start that sees
@@ -121,6 +124,8 @@ class Node:
         settings: As configured.
         commits: The commit cycle.
         healthy: False once the books have failed to balance.
+        full: Nothing more is taken in, for want of room.
+        refusal: Why, as long as that is so.
     """
 
     def __init__(self, settings: NodeSettings, parts: Parts, now: Instant) -> None:
@@ -131,6 +136,8 @@ class Node:
         self.failed = ""
         self.stopping = False
         self.full = False
+        self.refusal: Refusal | None = None
+        self._alarm_again_ns = 0
         self._no_space_n = 0
         self.started_ns = now.monotonic_ns
         self.stages: Stages | None = None
@@ -269,13 +276,12 @@ class Node:
         """An intent of the parent arrived whole."""
         handle_intent(self, intent, now)
 
-    def refuse_input(
-        self, full: bool, why: str = "the disk budget is used up by data that may not go"
-    ) -> None:
+    def refuse_input(self, full: bool, why: Refusal = BUDGET) -> None:
         """The disk budget, or the disk, is used up (or no longer).
 
         MQTT sockets are not read, pushes get 503, sources wait.
         """
+        self.refusal = why if full else None
         if full == self.full:
             return
         self.full = full
@@ -284,10 +290,14 @@ class Node:
             self._hold(self._connections("mqtt"))
         else:
             self._let_go()
-        if full:
-            self.alarm("disk_budget", f"{why}: nothing more is taken in")
-        else:
+        told = f"{why.detail}: nothing more is taken in"
+        if not full:
             self.say("info", "disk_budget", state="room again")
+        elif self._now.monotonic_ns >= self._alarm_again_ns:
+            self._alarm_again_ns = self._now.monotonic_ns + ALARM_AGAIN_NS
+            self.alarm("disk_budget", told)
+        else:
+            self.say("warning", "disk_budget", state="refusing", detail=told)
 
     def _connections(self, *kinds: str) -> list[int]:
         return [connection for connection, kind in self._kinds.items() if kind in kinds]

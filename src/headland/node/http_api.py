@@ -1,7 +1,7 @@
 """The node's local HTTP: health, metrics, status, books, query, and the push of readings.
 
 GET  /healthz            200 while the process turns and the books balance, else 503
-GET  /readyz             200 once listeners are open
+GET  /readyz             200 once listeners are open and while readings are taken in, else 503 with the reason
 GET  /metrics            Prometheus text format 0.0.4
 GET  /v1/status          one look at the node (`headland.node.status.Status`)
 GET  /v1/ledger          the books
@@ -28,6 +28,7 @@ from headland.drivers.http_messages import Request, Response
 from headland.node import events as ev
 from headland.node import query
 from headland.node.metrics import exposition
+from headland.node.refusing import refusal_of
 from headland.trust.access import Tokens
 from headland.vocabulary import CapacityError, HeadlandError
 
@@ -79,11 +80,7 @@ class Api:
         if request.path == "/healthz":
             return self._health(runner)
         if request.path == "/readyz":
-            return (
-                Response(200, b"ready\n", "text/plain")
-                if runner.ready
-                else problem(503, "not_ready", "starting")
-            )
+            return _readiness(runner)
         who = self._who(request)
         if who is None:
             return problem(401, "unauthorised", "send a bearer token")
@@ -169,6 +166,15 @@ class Api:
 
         runner.queries.call(work, tell)
         return True
+
+
+def _readiness(runner: Runner) -> Response:
+    refusal = refusal_of(runner.node)
+    if not runner.ready:
+        return problem(503, "not_ready", "starting")
+    if refusal is not None:
+        return problem(503, "refusing", f"{refusal.detail}: nothing more is taken in")
+    return Response(200, b"ready\n", "text/plain")
 
 
 def problem(status: int, code: str, message: str) -> Response:

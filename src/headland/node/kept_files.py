@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from headland.journal import DiskOp, Draft
-from headland.journal.outbox_files import BlockFiles, FileInfo, outbox_directory
+from headland.journal.outbox_files import FILE_BYTES, BlockFiles, FileInfo, outbox_directory
 from headland.vocabulary import Priority
 
 FILES = "files"
@@ -35,8 +35,8 @@ class KeptFiles:
         growing: (directory, number) of files that are being appended to and not noted yet.
     """
 
-    def __init__(self, directories: Iterable[str]) -> None:
-        self.by_directory = {name: BlockFiles(name) for name in directories}
+    def __init__(self, directories: Iterable[str], file_bytes: int = FILE_BYTES) -> None:
+        self.by_directory = {name: BlockFiles(name, file_bytes) for name in directories}
         self.growing: set[tuple[str, int]] = set()
         self._unlink_after: list[tuple[int, list[DiskOp]]] = []
 
@@ -44,6 +44,11 @@ class KeptFiles:
     def used_bytes(self) -> int:
         """Bytes in all files."""
         return sum(files.used_bytes for files in self.by_directory.values())
+
+    def resize(self, file_bytes: int) -> None:
+        """Files are full at another size from now on."""
+        for files in self.by_directory.values():
+            files.file_bytes = file_bytes
 
     @property
     def unlinking(self) -> bool:

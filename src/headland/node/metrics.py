@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from headland.line.deciding import Outcome
+from headland.node.refusing import CAUSES, refusal_of
 from headland.node.status import ledger_of, status_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def exposition(runner: Runner) -> bytes:
         "headland_healthy",
         "1 while the books balance and the disk takes writes.",
         [({}, int(status.healthy))],
+    )
+    refusal = refusal_of(node)
+    _gauge(
+        lines,
+        "headland_refusing_input",
+        "1 while nothing more is taken in, by cause.",
+        [({"cause": cause}, int(refusal is not None and refusal.cause == cause)) for cause in CAUSES],
     )
     _gauge(lines, "headland_running_seconds", "Running time over all starts.", [({}, status.running_s)])
     _gauge(
@@ -52,7 +60,11 @@ def exposition(runner: Runner) -> bytes:
         lines,
         "headland_disk_bytes",
         "Bytes on disk.",
-        [({"of": "journal"}, status.journal_bytes), ({"of": "files"}, status.file_bytes)],
+        [
+            ({"of": "journal"}, status.journal_bytes),
+            ({"of": "files"}, status.file_bytes),
+            ({"of": "checkpoints"}, status.checkpoint_bytes),
+        ],
     )
     _gauge(
         lines,

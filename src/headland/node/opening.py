@@ -151,7 +151,7 @@ def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Par
         places=Places(),
         north=North(outbox, uplink),
         south=South(children),
-        shelving=Shelving(settings.name, outbox, settings.journal_bytes),
+        shelving=Shelving(settings.name, outbox, settings.file_bytes),
         pushing=Pushing(PushHandler(table, PUSH, settings.limits, mapping)),
         epoch=entropy.randbytes(16),
         last_epoch=b"",

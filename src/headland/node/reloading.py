@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headland.config.apportioning import JOURNAL_SEGMENTS
 from headland.config.changes import LIVE
 from headland.config.loading import build, read_toml
 from headland.config.node import NodeConfig
@@ -31,7 +32,7 @@ from headland.link.actions import Intent
 from headland.link.protocol import IntentStatus
 from headland.node import events as ev
 from headland.node.forwarding import budgets_ms
-from headland.node.settings import Base, NodeSettings
+from headland.node.settings import Base, NodeSettings, apportioned
 from headland.vocabulary import ConfigurationError, Instant, SeriesTable
 
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ def put_in_force(node: Node, settings: NodeSettings, now: Instant) -> None:
     """
     parts, before, limits = node.parts, node.settings, settings.limits
     Line(settings.line, SeriesTable())
+    sizes = _sizes(settings, before)
     mapping = None
     if (settings.mappings, limits) != (before.mappings, before.limits):
         mapping = Mapping(settings.mappings, parts.names.table, limits)
@@ -266,6 +268,9 @@ def put_in_force(node: Node, settings: NodeSettings, now: Instant) -> None:
         parts.north.stir()
     if node.stages is not None:
         node.stages.aim(budgets_ms(settings))
+    parts.journal.resize(sizes.journal)
+    if sizes.file_bytes != before.file_bytes:
+        parts.shelving.files.resize(sizes.file_bytes)
     node.settings = msgspec.structs.replace(
         before,
         line=settings.line,
@@ -273,11 +278,22 @@ def put_in_force(node: Node, settings: NodeSettings, now: Instant) -> None:
         limits=limits,
         outbox=settings.outbox,
         decide_budget_ms=settings.decide_budget_ms,
-        budget_bytes=settings.budget_bytes or before.budget_bytes,
-        reserve_bytes=settings.reserve_bytes,
+        journal=sizes.journal,
+        journal_bytes=sizes.journal_bytes,
+        file_bytes=sizes.file_bytes,
+        budget_bytes=sizes.budget_bytes,
+        reserve_bytes=sizes.reserve_bytes,
+        unstored_bytes_max=sizes.unstored_bytes_max,
         price_per_gb=settings.price_per_gb,
         currency=settings.currency,
     )
+
+
+def _sizes(settings: NodeSettings, before: NodeSettings) -> NodeSettings:
+    """Whose sizes count: without a budget in the file, those that fit what the start has found."""
+    if settings.budget_bytes:
+        return settings
+    return apportioned(settings, before.budget_bytes) if before.budget_bytes else before
 
 
 def laid_over(base: Base, body: bytes) -> NodeSettings:
@@ -343,12 +359,12 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(config: NodeConfig) -> NodeSettings:
-    """The configuration as the core takes it.
+    """The configuration as the core takes it; sizes as configured where the file gives no budget.
 
     Raises:
-        ConfigurationError: Two rules have one name.
+        ConfigurationError: Two rules have one name, or the budget is too small.
     """
-    return NodeSettings(
+    settings = NodeSettings(
         name=str(config.identity),
         tier=config.node.tier,
         has_parent=config.link.parent is not None,
@@ -359,9 +375,8 @@ def settings_of(config: NodeConfig) -> NodeSettings:
         outbox=config.outbox,
         journal=config.journal_sizes,
         labels=tuple(sorted(config.node.labels.items())),
-        journal_bytes=config.journal.segment_bytes * 4,
+        journal_bytes=config.journal.segment_bytes * JOURNAL_SEGMENTS,
         commit_gap_ms=config.journal.commit_gap_ms,
-        budget_bytes=config.disk.budget_bytes,
         reserve_bytes=config.disk.reserve_bytes,
         unstored_bytes_max=config.journal.unstored_bytes_max,
         waiting_bytes_max=config.decide.waiting_bytes_max,
@@ -370,3 +385,5 @@ def settings_of(config: NodeConfig) -> NodeSettings:
         currency=config.ledger.currency,
         metered=config.link.parent is not None and config.link.parent.profile == "metered",
     )
+    budget_bytes = config.disk.budget_bytes
+    return apportioned(settings, budget_bytes) if budget_bytes else settings

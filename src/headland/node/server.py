@@ -14,6 +14,7 @@ import msgspec
 import uvloop
 
 from headland.config import Loaded, NodeConfig, load
+from headland.config.apportioning import LEAST_BUDGET_BYTES
 from headland.config.checking import source_name
 from headland.config.secrets import Secret
 from headland.config.sections import ListenSection
@@ -31,6 +32,7 @@ from headland.node.logbook import LogBook
 from headland.node.loop import Runner
 from headland.node.notify import Supervisor, keep_alive, on_signals
 from headland.node.opening import open_node
+from headland.node.settings import apportioned
 from headland.node.watching import CurrentUsers, Watching, base_of, tokens_of, users_of
 from headland.sinks.actuators import Actuators
 from headland.sources.contract import Source, SourceContext
@@ -90,12 +92,12 @@ class Server:
         self._exit = loop.create_future()
         supervisor = Supervisor(os.environ)
         clock = Clock()
-        disk = RealDisk(self._loaded.data_dir)
+        disk = RealDisk(self._loaded.data_dir, str(self._config.identity))
         base = base_of(self._loaded, self._config)
         settings = base.settings
         if not settings.budget_bytes:
-            ours = sum(one.stat().st_blocks * 512 for one in self._loaded.data_dir.rglob("*"))
-            settings = msgspec.structs.replace(settings, budget_bytes=(disk.free_bytes() + ours) // 2)
+            # However little is free: what is here already has to get away.
+            settings = apportioned(settings, max(LEAST_BUDGET_BYTES, disk.usable_bytes() // 2))
             base = msgspec.structs.replace(base, settings=settings)
         entropy = generator()
         opening = open_node(disk, settings, self._users, entropy, clock.now(), base)

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from headland.config.apportioning import Wishes, apportion
 from headland.journal import JournalConfig
+from headland.journal.outbox_files import FILE_BYTES
 from headland.line.formats import FormatLimits, MappingConfig
 from headland.line.outbox import OutboxSettings
 from headland.line.rules import LineRules
@@ -29,9 +31,11 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         journal: Sizes.
         labels: Put on every series of this node's own sources.
         journal_bytes: Beyond it the oldest segment is emptied into files.
+        file_bytes: Size at which a file of blocks is full.
         commit_gap_ms: Commits begin at least this far apart.
         budget_bytes: Disk for journal, outbox and store together; 0 is no bound of ours.
-        reserve_bytes: Of that, kept for critical rows and tombstones.
+        reserve_bytes: Of that, held back for what is written although nothing more is taken in, and for what
+            is allocated and not filled.
         unstored_bytes_max: Readings in memory while the disk takes none; beyond it sockets are not read.
         waiting_bytes_max: Bytes read and not yet handled, of all connections; beyond it nothing is read.
         decide_budget_ms: Deadline of the deciding stage.
@@ -51,6 +55,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     journal: JournalConfig = JournalConfig()
     labels: tuple[tuple[str, str], ...] = ()
     journal_bytes: int = 256 << 20
+    file_bytes: int = FILE_BYTES
     commit_gap_ms: float = 1.0
     budget_bytes: int = 0
     reserve_bytes: int = 64 << 20
@@ -74,3 +79,34 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     settings: NodeSettings
     digest: str = ""
     tree: dict[str, Any] | None = None
+
+
+def apportioned(settings: NodeSettings, budget_bytes: int) -> NodeSettings:
+    """Settings whose sizes are as configured, with sizes that fit a budget.
+
+    Raises:
+        ConfigurationError: No node can work with so little.
+    """
+    journal = settings.journal
+    shares = apportion(
+        budget_bytes,
+        Wishes(
+            reserve_bytes=settings.reserve_bytes,
+            segment_bytes=journal.segment_bytes,
+            checkpoint_log_bytes=journal.checkpoint_log_bytes,
+            unstored_bytes_max=settings.unstored_bytes_max,
+        ),
+    )
+    return msgspec.structs.replace(
+        settings,
+        budget_bytes=budget_bytes,
+        reserve_bytes=shares.held_back_bytes,
+        journal_bytes=shares.journal_bytes,
+        file_bytes=shares.file_bytes,
+        unstored_bytes_max=shares.unstored_bytes_max,
+        journal=msgspec.structs.replace(
+            journal,
+            segment_bytes=shares.segment_bytes,
+            checkpoint_log_bytes=shares.checkpoint_log_bytes,
+        ),
+    )

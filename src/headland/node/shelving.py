@@ -52,15 +52,16 @@ class Shelving:
         epoch: Epoch of the newest own block.
     """
 
-    def __init__(self, origin: str, outbox: Outbox | None, journal_bytes: int) -> None:
+    def __init__(self, origin: str, outbox: Outbox | None, file_bytes: int) -> None:
         self.origin = origin
         self.outbox = outbox
         self.cache = BodyCache()
         self.shelf = Shelf()
-        self.files = KeptFiles([outbox_directory(one) for one in Priority] if outbox is not None else [STORE])
+        directories = [outbox_directory(one) for one in Priority] if outbox is not None else [STORE]
+        self.files = KeptFiles(directories, file_bytes)
         self.budget = Budget(outbox, self.files)
-        self.checkpointing = Checkpointing(journal_bytes)
-        self.spilling = Spilling(outbox, self.shelf, self.files, self.budget, journal_bytes)
+        self.checkpointing = Checkpointing()
+        self.spilling = Spilling(outbox, self.shelf, self.files, self.budget)
         self.k = [0, 0, 0, 0]
         self.epoch = b""
         self._forget_ns = 0

@@ -1,6 +1,6 @@
-"""Blocks leave the journal for files, one segment at a time, when the journal has grown past its budget.
+"""Blocks leave the journal for files, a segment at a time, when it is over its share, or room is short.
 
-    IDLE ─(journal over budget)─► PRESS ─(unsealed rows sealed, durable)─► READ ─► WRITE ─► NOTE ─┐
+    IDLE ─(journal over its share)─► PRESS ─(unsealed rows sealed, durable)─► READ ─► WRITE ─► NOTE ─┐
       ▲                                                          ▲─────────── more blocks ────────┤
       └──────────────── recycle the segment ◄────────────────────────────── nothing left ─────────┘
 
@@ -72,16 +72,13 @@ class Spilling:
         blocks: Blocks spilled since the process started.
     """
 
-    def __init__(
-        self, outbox: Outbox | None, shelf: Shelf, files: KeptFiles, budget: Budget, journal_bytes: int
-    ) -> None:
+    def __init__(self, outbox: Outbox | None, shelf: Shelf, files: KeptFiles, budget: Budget) -> None:
         self.phase = Phase.IDLE
         self.blocks = 0
         self._outbox = outbox
         self._shelf = shelf
         self._files = files
         self._budget = budget
-        self._journal_bytes = journal_bytes
         self._segment: SegmentInfo | None = None
         self._batch: _Batch | None = None
         self._token = 0
@@ -125,9 +122,12 @@ class Spilling:
     def _begin(self, node: Node, now: Instant) -> None:
         journal = node.parts.journal
         segments = journal.segments()
+        if self._budget.pressed and len(segments) == 1:
+            journal.turn()
         over = (
-            sum(info.bytes for info in segments) > self._journal_bytes
+            journal.used_bytes > node.settings.journal_bytes
             or len(node.parts.places) > PLACES_MAX
+            or self._budget.empties(node)
             or self._budget.crowded(node)
         )
         if not over or len(segments) < 2 or segments[0].id not in journal.recyclable():
@@ -160,7 +160,7 @@ class Spilling:
         limit = self._limit_n(node)
         if self._outbox is None:
             batch = self._store_batch(node, limit)
-        elif self._budget.tight and self._forgotten(self._outbox, node, limit):
+        elif self._gone(self._outbox, node, limit):
             self._batch, self.phase = _Batch([], note_n=node.draft.n), Phase.NOTE
             return
         else:
@@ -171,12 +171,23 @@ class Spilling:
         self._batch, self._token, self.phase = batch, node.token(), Phase.READ
         node.emit(ev.ReadBlocks(self._token, tuple(batch.refs)))
 
-    def _forgotten(self, outbox: Outbox, node: Node, limit: int) -> bool:
-        """Short of room, answered blocks are forgotten in place of being copied; whether there were any."""
+    def _gone(self, outbox: Outbox, node: Node, limit: int) -> bool:
+        """Short of room, blocks go in place of being copied; whether any went.
+
+        First what is answered is forgotten; with no room left, the lowest class is given up.
+        """
+
+        def inside(ref: Ref) -> bool:
+            return in_journal(ref) and ref.space <= limit
+
+        if not self._budget.tight:
+            return False
         before = node.draft.section_count
-        for file in outbox.forget_answered(lambda ref: in_journal(ref) and ref.space <= limit, node.draft):
+        for file in outbox.forget_answered(inside, node.draft):
             self._budget.give_back(node, file)
-        return node.draft.section_count > before
+        if node.draft.section_count > before:
+            return True
+        return self._budget.pressed and outbox.shed_rows(inside, in_journal, node.draft)
 
     def _outbox_batch(self, outbox: Outbox, node: Node, limit: int, now: Instant) -> _Batch | None:
         def inside(ref: Ref) -> bool:

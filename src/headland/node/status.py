@@ -9,6 +9,7 @@ import msgspec
 from headland.line.ledger import HOUR_NS, NORTH_LEFT, NORTH_RIGHT, SOUTH_LEFT, SOUTH_RIGHT, Imbalance
 from headland.line.stages import StageName
 from headland.node.acting import Acts
+from headland.node.refusing import refusal_of
 from headland.node.reloading import ConfigStatus
 from headland.vocabulary import Account, Instant, Priority
 
@@ -99,7 +100,11 @@ class Books(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """One look at a node."""
+    """One look at a node.
+
+    Attributes:
+        refusing: Why nothing more is taken in; "" while readings are taken in.
+    """
 
     name: str
     tier: str
@@ -119,18 +124,20 @@ class Status(msgspec.Struct, frozen=True):
     wire_bytes_north: int
     journal_bytes: int
     file_bytes: int
+    checkpoint_bytes: int
     unsealed_rows: int
     stages: dict[str, Any]
     decide: DecideTimes
     config: ConfigStatus
     volatile: Volatile
+    refusing: str = ""
     actuations: dict[str, Acts] = {}
 
 
 def status_of(node: Node, now: Instant) -> Status:
     """The node's state now."""
     parts = node.parts
-    north = parts.north
+    north, refusal = parts.north, refusal_of(node)
     return Status(
         name=node.settings.name,
         tier=str(node.settings.tier),
@@ -139,6 +146,7 @@ def status_of(node: Node, now: Instant) -> Status:
         durable_n=node.commits.durable_n,
         in_flight=node.commits.in_flight is not None,
         disk_full=node.commits.stalled,
+        refusing=refusal.detail if refusal is not None else "",
         link="none" if north.uplink is None else str(north.uplink.phase.value),
         pending_readings=parts.ledger.total(Account.PENDING)[0],
         commits=node.commits.commits,
@@ -150,6 +158,7 @@ def status_of(node: Node, now: Instant) -> Status:
         wire_bytes_north=north.uplink.bytes_sent if north.uplink is not None else 0,
         journal_bytes=parts.journal.used_bytes,
         file_bytes=parts.shelving.files.used_bytes,
+        checkpoint_bytes=parts.journal.checkpoint_bytes,
         stages=node.stages.report() if node.stages is not None else {},
         decide=decide_of(node),
         config=parts.reloading.status(node),

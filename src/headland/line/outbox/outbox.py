@@ -462,6 +462,14 @@ class Outbox:
         """Outbox files in use, oldest first: whether everything in them is answered or given up."""
         return durable.files(self.state)
 
+    def loose(self, inside: Callable[[Ref], bool]) -> bool:
+        """Whether of the bodies that are `inside` any may go, answered or shed."""
+        return space.loose(self.state, inside)
+
+    def referred(self) -> set[int]:
+        """Every `Ref.space` at which a body is looked for."""
+        return space.referred(self.state)
+
     def last_positions(self, file: int) -> list[tuple[StreamKey, int]]:
         """Of every stream with answered blocks in an outbox file, the last position there."""
         return [
@@ -471,13 +479,26 @@ class Outbox:
             if isinstance(piece, Extent) and piece.info.file == file and piece.last <= stream.acked
         ]
 
-    def shed(self, bytes_needed: int, draft: DraftLike) -> list[int]:
+    def shed_rows(
+        self, inside: Callable[[Ref], bool], in_journal: Callable[[Ref], bool], draft: DraftLike
+    ) -> bool:
+        """Give up blocks in a segment that has to go, of the lowest class only; whether there were any."""
+        shed = space.shed_rows(self.state, inside, in_journal, draft)
+        for stream, p in shed:
+            self._hold(stream, p, draft)
+        return bool(shed)
+
+    def shed(
+        self, bytes_needed: int, draft: DraftLike, in_journal: Callable[[Ref], bool] = lambda _: False
+    ) -> list[int]:
         """Give up the oldest runs in outbox files, lowest class first, critical never.
+
+        Classes above the lowest that has something to give up in the journal are left alone.
 
         Returns:
             Files in which nothing is left; they may be deleted when this commit is durable.
         """
-        for stream, p in space.shed(self.state, bytes_needed, draft):
+        for stream, p in space.shed(self.state, bytes_needed, draft, in_journal):
             self._hold(stream, p, draft)
         return durable.unused(self.state)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -147,6 +147,10 @@ class Rows:
     def oldest_space(self) -> int:
         """Smallest first number of a `Ref` in it; it is not empty."""
         return min(self.columns[SPACE][self._dead :])
+
+    def spaces(self) -> Sequence[int]:
+        """First numbers of the `Ref`s in it."""
+        return self.columns[SPACE][self._dead :]
 
     def totals(self, p_from: int, p_to: int) -> tuple[int, int]:
         """Readings and payload bytes of the blocks at p_from to p_to."""

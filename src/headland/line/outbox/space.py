@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from headland.line.outbox import records, settling
 from headland.line.outbox.applying import must_find, spill
@@ -88,20 +88,106 @@ def spilled(state: State, run: SpillRun, refs: Sequence[Ref], now_ms: int, draft
             extent.rows.move(p, ref)
 
 
-def shed(state: State, bytes_needed: int, draft: DraftLike) -> list[tuple[Stream, int]]:
-    """Give up the oldest whole runs in files, lowest class first, critical never: (stream, first p)."""
+def shed(
+    state: State, bytes_needed: int, draft: DraftLike, in_journal: Callable[[Ref], bool]
+) -> list[tuple[Stream, int]]:
+    """Give up the oldest whole runs in files, lowest class first, critical never: (stream, first p).
+
+    What a class has in the journal comes before the next class: `shed_rows` gives that up.
+    """
     out: list[tuple[Stream, int]] = []
     freed = 0
-    for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
-        if not state.settings.classes[priority].sheds:
+    for streams in _shedding(state):
+        for stream, extent in _whole(streams):
+            if freed >= bytes_needed:
+                return out
+            settling.give_up_extent(state, stream, extent, Reason.SHED, draft)
+            out.append((stream, extent.first))
+            freed += extent.info.length
+        if freed >= bytes_needed or _loose(streams, in_journal):
+            return out
+    return out
+
+
+def shed_rows(
+    state: State, inside: Callable[[Ref], bool], in_journal: Callable[[Ref], bool], draft: DraftLike
+) -> list[tuple[Stream, int]]:
+    """Give up blocks that are `inside` before they are copied: (stream, first p).
+
+    Only of the lowest class of which anything may go, and not while older ones of it are in files.
+    """
+    for streams in _shedding(state):
+        if any(True for _ in _whole(streams)):
+            return []
+        loose = _loose(streams, in_journal)
+        if not loose:
             continue
-        for stream in [item for item in state.streams() if item.key.priority == priority]:
-            for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
-                if freed >= bytes_needed:
-                    return out
-                if not stream.may_go_unread(extent) or extent.first < stream.touchable or stream.frozen:
-                    continue
-                settling.give_up_extent(state, stream, extent, Reason.SHED, draft)
-                out.append((stream, extent.first))
-                freed += extent.info.length
+        out = []
+        for stream, rows in loose:
+            low, high = max(rows.first, stream.touchable), min(rows.last, stream.durable)
+            places = [p for p in range(low, high + 1) if inside(rows.row(p).ref)]
+            for first, last in _runs(places):
+                settling.give_up(state, stream, first, last, Reason.SHED, draft)
+            if places:
+                out.append((stream, places[0]))
+        return out
+    return []
+
+
+def _shedding(state: State) -> Iterator[list[Stream]]:
+    """Streams of each class that sheds, the lowest class first."""
+    for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
+        if state.settings.classes[priority].sheds:
+            yield [one for one in state.streams() if one.key.priority == priority and not one.frozen]
+
+
+def _whole(streams: Sequence[Stream]) -> Iterator[tuple[Stream, Extent]]:
+    """Runs in files that may be given up as they are, oldest first."""
+    for stream in streams:
+        for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
+            if extent.whole and extent.first >= stream.touchable:
+                yield stream, extent
+
+
+def _loose(streams: Sequence[Stream], inside: Callable[[Ref], bool]) -> list[tuple[Stream, Rows]]:
+    """Pieces in which anything may be given up that is `inside`."""
+    return [
+        (stream, rows)
+        for stream in streams
+        for rows in stream.rows_pieces()
+        if len(rows)
+        and min(rows.last, stream.durable) >= max(rows.first, stream.touchable)
+        and inside(Ref(rows.oldest_space, 0, 0))
+    ]
+
+
+def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of consecutive numbers."""
+    firsts = [p for i, p in enumerate(places) if i == 0 or p != places[i - 1] + 1]
+    lasts = [p for i, p in enumerate(places) if i == len(places) - 1 or p + 1 != places[i + 1]]
+    return list(zip(firsts, lasts, strict=True))
+
+
+def loose(state: State, inside: Callable[[Ref], bool]) -> bool:
+    """Whether of the bodies that are `inside` any may go: answered, or not sent and of a class that sheds.
+
+    `inside` holds for every smaller `Ref.space` when it holds for one.
+    """
+    return any(_loose(streams, inside) for streams in _shedding(state)) or any(
+        len(rows) and rows.first <= stream.acked and inside(Ref(rows.oldest_space, 0, 0))
+        for stream in state.streams()
+        for rows in stream.rows_pieces()
+    )
+
+
+def referred(state: State) -> set[int]:
+    """Every `Ref.space` at which a body is looked for: of those in a file, that file."""
+    out = {item.letter.row.space for letters in (state.waiting, state.dead) for item in letters.values()}
+    out.update(run.info.file for run in state.dead_runs.values())
+    for stream in state.streams():
+        for piece in stream.pieces:
+            if isinstance(piece, Extent):
+                out.add(piece.info.file)
+            elif isinstance(piece, Rows):
+                out.update(piece.spaces())
     return out
