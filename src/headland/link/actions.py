@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headland.link.contract import Alarm, BlockEntry, PageIn, ParentName, Verdict
+from headland.link.contract import Alarm, BlockEntry, PageIn, ParentName, StreamKey, Verdict
 from headland.link.protocol import IntentStatus
 from headland.link.received import ReceivedBlock, ReceivedGap
 from headland.vocabulary import Columns, SeriesKey
@@ -51,6 +51,13 @@ class Down(msgspec.Struct, frozen=True):
     """The link is down."""
 
     reason: str
+
+
+class StoredUpTo(msgspec.Struct, frozen=True):
+    """The parent's hint: the cloud has applied this stream up to p."""
+
+    stream: StreamKey
+    p: int
 
 
 class PeerClock(msgspec.Struct, frozen=True):
@@ -122,5 +129,7 @@ class Reported(msgspec.Struct, frozen=True):
     status: IntentStatus
 
 
-UplinkAction = Dial | Send | Close | ReadBlock | ReadPage | Up | Down | PeerClock | Intent | Settle | Alarm
+UplinkAction = (
+    Dial | Send | Close | ReadBlock | ReadPage | Up | Down | PeerClock | Intent | Settle | StoredUpTo | Alarm
+)
 DownlinkAction = Send | Close | Deliver | ChildUp | ChildDown | Reported | Alarm

@@ -45,6 +45,7 @@ from headland.link.positions import (
 )
 from headland.link.protocol import CloseReason, Hello, IntentStatus
 from headland.link.received import ReceivedBlock
+from headland.link.stored import StoredAbove
 from headland.link.telling import Telling
 from headland.vocabulary import Instant, PeerError
 
@@ -84,6 +85,7 @@ class Children:
         positions: What is durable of each child.
         telling: Verdicts for children.
         pressed: The disk is short: no more credit is granted (set by `press`).
+        stored: What a relay knows of what the cloud has applied; None at a node that stores itself.
         refusing: The disk is full: blocks are answered `Later(full)`, which spends no attempt.
     """
 
@@ -91,6 +93,7 @@ class Children:
         self.settings = settings
         self.positions = Positions()
         self.telling = Telling(self.positions)
+        self.stored: StoredAbove | None = None
         self.pressed = False
         self.refusing = False
         self._authorised = authorised
@@ -386,6 +389,7 @@ class Children:
                 link.grant(self.pressed)
                 if link.child is not None:
                     self.telling.put(link, link.child)
+                link.hint(self.stored, self.settings.heartbeat_s, now)
             actions += self._flush(link, now)
         return actions
 
@@ -475,6 +479,7 @@ class Children:
                     for part in link.parts[:PARTS_AT_ONCE]:
                         protocol.put(link.out, part)
                     del link.parts[:PARTS_AT_ONCE]
+                    link.hint(self.stored, self.settings.heartbeat_s, now)
                     if not link.out:
                         link.beat()
             actions += self._flush(link, now)

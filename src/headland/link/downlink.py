@@ -14,12 +14,13 @@ from enum import Enum
 
 import msgspec
 
-from headland.blocks import codec
-from headland.blocks.digest import chain, digest, identity_bytes
+from headland.blocks.block import examine
+from headland.blocks.digest import chain, identity_bytes
 from headland.blocks.header import MAX_HOPS, BlockHeader, HeaderReader
 from headland.blocks.wire import Reader
 from headland.link import bounds, protocol
 from headland.link.actions import Definitions
+from headland.link.arrivals import Arrival, Arrivals
 from headland.link.contract import (
     CHAIN_BYTES,
     ExceptionAnswer,
@@ -33,6 +34,7 @@ from headland.link.frames import Deframer, Kind, put_frame
 from headland.link.positions import ChildState, ChildStream
 from headland.link.protocol import Hello, Point
 from headland.link.received import ReceivedBlock, ReceivedGap
+from headland.link.stored import StoredAbove
 from headland.vocabulary import Columns, Instant, Lane, PeerError, SeriesKey
 
 MAX_PAYLOAD_BYTES = 1 << 40
@@ -61,7 +63,7 @@ class Taken(msgspec.Struct, frozen=True):
         item: What came; None when it is answered with `exception` or only moves the stream.
         p: Last position it covers.
         chain: Chain value after it.
-        columns: Decoded rows of a delivered block.
+        sids: Series in a delivered block.
         exception: Why it is not taken.
     """
 
@@ -69,7 +71,7 @@ class Taken(msgspec.Struct, frozen=True):
     item: ReceivedBlock | ReceivedGap | None
     p: int
     chain: bytes
-    columns: Columns | None = None
+    sids: frozenset[int] = frozenset()
     exception: ExceptionAnswer | None = None
 
 
@@ -94,6 +96,8 @@ class ChildLink:
         parts: Parts of intents still to be sent.
         watch: Number of its newest entry among the deadlines.
         verdicts_told: Number of the last message of verdicts that was sent.
+        hinted_at: Monotonic ns of the last look at what is stored.
+        hinted: Last position told as stored on this connection, per stream.
     """
 
     def __init__(
@@ -116,6 +120,8 @@ class ChildLink:
         self.parts: list[protocol.IntentChunk] = []
         self.watch = 0
         self.verdicts_told = 0
+        self.hinted_at = now.monotonic_ns
+        self.hinted: dict[StreamKey, int] = {}
         self.deframer = Deframer()
         self._max_block = max_block
         self._reader = HeaderReader()
@@ -157,8 +163,9 @@ class ChildLink:
         """
         point = protocol.parse_point(payload, 0)
         stream = self.stream_at(point.epoch, point.priority, point.lane)
-        if point.p < 1 or point.p > stream.p + 1:
-            raise PeerError(f"position {point.p} of {stream.key} after {stream.p}")
+        last = self.arrivals.last(stream)
+        if point.p < 1 or point.p > last + 1:
+            raise PeerError(f"position {point.p} of {stream.key} after {last}")
         self._turns[point.priority << 1 | point.lane] = (stream, point.p)
 
     def define(self, message: protocol.Define) -> None:
@@ -182,7 +189,7 @@ class ChildLink:
         return new
 
     def block(self, payload: memoryview, name: str) -> Taken | None:
-        """BLOCK: check it; None for one whose position is already here.
+        """BLOCK: check it; None for one whose position is here already, and for backlog: that waits its turn.
 
         Raises:
             PeerError: It breaks the protocol.
@@ -197,13 +204,35 @@ class ChildLink:
         stream, p = turn
         self._turns[code] = (stream, p + 1)
         self.taken[header.priority] += len(payload) + 2
-        if p <= stream.p:
+        last = self.arrivals.last(stream)
+        if p <= last:
             self.duplicates += 1
             return None
-        if p != stream.p + 1:
-            raise PeerError(f"position {p} of {stream.key} after {stream.p}")
+        if p != last + 1:
+            raise PeerError(f"position {p} of {stream.key} after {last}")
         body = reader.take(reader.left)
-        columns, found, reject = self._open(header, body)
+        if stream.key.lane == Lane.BACKLOG:
+            self.arrivals.put(Arrival(stream, p, (header, body)))
+            return None
+        return self._checked(stream, p, header, body, name)
+
+    def check(self, arrival: Arrival, name: str) -> Taken:
+        """What waited has its turn.
+
+        Raises:
+            PeerError: It breaks the protocol.
+            NeedsDigests: It does not decode and has no digest to be refused by.
+        """
+        stream, item = arrival.stream, arrival.item
+        first = item.p_from if isinstance(item, protocol.Gap) else arrival.p
+        if first != stream.p + 1:
+            raise PeerError(f"position {first} of {stream.key} after {stream.p}")
+        if isinstance(item, protocol.Gap):
+            return self._tombstones(stream, item, name)
+        return self._checked(stream, arrival.p, *item, name)
+
+    def _checked(self, stream: ChildStream, p: int, header: BlockHeader, body: bytes, name: str) -> Taken:
+        sids, found, reject = self._open(header, body)
         if reject and not header.digest:
             raise NeedsDigests
         identity = identity_bytes(header.origin, header.epoch, header.priority, header.k)
@@ -211,29 +240,29 @@ class ChildLink:
         if reject:
             return Taken(stream, None, p, value, exception=Rejected(p, reject))
         defined = self._defined.get((header.origin, header.epoch), set())
-        if columns is None or not defined.issuperset(columns.sid):
+        if not defined.issuperset(sids):
             raise PeerError(f"a block of {header.origin} uses a series that was not defined")
         hops = min(header.backlog_hops + 1, MAX_HOPS) if header.lane is Lane.BACKLOG else 0
         header = msgspec.structs.replace(header, digest=found, backlog_hops=hops)
-        return Taken(stream, ReceivedBlock(name, stream.key, p, header, body), p, value, columns)
+        return Taken(stream, ReceivedBlock(name, stream.key, p, header, body), p, value, sids)
 
-    def _open(self, header: BlockHeader, body: bytes) -> tuple[Columns | None, bytes, int]:
-        """Rows, digest and why it has to be rejected (0: it has not)."""
+    def _open(self, header: BlockHeader, body: bytes) -> tuple[frozenset[int], bytes, int]:
+        """Series, digest and why it has to be rejected (0: it has not)."""
+        nothing: frozenset[int] = frozenset()
         if len(body) > self._max_block:
-            return None, b"", RejectReason.TOO_LARGE
+            return nothing, b"", RejectReason.TOO_LARGE
         try:
-            columns = codec.decode(codec.decompress(body), header.base_ns)
+            rows, found, sids = examine(body, header.base_ns)
         except PeerError:
-            return None, b"", RejectReason.MALFORMED
-        if len(columns) != header.rows or header.size > MAX_PAYLOAD_BYTES:
-            return None, b"", RejectReason.MALFORMED
-        found = digest(columns)
+            return nothing, b"", RejectReason.MALFORMED
+        if rows != header.rows or header.size > MAX_PAYLOAD_BYTES:
+            return nothing, b"", RejectReason.MALFORMED
         if header.digest and header.digest != found:
-            return None, b"", RejectReason.DIGEST
-        return columns, found, 0
+            return nothing, b"", RejectReason.DIGEST
+        return sids, found, 0
 
     def gap(self, message: protocol.Gap, name: str) -> Taken | None:
-        """GAP: tombstones; None when the positions are already here.
+        """GAP: tombstones; None when the positions are already here, and behind backlog that waits.
 
         Raises:
             PeerError: It breaks the protocol.
@@ -243,13 +272,21 @@ class ChildLink:
         if not 0 < message.p_from <= message.p_to or len(message.chain) != CHAIN_BYTES:
             raise PeerError("malformed tombstones")
         self._turns[message.lane] = (stream, message.p_to + 1)
-        if message.p_to <= stream.p:
+        last = self.arrivals.last(stream)
+        if message.p_to <= last:
             self.duplicates += 1
             return None
-        if message.p_from != stream.p + 1:
-            raise PeerError(f"tombstones from {message.p_from} of {stream.key} after {stream.p}")
+        if message.p_from != last + 1:
+            raise PeerError(f"tombstones from {message.p_from} of {stream.key} after {last}")
+        if self.arrivals.holds(stream):
+            self.arrivals.put(Arrival(stream, message.p_to, message))
+            return None
+        return self._tombstones(stream, message, name)
+
+    def _tombstones(self, stream: ChildStream, message: protocol.Gap, name: str) -> Taken:
         if not message.ranges:
             return Taken(stream, None, message.p_to, message.chain)
+        priority = stream.key.priority
         if any(len(r.epoch) != 16 or r.priority != priority or r.k_to < r.k_from for r in message.ranges):
             raise PeerError("malformed tombstones")
         item = ReceivedGap(name, stream.key, message.p_from, message.p_to, message.chain, message.ranges)
@@ -270,6 +307,26 @@ class ChildLink:
         else:
             point = Point(key.priority, key.lane, index, p, stream.durable_chain)
             protocol.put_point(self.out, Kind.ACK, point)
+
+    def hint(self, stored: StoredAbove | None, every_s: float, now: Instant) -> None:
+        """Tell what the cloud has applied since the last hint, if it is time; None: this is the cloud."""
+        if (
+            self.child is None
+            or self.phase is not Phase.UP
+            or now.monotonic_ns - self.hinted_at < every_s * 1e9
+        ):
+            return
+        self.hinted_at = now.monotonic_ns
+        for key in self.told:
+            stream, index = self.child.streams.get(key), self.index(key)
+            if stream is None or index < 0:
+                continue
+            p = stream.durable_p
+            if stored is not None:
+                p = min(p, stored.of((self.child.name, key)))
+            if p > self.hinted.get(key, 0):
+                self.hinted[key] = p
+                protocol.put_point(self.out, Kind.STORED, Point(key.priority, key.lane, index, p))
 
     def grant(self, pressed: bool) -> None:
         """Allow more bytes where half a window is used, unless the disk is pressed."""

@@ -24,7 +24,7 @@ kind  name        payload
 0x98  INTENT      msgpack `IntentChunk`, parent to child
 0x99  STATUS      msgpack `IntentStatus`, child to parent
 0x9a  CLOCK       msgpack `Clock`
-0x9b  STORED      as ACK: the cloud has applied blocks up to p
+0x9b  STORED      as TURN: the cloud has applied blocks up to p (a hint)
 0x9c  SETTLED     msgpack `Settled`, parent to child: what became of blocks that a restored parent lost
 0x9d  NOTED       msgpack `Noted`, child to parent: settled up to a number, durably
 ====  ==========  ===============================================================================

@@ -288,7 +288,7 @@ def put_point(out: bytearray, kind: Kind, point: Point) -> None:
 
 
 def parse_point(payload: memoryview, chain_bytes: int) -> Point:
-    """Inverse of `put_point`; `chain_bytes` is 0 for TURN.
+    """Inverse of `put_point`; `chain_bytes` is 0 for TURN and STORED.
 
     Raises:
         PeerError: Malformed.

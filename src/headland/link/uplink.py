@@ -24,7 +24,18 @@ import msgspec
 
 from headland.blocks.header import BlockHeader
 from headland.link import protocol
-from headland.link.actions import Close, Dial, Down, Intent, PeerClock, Send, Settle, Up, UplinkAction
+from headland.link.actions import (
+    Close,
+    Dial,
+    Down,
+    Intent,
+    PeerClock,
+    Send,
+    Settle,
+    StoredUpTo,
+    Up,
+    UplinkAction,
+)
 from headland.link.contract import (
     CHAIN_SHOWN,
     Alarm,
@@ -248,6 +259,10 @@ class Uplink:
                 answers.append(self._answer(protocol.parse_point(payload, CHAIN_SHOWN)))
             case Kind.ANSWER:
                 answers.append(self._exceptions(protocol.parse(payload, protocol.ExceptionsUpTo)))
+            case Kind.STORED:
+                point = protocol.parse_point(payload, 0)
+                key = self._sending.key(point.epoch, point.priority, point.lane)
+                return [StoredUpTo(key, point.p)]
             case Kind.CREDIT:
                 priority, total = protocol.parse_credit(payload)
                 granted = self._sending.granted

@@ -14,7 +14,7 @@ from headland.blocks.header import BlockHeader
 from headland.journal.outbox_files import outbox_directory, path_of
 from headland.line.outbox import DeadRun, Outbox, PagedHeader
 from headland.link import actions as link
-from headland.link.contract import Alarm, BlockEntry, PageIn, Ref
+from headland.link.contract import Alarm, BlockEntry, PageIn, Ref, StreamKey
 from headland.link.protocol import IntentStatus
 from headland.link.uplink import Phase, Uplink
 from headland.node import events as ev
@@ -199,6 +199,7 @@ class North:
                     node.emit(ev.Dial())
                 case link.Up(parent, version):
                     self.reached_ns = now.monotonic_ns
+                    self._forget_hints(node)
                     node.say("info", "link_up", parent=parent.name, version=version)
                     node.established_parent()
                     node.parts.reloading.connected(node, now)
@@ -212,6 +213,8 @@ class North:
                 case link.PeerClock(wall_ns, trusted, within_ns):
                     if trusted and not now.trusted:
                         node.emit(ev.Believe(wall_ns + within_ns // 2))
+                case link.StoredUpTo(stream, p):
+                    self._stored(node, stream, p)
                 case link.Settle(number, verdicts):
                     restores.decide(node, verdicts)
                     if self.uplink is not None:
@@ -222,6 +225,20 @@ class North:
                     node.alarm(kind, detail)
         if reads:
             self._read_blocks(node, reads, now)
+
+    def _stored(self, node: Node, stream: StreamKey, p: int) -> None:
+        """The cloud has applied this: it goes first when room is needed, and children are told."""
+        if self.outbox is not None:
+            self.outbox.state.stored_up_to(stream, p)
+        if node.parts.south.children.stored is not None:
+            node.parts.south.children.stored.told(stream, p)
+
+    def _forget_hints(self, node: Node) -> None:
+        """What one parent said is not what another says, or the same after it was restored."""
+        if self.outbox is not None:
+            self.outbox.state.stored.clear()
+        if node.parts.south.children.stored is not None:
+            node.parts.south.children.stored.forget()
 
     def _read_blocks(self, node: Node, entries: list[BlockEntry], now: Instant) -> None:
         """From the cache at once; the rest in one read of the disk."""

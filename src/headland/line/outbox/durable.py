@@ -267,10 +267,19 @@ def unused(state: State) -> list[int]:
 
 
 def files(state: State) -> dict[int, bool]:
-    """Files in use, by number: whether everything in them is answered or given up."""
+    """Files in use: whether everything in them is answered or given up.
+
+    By number; those of which the cloud has applied everything come first.
+    """
     out: dict[int, bool] = {}
+    not_stored: set[int] = set()
     for stream in state.streams():
+        stored = state.stored.get(stream.key, 0)
         for piece in stream.pieces:
+            if isinstance(piece, Extent) and piece.last > stored:
+                not_stored.add(piece.info.file)
+            elif isinstance(piece, Rows) and piece.last > stored:
+                not_stored |= state.files_known.intersection(piece.columns[SPACE])
             if isinstance(piece, Extent):
                 number = piece.info.file
                 out[number] = out.get(number, True) and piece.last <= stream.acked
@@ -281,6 +290,8 @@ def files(state: State) -> dict[int, bool]:
         for item in letters.values():
             if item.letter.row.space in state.files_known:
                 out[item.letter.row.space] = out.get(item.letter.row.space, True) and given_up
+                not_stored.add(item.letter.row.space)
     for run in state.dead_runs.values():
         out.setdefault(run.info.file, True)
-    return dict(sorted(out.items()))
+        not_stored.add(run.info.file)
+    return dict(sorted(out.items(), key=lambda item: (item[0] in not_stored, item[0])))

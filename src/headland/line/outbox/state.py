@@ -165,6 +165,7 @@ class State:
         self.next_number = 1
         self.k: dict[int, int] = {}
         self.files_known: set[int] = set()
+        self.stored: dict[StreamKey, int] = {}
         self.held: list[Stream] = []
         self.drafted: list[tuple[int, Stream, int]] = []
         self.acks: list[tuple[int, Stream, int]] = []
@@ -174,6 +175,11 @@ class State:
     def clear(self) -> None:
         """Forget everything."""
         self.__init__(self.settings)  # type: ignore[misc]
+
+    def stored_up_to(self, stream: StreamKey, p: int) -> None:
+        """A hint: the cloud has applied this stream up to p. What is stored is reclaimed first."""
+        if self.find(stream) is not None:
+            self.stored[stream] = max(p, self.stored.get(stream, 0))
 
     @property
     def current(self) -> Epoch | None:
