@@ -147,6 +147,22 @@ def test_a_long_backlog_drains_though_every_read_ahead_is_cut_short():
     assert len(pair.parent.delivered) == 400
 
 
+def test_while_bodies_of_live_blocks_are_read_nobody_asks_to_be_woken_for_more():
+    # Kills: a loop that spins until the disk has answered.
+    pair = Pair()
+    pair.run(0.5)
+    child = pair.child
+    child.reads_paused = True
+    for _ in range(200):
+        child.keep()
+    child.commit()
+    child.wake()
+    assert len(child.pending_reads) > 1
+    wake = child.uplink.next_wake()
+    assert wake is not None
+    assert wake > pair.clock.ns
+
+
 def test_a_younger_epoch_does_not_overtake_bodies_that_are_still_being_read():
     # Kills: what is ready is sent, whatever its lane still waits for.
     pair = Pair()

@@ -7,7 +7,7 @@ import msgspec
 from headland.link.contract import Alarm, BlockEntry, PageIn, ParentName, StreamKey, Verdict
 from headland.link.protocol import IntentStatus
 from headland.link.received import ReceivedBlock, ReceivedGap
-from headland.vocabulary import Columns, SeriesKey
+from headland.vocabulary import SeriesKey
 
 
 class Dial(msgspec.Struct, frozen=True):
@@ -97,12 +97,12 @@ class Deliver(msgspec.Struct, frozen=True):
 
     Attributes:
         item: What came; write it with `headland.link.received.encode` after setting `lane`.
-        columns: The decoded rows of a block, None for tombstones.
+        sids: The series in a block, none for tombstones.
         definitions: Names first seen on this connection since the last delivery.
     """
 
     item: ReceivedBlock | ReceivedGap
-    columns: Columns | None
+    sids: frozenset[int]
     definitions: tuple[Definitions, ...]
 
 

@@ -9,13 +9,14 @@ Laws
     4. Of two connections of one name the newer takes over if it has the same epoch or a successor's; any
        other is a clone, refused and alarmed, while the connected one answers within 3 s.
     5. A peer that breaks the protocol loses its connection and nothing else.
+    6. Live blocks are taken as they come; backlog is checked a turn at a time, the children's in turn.
 
 Bounds: one unfinished frame and one credit window a class for each connection; 10,000 children.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush, heapreplace
 
 import msgspec
@@ -30,7 +31,7 @@ from headland.link.actions import (
     Reported,
     Send,
 )
-from headland.link.contract import Alarm, DraftLike, EpochHello, Later, LaterReason, StreamKey, StreamWelcome
+from headland.link.contract import Alarm, DraftLike, EpochHello, Later, LaterReason, StreamKey
 from headland.link.downlink import ChildLink, NeedsDigests, Phase, Taken, not_authorised
 from headland.link.frames import Kind, put_frame
 from headland.link.handshake import Claim, Refusal
@@ -103,6 +104,8 @@ class Children:
         self._deadlines: list[tuple[int, int, int]] = []
         """Heap of (monotonic ns, watch, connection): the next deadline of each, or one before it."""
         self._watches = 0
+        self._behind: dict[int, ChildLink] = {}
+        """Connections whose backlog waits to be checked, in the order of their turns."""
 
     def connected(self) -> dict[str, int]:
         """Connection of each connected child."""
@@ -159,14 +162,41 @@ class Children:
         if link is None:
             return []
         link.heard_at = now.monotonic_ns
+        return self._guarded(link, self._frames(link, data, now, draft), now)
+
+    def _frames(
+        self, link: ChildLink, data: bytes, now: Instant, draft: DraftLike
+    ) -> Iterator[DownlinkAction]:
+        for kind, payload in link.deframer.feed(data):
+            yield from self._frame(link, kind, payload, now, draft)
+            if link.phase is Phase.CLOSED:
+                return
+        if link.arrivals:
+            self._behind.setdefault(link.connection, link)
+        if link.overdrawn():
+            raise PeerError("more was sent than was granted")
+
+    def _next_turn(self, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
+        """Check some of the backlog of the child whose turn it is."""
+        link = self._behind.pop(next(iter(self._behind)))
+        if link.phase is not Phase.UP:
+            return []
+        actions = self._guarded(link, self._checked(link, draft), now)
+        if link.arrivals and link.phase is Phase.UP:
+            self._behind[link.connection] = link
+        return actions
+
+    def _checked(self, link: ChildLink, draft: DraftLike) -> Iterator[DownlinkAction]:
+        name = _name(link)
+        for arrival in link.arrivals.turn():
+            yield from self._take(link, link.check(arrival, name), draft)
+
+    def _guarded(self, link: ChildLink, work: Iterator[DownlinkAction], now: Instant) -> list[DownlinkAction]:
+        """What comes of a child's bytes; what it did wrong costs it its connection, not what came before."""
         actions: list[DownlinkAction] = []
         try:
-            for kind, payload in link.deframer.feed(data):
-                actions += self._frame(link, kind, payload, now, draft)
-                if link.phase is Phase.CLOSED:
-                    return actions
-            if link.overdrawn():
-                raise PeerError("more was sent than was granted")
+            for action in work:
+                actions.append(action)  # noqa: PERF402 - what was done before an error was done
         except PeerError as error:
             actions.append(Alarm("peer_error", f"{_name(link)}: {error}"))
             return actions + self._end(link, CloseReason.PROTOCOL, str(error), now)
@@ -175,7 +205,7 @@ class Children:
         except Refusal as refusal:
             actions.append(Alarm(refusal.reason.name.lower(), f"{_name(link)}: {refusal.detail}"))
             return actions + self._end(link, refusal.reason, refusal.detail, now)
-        return actions + self._flush(link, now)
+        return actions if link.phase is Phase.CLOSED else actions + self._flush(link, now)
 
     def _frame(
         self, link: ChildLink, kind: int, payload: memoryview, now: Instant, draft: DraftLike
@@ -244,7 +274,7 @@ class Children:
                 )
         else:
             self.positions.take(taken.item)
-            actions.append(Deliver(taken.item, taken.columns, link.new_definitions()))
+            actions.append(Deliver(taken.item, taken.sids, link.new_definitions()))
         self._drafted.append((draft.n, name, stream.key, taken.p, taken.chain))
         return actions
 
@@ -306,9 +336,9 @@ class Children:
         if not child.settled:
             return actions
         link.phase = Phase.UP
-        actions += self._compare(link, child, hello)
+        actions += handshake.compare(child, hello)
         positions = tuple(
-            _position(child, item.epoch, stream.priority, stream.lane, stream.acked, stream.floor)
+            handshake.standing(child, item.epoch, stream.priority, stream.lane, stream.acked, stream.floor)
             for item in hello.epochs
             for stream in item.streams
         )
@@ -333,27 +363,6 @@ class Children:
                 link.parts += intents.split(intent.kind, intent.version, intent.body or b"", intent.signature)
         self._watch(link)
         return [*actions, ChildUp(child.name, link.connection, link.version)]
-
-    def _compare(self, link: ChildLink, child: ChildState, hello: Hello) -> list[DownlinkAction]:
-        alarms: list[DownlinkAction] = []
-        for item in hello.epochs:
-            for stream in item.streams:
-                here = child.streams.get(StreamKey(item.epoch, stream.priority, stream.lane))
-                if here is None:
-                    continue
-                if here.p > stream.sealed:
-                    alarms.append(
-                        Alarm(
-                            "child_went_back", f"{child.name} {here.key}: has {stream.sealed}, sent {here.p}"
-                        )
-                    )
-                elif here.p == stream.acked and here.chain != stream.chain:
-                    alarms.append(Alarm("fork", f"{child.name} {here.key}: another chain value at {here.p}"))
-        named = {item.epoch for item in hello.epochs}
-        known = child.epochs()
-        if known and known[-1] not in named and not hello.partial:
-            alarms.append(Alarm("child_went_back", f"{child.name} does not know its epoch {known[-1].hex()}"))
-        return alarms
 
     def _drop_old(self, child: ChildState, hello: Hello, draft: DraftLike) -> None:
         named = {item.epoch for item in hello.epochs}
@@ -427,6 +436,10 @@ class Children:
         heappush(self._deadlines, (self._wake_of(link), link.watch, link.connection))
 
     def next_wake(self) -> int | None:
+        """Monotonic ns at which `wake` has something to do; 0 for as soon as others had their turn."""
+        return 0 if self._behind else self._next_deadline()
+
+    def _next_deadline(self) -> int | None:
         """Monotonic ns at which `wake` has something to do."""
         deadlines = self._deadlines
         while deadlines:
@@ -444,7 +457,7 @@ class Children:
     def _due(self, now: Instant) -> list[ChildLink]:
         """Connections whose deadline has come, out of the heap."""
         due: list[ChildLink] = []
-        while (at_ns := self.next_wake()) is not None and at_ns <= now.monotonic_ns:
+        while (at_ns := self._next_deadline()) is not None and at_ns <= now.monotonic_ns:
             due.append(self._links[heappop(self._deadlines)[2]])
         return due
 
@@ -462,8 +475,10 @@ class Children:
                 return min(beat, link.heard_at + int(settings.silent_s * _NS))
 
     def wake(self, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
-        """Decide about clones, beat, give up silent children, send parts of intents."""
+        """Decide about clones, beat, give up silent children, send parts of intents, check backlog."""
         actions: list[DownlinkAction] = []
+        if self._behind:
+            actions += self._next_turn(now, draft)
         for link in self._due(now):
             match link.phase:
                 case Phase.CLOSED:
@@ -515,16 +530,6 @@ class Children:
     def recovered(self) -> None:
         """Replay is over."""
         self.positions.recovered()
-
-
-def _position(
-    child: ChildState, epoch: bytes, priority: int, lane: int, acked: int, floor: int
-) -> StreamWelcome:
-    key = StreamKey(epoch, priority, lane)
-    here = child.streams.get(key)
-    if here is None:
-        return StreamWelcome(key, -1 if acked or floor else 0)
-    return StreamWelcome(key, here.durable_p, here.durable_chain, tuple(here.exceptions), here.heard)
 
 
 def _name(link: ChildLink) -> str:

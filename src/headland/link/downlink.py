@@ -35,7 +35,7 @@ from headland.link.positions import ChildState, ChildStream
 from headland.link.protocol import Hello, Point
 from headland.link.received import ReceivedBlock, ReceivedGap
 from headland.link.stored import StoredAbove
-from headland.vocabulary import Columns, Instant, Lane, PeerError, SeriesKey
+from headland.vocabulary import Instant, Lane, PeerError, SeriesKey
 
 MAX_PAYLOAD_BYTES = 1 << 40
 """Payload that the rows of one block may have been: more is no block of ours, and would spoil the books."""
@@ -98,6 +98,7 @@ class ChildLink:
         verdicts_told: Number of the last message of verdicts that was sent.
         hinted_at: Monotonic ns of the last look at what is stored.
         hinted: Last position told as stored on this connection, per stream.
+        arrivals: Backlog that waits to be checked.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class ChildLink:
         self.verdicts_told = 0
         self.hinted_at = now.monotonic_ns
         self.hinted: dict[StreamKey, int] = {}
+        self.arrivals = Arrivals()
         self.deframer = Deframer()
         self._max_block = max_block
         self._reader = HeaderReader()

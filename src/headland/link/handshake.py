@@ -1,10 +1,12 @@
-"""What the two first messages decide: version, name, who may replace whom."""
+"""What the two first messages decide: version, name, who may replace whom, and where each end stands."""
 
 from __future__ import annotations
 
 from enum import Enum
 
 from headland.link.bounds import MAX_EPOCHS
+from headland.link.contract import Alarm, StreamKey, StreamWelcome
+from headland.link.positions import ChildState
 from headland.link.protocol import MAGIC, VERSION_MAX, VERSION_MIN, CloseReason, Hello
 
 
@@ -61,3 +63,34 @@ def claim(connected: Hello, hello: Hello) -> Claim:
         return Claim.SAME
     older = {hello.predecessor, *(item.epoch for item in hello.epochs)}
     return Claim.SUCCESSOR if connected.epoch in older else Claim.OTHER
+
+
+def compare(child: ChildState, hello: Hello) -> list[Alarm]:
+    """What does not fit between a child's word of itself and what is here."""
+    alarms = []
+    for item in hello.epochs:
+        for stream in item.streams:
+            here = child.streams.get(StreamKey(item.epoch, stream.priority, stream.lane))
+            if here is None:
+                continue
+            if here.p > stream.sealed:
+                detail = f"{child.name} {here.key}: has {stream.sealed}, sent {here.p}"
+                alarms.append(Alarm("child_went_back", detail))
+            elif here.p == stream.acked and here.chain != stream.chain:
+                alarms.append(Alarm("fork", f"{child.name} {here.key}: another chain value at {here.p}"))
+    named = {item.epoch for item in hello.epochs}
+    known = child.epochs()
+    if known and known[-1] not in named and not hello.partial:
+        alarms.append(Alarm("child_went_back", f"{child.name} does not know its epoch {known[-1].hex()}"))
+    return alarms
+
+
+def standing(
+    child: ChildState, epoch: bytes, priority: int, lane: int, acked: int, floor: int
+) -> StreamWelcome:
+    """What a welcome says of a stream."""
+    key = StreamKey(epoch, priority, lane)
+    here = child.streams.get(key)
+    if here is None:
+        return StreamWelcome(key, -1 if acked or floor else 0)
+    return StreamWelcome(key, here.durable_p, here.durable_chain, tuple(here.exceptions), here.heard)

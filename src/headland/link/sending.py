@@ -10,6 +10,7 @@ from headland.link import bounds, protocol
 from headland.link.actions import ReadBlock, ReadPage, UplinkAction
 from headland.link.contract import BlockEntry, EpochHello, GapEntry, Outgoing, PageIn, SendEntry, StreamKey
 from headland.link.frames import Kind, put_frame
+from headland.link.pacing import Pacing, weight_of
 from headland.link.protocol import Point
 from headland.vocabulary import Instant, Lane, PeerError, Priority, SeriesKey
 
@@ -19,6 +20,8 @@ HELLO_EPOCHS = bounds.MAX_EPOCHS // 2
 """Epochs in one hello; others may be opened while the connection lasts."""
 BURST = 32 * 1024
 """Bytes of backlog put on a connection at once: what a live block may have to wait behind, beside buffers."""
+READ_WEIGHT_MIN = 4096
+"""What a block counts at least towards the bound on reading ahead: a small one is work, too."""
 DEFINE_MAX = 256
 """Series in one DEFINE."""
 
@@ -28,10 +31,12 @@ SeriesLookup = Callable[[str, bytes, int], SeriesKey]
 class _Slot:
     """An entry on its way out; `ready` once its body is here."""
 
-    __slots__ = ("body", "entry", "header", "ready", "sids")
+    __slots__ = ("asked_ns", "body", "entry", "header", "ready", "sids", "weight")
 
-    def __init__(self, entry: SendEntry) -> None:
+    def __init__(self, entry: SendEntry, asked_ns: int) -> None:
         self.entry = entry
+        self.asked_ns = asked_ns
+        self.weight = max(entry.size, READ_WEIGHT_MIN) if isinstance(entry, BlockEntry) else 0
         self.header: BlockHeader | None = None
         self.body = b""
         self.sids: Collection[int] = ()
@@ -46,6 +51,7 @@ class Sending:
         granted: Bytes of BLOCK frames that the parent allows, per class, since the connection began.
         blocks: Blocks put into `out` so far.
         more: Backlog is ready and waits for the next burst.
+        pacing: How much backlog may be under way.
         exhausted: The next block's origin has no number left, or its stream was not compared: nothing more
             is taken, and the connection has to be made anew.
         stuck: Not even what is ready can be sent.
@@ -60,6 +66,7 @@ class Sending:
         self.more = False
         self.exhausted = False
         self.stuck = False
+        self.pacing = Pacing()
         self._outgoing = outgoing
         self._series_of = series_of
         self._with_digests = with_digests
@@ -131,8 +138,8 @@ class Sending:
         """Take what may be sent from the outbox, as far as credit and read-ahead allow."""
         actions: list[UplinkAction] = []
         self._cut_short = [True, True]
-        while self._under_way[Lane.LIVE] < self._read_ahead and not self.exhausted:
-            backlog = self._under_way[Lane.BACKLOG] < self._read_ahead
+        while self._room(Lane.LIVE) and not self.exhausted:
+            backlog = self._room(Lane.BACKLOG) and now.monotonic_ns >= self.pacing.rested_ns
             credit = [g - s - r for g, s, r in zip(self.granted, self._spent, self._reserved, strict=True)]
             entry = self._outgoing.next_to_send(credit, now, backlog)
             match entry:
@@ -144,33 +151,41 @@ class Sending:
                 case _ if entry.stream.epoch in self._unnamed:
                     self.exhausted = True
                 case BlockEntry():
-                    self._queue(entry)
-                    self._under_way[entry.stream.lane] += entry.size
+                    self._queue(entry, now)
                     self._reserved[entry.stream.priority] += entry.size
                     actions.append(ReadBlock(entry))
                 case GapEntry():
-                    self._queue(entry)
+                    self._queue(entry, now)
         return actions
 
-    @property
-    def hungry(self) -> bool:
-        """Whether read-ahead ended the last `pull` and there is room again."""
-        half = self._read_ahead // 2
-        return not self.exhausted and any(
-            cut and size < half for cut, size in zip(self._cut_short, self._under_way, strict=True)
-        )
+    def _room(self, lane: Lane) -> bool:
+        return self._under_way[lane] < self._read_ahead
 
-    def _queue(self, entry: SendEntry) -> None:
-        slot = _Slot(entry)
+    def next_pull(self) -> int | None:
+        """Monotonic ns at which `pull` may take more than it did; 0 for now, None until something happens."""
+        live, backlog = (size < self._read_ahead // 2 for size in self._under_way)
+        if self.exhausted:
+            return None
+        if self._cut_short[Lane.LIVE]:
+            return 0 if live else None
+        return self.pacing.rested_ns if self._cut_short[Lane.BACKLOG] and backlog else None
+
+    def _queue(self, entry: SendEntry, now: Instant) -> None:
+        slot = _Slot(entry, now.monotonic_ns)
         self._queues.setdefault(entry.stream, deque()).append(slot)
+        self._under_way[entry.stream.lane] += slot.weight
         if isinstance(entry, BlockEntry):
             self._unread[(entry.stream, entry.p)] = slot
 
-    def read(self, entry: BlockEntry, header: BlockHeader, body: bytes, sids: Collection[int]) -> None:
+    def read(
+        self, entry: BlockEntry, header: BlockHeader, body: bytes, sids: Collection[int], now: Instant
+    ) -> None:
         """A body is here; it waits for those before it in its stream."""
         slot = self._unread.pop((entry.stream, entry.p), None)
         if slot is not None:
             slot.header, slot.body, slot.sids, slot.ready = header, body, sids, True
+            if entry.stream.lane == Lane.BACKLOG:
+                self.pacing.read(slot.asked_ns, now.monotonic_ns)
 
     def drop_from(self, entry: BlockEntry) -> None:
         """A body cannot be read: this block and those behind it in its stream go back to the outbox."""
@@ -182,11 +197,11 @@ class Sending:
 
     def _release(self, slot: _Slot) -> None:
         if isinstance(slot.entry, BlockEntry):
-            self._under_way[slot.entry.stream.lane] -= slot.entry.size
+            self._under_way[slot.entry.stream.lane] -= slot.weight
             self._reserved[slot.entry.stream.priority] -= slot.entry.size
 
     def emit(self, now: Instant) -> tuple[bool, bool]:
-        """Put what is ready into `out`, live first, backlog while less than a burst is in it.
+        """Put what is ready into `out`, live first, backlog as paced and while less than a burst is in it.
 
         Returns:
             Whether anything was put there, and whether any of it is urgent.
@@ -200,6 +215,8 @@ class Sending:
                 continue  # a younger epoch does not overtake one whose bodies are still being read
             backlog = key.lane == Lane.BACKLOG
             while queue and queue[0].ready and not self.stuck:
+                if backlog and self.pacing.full:
+                    break
                 if backlog and len(self.out) >= BURST:
                     self.more = True
                     break
@@ -244,7 +261,10 @@ class Sending:
         before = len(self.out)
         self._outgoing.sent(key, entry.p)
         put_frame(self.out, Kind.BLOCK, head, slot.body)
-        self._spent[key.priority] += len(self.out) - before
+        size = len(self.out) - before
+        self._spent[key.priority] += size
+        if key.lane == Lane.BACKLOG:
+            self.pacing.sent(key, entry.p, weight_of(size, header.rows), now.monotonic_ns)
         self.blocks += 1
         return True
 

@@ -12,7 +12,7 @@ Laws
     4. A broken link, silence or withheld credit spends no attempt: the outbox only hears `link_down`.
     5. A series is defined on a connection before the first block that uses it.
 
-Bounds: 128 KiB of bodies read ahead for each lane, one unfinished frame, 64 KiB a `Send`.
+Bounds: 128 KiB of bodies read ahead for each lane, one unfinished frame, 64 KiB a `Send`, backlog as paced.
 """
 
 from __future__ import annotations
@@ -352,6 +352,7 @@ class Uplink:
             return []
         alarms = self._outgoing.answered(answers, now, draft)
         for answer in answers:
+            self._sending.pacing.answered(answer.stream, answer.p, now.monotonic_ns)
             if answer.exceptions:
                 self._heard.append((answer.stream, answer.p))
         actions: list[UplinkAction] = list(alarms)
@@ -404,7 +405,7 @@ class Uplink:
         """
         if self.phase is not Phase.UP:
             return []
-        self._sending.read(entry, header, body, sids)
+        self._sending.read(entry, header, body, sids, now)
         return self._go_on(now)
 
     def block_lost(self, entry: BlockEntry, now: Instant) -> list[UplinkAction]:
@@ -482,12 +483,11 @@ class Uplink:
                 silent = self._heard_at + int(self.settings.silent_s * _NS)
                 if self.paused:
                     return silent
-                if self._sending.more or self._sending.hungry:
+                if self._sending.more:
                     return 0
-                times = [silent, self._sent_at + int(self.settings.heartbeat_s * _NS)]
-                if self._flush_by is not None:
-                    times.append(self._flush_by)
-                return min(times)
+                beat = self._sent_at + int(self.settings.heartbeat_s * _NS)
+                times = (silent, beat, self._flush_by, self._sending.next_pull())
+                return min(time for time in times if time is not None)
 
     def wake(self, now: Instant) -> list[UplinkAction]:
         """Dial, beat, give up a silent parent, write what was held back."""

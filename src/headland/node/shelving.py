@@ -19,7 +19,7 @@ from headland.journal.outbox_files import outbox_directory
 from headland.line.outbox import Outbox
 from headland.link import actions as link
 from headland.link import received
-from headland.link.contract import Ref
+from headland.link.contract import Ref, StreamKey
 from headland.node import events as ev
 from headland.node import restores
 from headland.node.budget import Budget
@@ -140,9 +140,9 @@ class Shelving:
         lane = outbox.lane_of_seal(header.priority, now, Lane(item.stream.lane))
         data = received.encode(msgspec.structs.replace(item, lane=lane))
         index = draft.section(SectionType.RECEIVED, data)
-        outbox.relay(header, Ref(draft.n, index, len(data)), lane, now, draft)
-        assert deliver.columns is not None
-        self.cache.put((draft.n, index), (header, item.body, frozenset(deliver.columns.sid)))
+        own, q = outbox.relay(header, Ref(draft.n, index, len(data)), lane, now, draft)
+        self._hint(node, item, own, q)
+        self.cache.put((draft.n, index), (header, item.body, deliver.sids))
 
     def _relay_gap(self, outbox: Outbox, node: Node, gap: received.ReceivedGap, now: Instant) -> None:
         draft = node.draft
@@ -152,8 +152,16 @@ class Shelving:
         relayed = msgspec.structs.replace(gap, lane=lane, ranges=ranges)
         draft.section(SectionType.RECEIVED, received.encode(relayed))
         if ranges:
-            outbox.relay_gap(ranges, lane, draft)
+            self._hint(node, gap, *outbox.relay_gap(ranges, lane, draft))
             restores.asked(node, gap.child, gap.ranges)
+
+    def _hint(
+        self, node: Node, item: received.ReceivedBlock | received.ReceivedGap, own: StreamKey, q: int
+    ) -> None:
+        """A child's position stands at one of ours: it is stored above when ours is."""
+        stored = node.parts.south.children.stored
+        if stored is not None:
+            stored.relayed((item.child, item.stream), item.p, own, q)
 
     # ── the commit cycle ───────────────────────────────────────────────────────────────────────────
     def closed(self, node: Node, n: int) -> None:
