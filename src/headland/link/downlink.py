@@ -35,8 +35,7 @@ from headland.link.positions import ChildState, ChildStream
 from headland.link.protocol import Hello, Point
 from headland.link.received import ReceivedBlock, ReceivedGap
 from headland.link.stored import StoredAbove
-from headland.link.stored import StoredAbove
-from headland.vocabulary import Columns, Instant, Lane, PeerError, SeriesKey
+from headland.vocabulary import Instant, Lane, PeerError, SeriesKey
 
 MAX_PAYLOAD_BYTES = 1 << 40
 """Payload that the rows of one block may have been: more is no block of ours, and would spoil the books."""
@@ -99,8 +98,7 @@ class ChildLink:
         verdicts_told: Number of the last message of verdicts that was sent.
         hinted_at: Monotonic ns of the last look at what is stored.
         hinted: Last position told as stored on this connection, per stream.
-        hinted_at: Monotonic ns of the last look at what is stored.
-        hinted: Last position told as stored on this connection, per stream.
+        arrivals: Backlog that waits to be checked.
     """
 
     def __init__(
@@ -125,8 +123,7 @@ class ChildLink:
         self.verdicts_told = 0
         self.hinted_at = now.monotonic_ns
         self.hinted: dict[StreamKey, int] = {}
-        self.hinted_at = now.monotonic_ns
-        self.hinted: dict[StreamKey, int] = {}
+        self.arrivals = Arrivals()
         self.deframer = Deframer()
         self._max_block = max_block
         self._reader = HeaderReader()
@@ -320,24 +317,6 @@ class ChildLink:
             or self.phase is not Phase.UP
             or now.monotonic_ns - self.hinted_at < every_s * 1e9
         ):
-            return
-        self.hinted_at = now.monotonic_ns
-        for key in self.told:
-            stream, index = self.child.streams.get(key), self.index(key)
-            if stream is None or index < 0:
-                continue
-            p = stream.durable_p
-            if stored is not None:
-                p = min(p, stored.of((self.child.name, key)))
-            if p > self.hinted.get(key, 0):
-                self.hinted[key] = p
-                protocol.put_point(self.out, Kind.STORED, Point(key.priority, key.lane, index, p))
-
-    def hint(self, stored: StoredAbove | None, every_s: float, now: Instant) -> None:
-        """Tell what the cloud has applied since the last hint, if it is time; None: this is the cloud."""
-        if self.child is None or self.phase is not Phase.UP:
-            return
-        if now.monotonic_ns - self.hinted_at < every_s * 1e9:
             return
         self.hinted_at = now.monotonic_ns
         for key in self.told:

@@ -24,6 +24,7 @@ from headland.line.line import Line
 from headland.line.outbox import Outbox
 from headland.link import received
 from headland.link.children import Children, ChildrenSettings
+from headland.link.stored import StoredAbove
 from headland.link.uplink import Uplink, UplinkSettings
 from headland.link.verdicts import OWNER as VERDICTS
 from headland.mqtt import Authenticator, Broker
@@ -141,6 +142,8 @@ def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Par
     children = Children(
         ChildrenSettings(node=settings.name, store=store_id), lambda _child, origin: origin != settings.name
     )
+    if outbox is not None:
+        children.stored = StoredAbove()
     return Parts(
         broker=Broker(settings.mqtt, auth),
         names=names,
