@@ -66,6 +66,9 @@ class When(click.ParamType[int]):
     show_default=True,
     help="Of a window, its highest revision or every one.",
 )
+@click.option(
+    "--forked", is_flag=True, help="Rows of blocks kept beside: another of their identity had come before."
+)
 @click.option("--offline", is_flag=True, help="Read the data directory of a node that does not run.")
 def command(
     target: str,
@@ -79,6 +82,7 @@ def command(
     limit: int,
     order: Literal["time", "arrival"],
     revisions: Literal["newest", "all"],
+    forked: bool,
     offline: bool,
 ) -> None:
     """Show rows that NODE (its file, or http://HOST:PORT) stores.
@@ -94,6 +98,7 @@ def command(
         limit=limit,
         order=order,
         revisions=revisions,
+        forked=forked,
     )
     if offline:
         from headland.node.offline import rows as read

@@ -67,6 +67,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         until_ns: Device time before this, or None.
         kind: Only rows of this `RowKind`, or None.
         order: By event time, or by arrival at this node.
+        forked: Only rows of blocks that are kept beside, because another of their identity had been applied.
         revisions: The highest revision of each derived row, or all of them.
         limit: At most so many rows, the first in this order.
     """
@@ -76,6 +77,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int | None = None
     until_ns: int | None = None
     kind: int | None = None
+    forked: bool = False
     order: Literal["time", "arrival"] = "time"
     revisions: Literal["newest", "all"] = "newest"
     limit: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 10_000_000
@@ -88,6 +90,7 @@ class OnShelf(msgspec.Struct, frozen=True):
     arrival_n: int
     arrival_ns: int
     unproven: bool = False
+    forked: bool = False
 
 
 class QueryPlan(msgspec.Struct, frozen=True):
@@ -108,6 +111,7 @@ class _Block(msgspec.Struct):
         arrival_n: Commit of this node that applied it.
         arrival_ns: Node time of that commit.
         unproven: Whether it may have come before: its epoch had been forgotten.
+        forked: Whether it is kept beside another of its identity.
     """
 
     header: BlockHeader
@@ -116,6 +120,7 @@ class _Block(msgspec.Struct):
     arrival_n: int
     arrival_ns: int
     unproven: bool
+    forked: bool
 
     def columns(self) -> Columns:
         """Its rows."""
@@ -123,7 +128,7 @@ class _Block(msgspec.Struct):
 
     def wanted(self, question: Question) -> dict[int, str]:
         """Texts of the series in it that the question is about."""
-        if not fnmatchcase(self.header.origin, question.origin):
+        if self.forked != question.forked or not fnmatchcase(self.header.origin, question.origin):
             return {}
         texts = {sid: str(key) for sid, key in self.keys.items()}
         return {sid: text for sid, text in texts.items() if fnmatchcase(text, question.series)}
@@ -140,7 +145,7 @@ def plan(node: Node) -> QueryPlan | None:
         place = block_at(node.parts.places, Ref(item.n, item.index), item.priority)
         if place is not None and item.n <= durable:
             arrival_ns = shelving.shelf.arrivals.get(item.n, 0)
-            shelf.append(OnShelf(place, item.n, arrival_ns, item.unproven))
+            shelf.append(OnShelf(place, item.n, arrival_ns, item.unproven, item.forked))
     files = tuple((info.number, info.bytes) for info in shelving.files.by_directory[STORE].files())
     return QueryPlan(tuple(shelf), files)
 
@@ -221,7 +226,7 @@ def _blocks(disk: DiskReader, where: QueryPlan, names: Names, damage: list[str] 
         for found in _records(disk, path_of("store", number), number, end, damage):
             stored = msgspec.msgpack.decode(found.body, type=Stored)
             keys = {sid: SeriesKey(name, labels) for sid, name, labels in stored.names}
-            arrived = stored.arrival_n, stored.arrival_ns, stored.unproven
+            arrived = stored.arrival_n, stored.arrival_ns, stored.unproven, stored.forked
             yield _Block(found.header, stored.body, keys, *arrived)
     for item in where.shelf:
         try:
@@ -232,7 +237,7 @@ def _blocks(disk: DiskReader, where: QueryPlan, names: Names, damage: list[str] 
             damage.append(str(error))
             continue
         keys = {sid: names.key(header.origin, header.epoch, sid) for sid in sids}
-        yield _Block(header, body, keys, item.arrival_n, item.arrival_ns, item.unproven)
+        yield _Block(header, body, keys, item.arrival_n, item.arrival_ns, item.unproven, item.forked)
 
 
 def _records(
@@ -259,7 +264,7 @@ def _surveyed(
     survey = Survey()
     for block in _blocks(disk, where, names, damage):
         header = block.header
-        if not fnmatchcase(header.origin, question.origin):
+        if block.forked != question.forked or not fnmatchcase(header.origin, question.origin):
             continue
         survey.header(header)
         rules = [sid for sid, key in block.keys.items() if key == RULES_SERIES]

@@ -11,7 +11,7 @@ from headland.blocks.header import BlockHeader
 from headland.node.blocks_on_disk import Block
 from headland.node.gaps import Gaps
 from headland.node.names import Names
-from headland.storage import Applied
+from headland.storage import Applied, Digests
 
 FORGOTTEN = "forgotten"
 """Owner of the STATE section that says which epochs the key table has forgotten: array of (origin, epoch)."""
@@ -24,13 +24,14 @@ class StoreNote(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Resting(msgspec.Struct, frozen=True, array_like=True):
-    """A block on the shelf of a root: (commit, section) and class; `unproven` as in `Stored`."""
+    """A block on the shelf of a root: (commit, section) and class; the rest as in `Stored`."""
 
     n: int
     index: int
     priority: int
     own: bool
     unproven: bool = False
+    forked: bool = False
 
 
 class Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -42,6 +43,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
         names: (sid, series name, labels) of every series in it.
         body: The block's own body.
         unproven: Whether it may have come before: its epoch had been forgotten.
+        forked: Whether another block of its identity had been applied: it is kept beside, and not applied.
     """
 
     arrival_n: int
@@ -49,6 +51,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
     names: tuple[tuple[int, str, tuple[tuple[str, str], ...]], ...]
     body: bytes
     unproven: bool = False
+    forked: bool = False
 
 
 class Shelf:
@@ -59,6 +62,7 @@ class Shelf:
         arrivals: Node time of the commits that `resting` refers to.
         applied: Key table: which blocks have come, ever.
         missing: What this root was told will not come, and holes.
+        digests: What the newest of them were.
     """
 
     def __init__(self) -> None:
@@ -66,25 +70,41 @@ class Shelf:
         self.arrivals: dict[int, int] = {}
         self.applied = Applied()
         self.missing = Gaps(self.applied)
+        self.digests = Digests()
 
     def put(
         self, header: BlockHeader, place: tuple[int, int], node_ns: int, *, own: bool, child: str = ""
     ) -> bool:
-        """Take a block that commit `place[0]` applies, from a child; False when it is here already."""
+        """Take a block that commit `place[0]` applies, from a child; False when it is here already.
+
+        Another block of an identity that is here is kept beside it, once.
+        """
         self.arrivals[place[0]] = node_ns
         epoch, identity = (header.origin, header.epoch), (header.origin, header.epoch, header.priority)
         unproven = self.applied.unproven(*epoch, header.last_n)
         last, custodian = self.applied.last(*identity), self.applied.brought(*epoch)
         if not self.applied.apply(*identity, header.k, header.last_n, node_ns, child):
+            if self.forks(header):
+                self.digests.fork(identity, header.k, header.digest)
+                self.resting.append(Resting(*place, header.priority, own, forked=True))
             return False
+        self.digests.add(identity, header.k, header.digest)
         self.missing.came(header, last, custodian)
         self.resting.append(Resting(*place, header.priority, own, unproven))
         return True
+
+    def forks(self, header: BlockHeader) -> bool:
+        """Whether another block of this identity was applied, and this one is not kept beside it yet."""
+        identity = (header.origin, header.epoch, int(header.priority))
+        return bool(self.digests.differs(identity, header.k, header.digest)) and not self.digests.forked(
+            identity, header.k, header.digest
+        )
 
     def forget(self, epochs: Sequence[tuple[str, bytes]]) -> None:
         """Epochs are beyond the horizon: their keys are given up."""
         self.applied.forget(epochs)
         self.missing.forget(epochs)
+        self.digests.forget(set(epochs))
 
     def spilled(self, count: int) -> None:
         """So many blocks at the front are in files."""
@@ -99,7 +119,7 @@ class Shelf:
         header, body, sids = block
         keys = [(sid, names.key(header.origin, header.epoch, sid)) for sid in sorted(sids)]
         told = tuple((sid, key.name, key.labels) for sid, key in keys)
-        stored = Stored(item.n, self.arrivals.get(item.n, 0), told, body, item.unproven)
+        stored = Stored(item.n, self.arrivals.get(item.n, 0), told, body, item.unproven, item.forked)
         return header, msgspec.msgpack.encode(stored)
 
     def snapshot(self) -> bytes:
@@ -110,15 +130,17 @@ class Shelf:
                 {str(n): ns for n, ns in self.arrivals.items()},
                 self.applied.snapshot(),
                 self.missing.snapshot(),
+                self.digests.snapshot(),
             ]
         )
 
     def restore(self, data: bytes) -> None:
         """Replace everything by a snapshot."""
-        resting, arrivals, applied, missing = msgspec.msgpack.decode(
-            data, type=tuple[list[Resting], dict[str, int], bytes, bytes]
+        resting, arrivals, applied, missing, digests = msgspec.msgpack.decode(
+            data, type=tuple[list[Resting], dict[str, int], bytes, bytes, bytes]
         )
         self.resting = deque(resting)
         self.arrivals = {int(n): ns for n, ns in arrivals.items()}
         self.applied.restore(applied)
         self.missing.restore(missing)
+        self.digests.restore(digests)

@@ -125,12 +125,17 @@ class Shelving:
     def _apply(self, node: Node, item: received.ReceivedBlock, now: Instant) -> None:
         header, draft = item.header, node.draft
         index = draft.section(SectionType.RECEIVED, received.encode(item))
+        forked = self.shelf.forks(header)
         fresh = self.shelf.put(header, (draft.n, index), now.wall_ns, own=False, child=item.child)
+        if forked:
+            name = f"block {header.k} of {header.origin}, class {header.priority}"
+            node.alarm("fork", f"{name}: {item.child} brought another than is here; it is kept beside")
         if fresh and self.shelf.resting[-1].unproven:
             name = f"block {header.k} of {header.origin}"
             node.alarm("uniqueness_unproven", f"{name}: its epoch was forgotten, it may have come before")
         restores.arrived(node, header)
-        for account in (Account.RECEIVED, Account.APPLIED if fresh else Account.DUPLICATE_RECEIVED):
+        became = Account.APPLIED if fresh else Account.UNAPPLIED if forked else Account.DUPLICATE_RECEIVED
+        for account in (Account.RECEIVED, became):
             draft.book(account, "", header.priority, "", header.rows, header.size)
 
     def _relay(

@@ -1,0 +1,76 @@
+"""Laws of what is remembered of blocks in order to tell a repeat from a fork."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from headland.storage import Digests
+from headland.storage.digests import COLUMNS, FORKS_MAX, PER_COLUMN
+
+ONE = ("s/device", b"E" * 16, 2)
+
+
+def digest(k: int) -> bytes:
+    return Random(k).randbytes(16)
+
+
+def again(digests: Digests) -> Digests:
+    other = Digests()
+    other.restore(digests.snapshot())
+    return other
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_came_is_told_from_another_in_whatever_order_it_came(seed: int) -> None:
+    """Kills: a digest at the place of a neighbour; a hole that is taken for a block."""
+    random = Random(seed)
+    digests, came, largest_first = Digests(), set[int](), 0
+    for k in random.sample(range(1, 200), 80):
+        if not came or k >= largest_first:
+            largest_first = largest_first or k
+            came.add(k)
+        else:
+            largest_first, came = k, {k}
+        digests.add(ONE, k, digest(k))
+    for one in (digests, again(digests)):
+        for k in range(1, 201):
+            assert one.differs(ONE, k, digest(k)) == (False if k in came else None)
+            assert one.differs(ONE, k, digest(k + 1000)) == (True if k in came else None)
+
+
+def test_memory_is_bounded_and_what_is_forgotten_is_not_called_the_same() -> None:
+    """Kills: a table without a bound; a comparison with nothing that says equal."""
+    digests = Digests()
+    for k in range(1, 2 * PER_COLUMN):
+        digests.add(ONE, k, digest(7))
+    assert digests.differs(ONE, 1, digest(8)) is None
+    assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is True
+    assert len(digests.snapshot()) < 8 * PER_COLUMN * 9 // 8 + 200
+    for number in range(COLUMNS):
+        digests.add((f"s/{number}", b"E" * 16, 2), 1, digest(1))
+    assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is None
+    digests.add(ONE, 10**12, digest(1))
+    assert len(digests.snapshot()) < 40 * COLUMNS + 200
+
+
+def test_a_fork_is_kept_once_and_known_after_a_restart() -> None:
+    """Kills: a block that a child sends again and again, kept each time."""
+    digests = Digests()
+    assert digests.fork(ONE, 3, digest(9))
+    assert not digests.fork(ONE, 3, digest(9))
+    assert again(digests).forked(ONE, 3, digest(9))
+    assert not again(digests).forked(ONE, 3, digest(8))
+    for k in range(FORKS_MAX + 1):
+        digests.fork(ONE, 1000 + k, digest(9))
+    assert not digests.forked(ONE, 3, digest(9))
+
+
+def test_epochs_beyond_the_horizon_are_forgotten() -> None:
+    digests = Digests()
+    digests.add(ONE, 1, digest(1))
+    digests.fork(ONE, 1, digest(2))
+    digests.forget({ONE[:2]})
+    assert digests.differs(ONE, 1, digest(2)) is None
+    assert not digests.forked(ONE, 1, digest(2))
