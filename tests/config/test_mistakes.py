@@ -65,6 +65,26 @@ def mistake(text: str, environ: dict[str, str] | None = None) -> str:
         ),
         ("[node]\nname = 5", "node.toml:2: node.name: expected text, got a whole number"),
         ('[node]\nname = "../x"', "node.toml:2: node.name: '../x' has not the right form"),
+        # Numbers that no node can mean.
+        (
+            NODE + "[decide]\nbudget_ms = inf",
+            "node.toml:4: decide.budget_ms: inf is no number that can be meant",
+        ),
+        (NODE + '[[mapping]]\ntopic = "a"\ninterval_s = 1e300', "mapping[0].interval_s: 1e+300 is too large"),
+        (
+            NODE + '[[series]]\nname = "a"\nfilter = { kind = "summary", window_s = 1e300 }',
+            "node.toml:5: series[0].filter.window_s: 1e+300 is too large (at most 3.2e+09)",
+        ),
+        (NODE + "[classes.low]\nbackoff_factor = 1e9", "classes.low.backoff_factor: 1e+09 is too large"),
+        (
+            NODE + '[[rule]]\nname = "a"\nwhen = { kind = "threshold", above = nan }',
+            "rule[0].when.above: nan is no number that can be meant",
+        ),
+        (
+            NODE + "[disk]\nbudget_bytes = 9223372036854775808",
+            "disk.budget_bytes: a whole number beyond 64 bits",
+        ),
+        (NODE + '[[source]]\nkind = "host"\nevery_s = inf', "source[0].every_s: "),
         # Structure.
         ("", "node.toml: node: missing"),
         ('[node]\nsite = "x"', "node.toml:1: node.name: missing"),

@@ -21,6 +21,8 @@ from tests.node.running import RunningNode, eventually, headland
 from headland.config.loading import build, file_digest, load
 from headland.drivers.keys import write_file
 from headland.journal import JournalConfig
+from headland.line.filtering import Filter, Keep
+from headland.line.filtering.keep import KeepFilter
 from headland.node import events as ev
 from headland.node.http_api import Api
 from headland.node.loop import Runner
@@ -34,7 +36,7 @@ from headland.simulation.disk import SimulatedDisk
 from headland.simulation.world import Host, World
 from headland.trust.authority import Authority
 from headland.trust.identity import Identity
-from headland.vocabulary import Account, ConfigurationError, Priority
+from headland.vocabulary import Account, ConfigurationError, Priority, RowClass
 
 SECOND = 10**9
 SEGMENT = 1 << 16
@@ -50,6 +52,18 @@ WIDER = b"""
 name = "changes"
 filter = { kind = "deadband", ratio = 0.0, floor = 40.0 }
 """
+
+
+class Unwilling(Keep, frozen=True, tag="unwilling"):
+    """A filter of another package that takes no series."""
+
+    def build(self, rule: str, version: str, cls: RowClass) -> Filter:
+        return UnwillingFilter(rule, version, cls)
+
+
+class UnwillingFilter(KeepFilter):
+    def admit(self, sid: int) -> None:
+        raise ZeroDivisionError
 
 
 def base_of(text: str, *, parent: bool = True) -> Base:
@@ -166,6 +180,16 @@ def test_a_parent_that_crashes_after_its_answer_still_wants_it() -> None:
          b'act = [{ kind = "command", target = "/bin/sh" }]'), "program"),
         (b'[[rule]]\nname = "r"\nwhen = { kind = "cel", expression = "value >" }', "rule"),
         (b'[[series]]\nname = "changes"', "changes"),
+        (b'[[mapping]]\ntopic = "a"\ninterval_s = 1e300', "too large"),
+        (b'[[mapping]]\ntopic = "a"\ninterval_s = inf', "no number"),
+        (b'[[series]]\nname = "s"\nfilter = { kind = "summary", window_s = 1e300 }', "too large"),
+        (b"[decide]\nbudget_ms = inf", "no number"),
+        (b"[classes.high]\nbackoff_factor = 1e200", "too large"),
+        ((b'[[series]]\nname = "s"\n'
+          b'filter = { kind = "plugin", use = "tests.node.test_reload:Unwilling" }'), "ZeroDivisionError"),
+        ((b'[[rule]]\nname = "r"\nwhen = { kind = "threshold", above = 1.0 }\n'
+          b'act = [{ kind = "http", target = "http://x/", authorization = { file = "node.key" } }]'),
+         "secret"),
     ],
 )  # fmt: skip
 def test_a_wrong_intent_is_refused_with_its_reason_and_changes_nothing(body: bytes, word: str) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from headland.config.checking import check
 from headland.config.mistakes import explain, first_unknown_key
 from headland.config.node import NodeConfig
+from headland.config.numbers import first_impossible_number
 from headland.config.overrides import PREFIX, apply_overrides
 from headland.config.positions import line_of
 from headland.config.secrets import Secret
@@ -140,9 +141,9 @@ def build(tree: dict[str, Any], kinds: SourceKinds | None = None) -> NodeConfig:
     Raises:
         ConfigurationError: with the path of the mistake, without a file.
     """
-    unknown = first_unknown_key(NodeConfig, tree)
-    if unknown is not None:
-        raise unknown
+    mistake = first_unknown_key(NodeConfig, tree) or first_impossible_number(tree)
+    if mistake is not None:
+        raise mistake
     completed = _with_defaults(tree)
     try:
         config = msgspec.convert(completed, NodeConfig, strict=True)

@@ -41,6 +41,7 @@ from, `headland check node.toml` says what is wrong with it and whether the node
 
 * A key that is not listed here is an error, with its line and the nearest name.
 * Units are in the names: `_s` seconds, `_ms` milliseconds, `_bytes` bytes, `_share` and `_ratio` 0 to 1.
+* Numbers are finite, whole ones have 64 bits, and nothing lasts longer than a hundred years.
 * `HEADLAND__SECTION__KEY=value` in the environment counts more than the file; a number chooses an element of
   a list (`HEADLAND__LISTEN__0__PORT=1884`). A value is read as TOML; text needs no quotes.
 * A secret is never written here: `{ file = "..." }` or `{ env = "..." }` says where it is.

@@ -79,6 +79,22 @@ class Offered(msgspec.Struct, frozen=True):
         return max(self.needs)
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """Rules that can be put in force.
+
+    Attributes:
+        rules: The rules.
+        plans: Theirs, without a series.
+        fates: The same with every series, to see what each will be under.
+        deciders: Their event rules, with every series.
+    """
+
+    rules: LineRules
+    plans: Plans
+    fates: Plans
+    deciders: Deciders
+
+
 class Line:
     """Ingest, rules and filters of one node, over one series table."""
 
@@ -381,29 +397,51 @@ class Line:
             for one in self._plans.filters:
                 one.refresh(sid)
 
-    def reconfigure(self, rules: LineRules, now: Instant, draft: OpenCommit) -> bool:
-        """Put other rules in force, in this commit; returns whether anything changed.
+    def prepare(self, rules: LineRules) -> Ready | None:
+        """Build what other rules need, for every series there is; None when they are those in force.
 
-        Held readings of series that are treated otherwise from now on end under the old version; latches of
-        changed event rules reset with an event; the canonical rules travel north as a row.
+        Raises:
+            ConfigurationError: a rule cannot be built. Nothing of the line has changed, whatever is raised.
+        """
+        if rules.version == self.rules.version:
+            return None
+        self._table.intern(RULES_SERIES)
+        return self._prepared(rules)
+
+    def _prepared(self, rules: LineRules) -> Ready:
+        self._admit_series()
+        fates = Plans(rules, self._table)
+        fates.admit()
+        deciders = _deciders_of(rules, self._table)
+        for sid in range(1, len(fates.of)):
+            deciders.admit(sid)
+        return Ready(rules, Plans(rules, self._table), fates, deciders)
+
+    def reconfigure(self, rules: LineRules, now: Instant, draft: OpenCommit) -> bool:
+        """Prepare other rules and put them in force, in this commit; whether anything changed.
 
         Raises:
             ConfigurationError: a rule cannot be built (then nothing has changed).
         """
-        if rules.version == self.rules.version:
-            return False
-        plans, deciders = Plans(rules, self._table), _deciders_of(rules, self._table)
-        sid = self._table.intern(RULES_SERIES)
-        self._admit_series()
+        ready = self.prepare(rules)
+        if ready is not None:
+            self.change(ready, now, draft)
+        return ready is not None
+
+    def change(self, ready: Ready, now: Instant, draft: OpenCommit) -> None:
+        """Put prepared rules in force, in this commit; no series may have begun since they were prepared.
+
+        Held readings of series that are treated otherwise from now on end under the old version; latches of
+        changed event rules reset with an event; the canonical rules travel north as a row.
+        """
         desk = self._desk(draft, now)
-        desk.op("c", _positions(desk), rules.canonical().decode())
+        desk.op("c", _positions(desk), ready.rules.canonical().decode())
         previous = self.rules.version
-        self._deciders.end(_kept_rules(self._deciders, deciders), desk)
-        plans.succeed(self._plans, desk)
-        self._switch(plans, deciders)
-        self._tell_rules(sid, previous, now, draft)
+        self._deciders.end(_kept_rules(self._deciders, ready.deciders), desk)
+        ready.plans.succeed(self._plans, ready.fates, desk)
+        self._switch(ready.plans, ready.deciders)
+        self._tell_rules(self._table.intern(RULES_SERIES), previous, now, draft)
         desk.close()
-        return True
 
     def declare(self, now: Instant, draft: OpenCommit) -> None:
         """Say north which rules a new node begins with: readers know under which rules each row was kept."""
@@ -418,8 +456,6 @@ class Line:
             desk.derive(sid, now.wall_ns, body, RowKind.CONFIG, 0, RowClass.HIGH)
 
     def _switch(self, plans: Plans, deciders: Deciders) -> None:
-        for sid in range(1, len(plans.of)):
-            deciders.admit(sid)
         deciders.take_over(self._deciders, _kept_rules(self._deciders, deciders))
         self._plans, self._deciders = plans, deciders
 
@@ -506,10 +542,9 @@ class Line:
                 self._refresh(op[3])
             case "c":
                 frame.kept_until(op[2])
-                rules = msgspec.json.decode(op[3], type=LineRules)
-                plans, deciders = Plans(rules, self._table), _deciders_of(rules, self._table)
-                plans.succeed(self._plans, None)
-                self._switch(plans, deciders)
+                ready = self._prepared(msgspec.json.decode(op[3], type=LineRules))
+                ready.plans.succeed(self._plans, ready.fates, None)
+                self._switch(ready.plans, ready.deciders)
             case "i":
                 self._interrupt(op[2])
             case _:

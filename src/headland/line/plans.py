@@ -83,15 +83,14 @@ class Plans:
                 self.pairs[plan] = pair
         return plan
 
-    def succeed(self, before: Plans, desk: Desk | None) -> None:
+    def succeed(self, before: Plans, fates: Plans, desk: Desk | None) -> None:
         """Take over from the plans before: series treated as before keep their state, others end theirs.
 
         Args:
             before: Plans of the old rules, every series admitted.
+            fates: Other plans of these rules, every series admitted.
             desk: Where what ends is written, under the old plans; None in a replay.
         """
-        fates = Plans(self.rules, self._table)
-        fates.admit()
         for sid in range(1, len(before.of)):
             if before.of[sid].signature != fates.of[sid].signature:
                 for one in before.of[sid].filters:

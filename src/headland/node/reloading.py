@@ -8,8 +8,8 @@ Laws
   Otherwise a restart goes on under the intent.
 * A file or an intent that is wrong changes nothing; its path and hint are in the log and the status.
 * An intent is reported as applied when the commit that holds it is durable.
-* Who may enter (`user`, `http.token`) and which programs are run (`act` of kind `command`) is for the file
-  alone: a parent configures what happens to readings, it does not get a shell.
+* Who may enter (`user`, `http.token`), which programs are run (`act` of kind `command`) and which secrets are
+  sent (`authorization`) is for the file alone: a parent says what happens to readings, it gets no shell.
 
 STATE section "config", msgpack array of `Record`. The first one of a data directory holds the rules of the
 first start, under which the commits from there on are replayed; later rules are the line's own state.
@@ -26,14 +26,15 @@ from headland.config.changes import LIVE
 from headland.config.loading import build, read_toml
 from headland.config.node import NodeConfig
 from headland.line.formats import Mapping
-from headland.line.line import Line
+from headland.line.line import Line, Ready
 from headland.line.rules import LineRules
+from headland.line.stages import MS
 from headland.link.actions import Intent
 from headland.link.protocol import IntentStatus
 from headland.node import events as ev
 from headland.node.forwarding import budgets_ms
 from headland.node.settings import Base, NodeSettings, apportioned
-from headland.vocabulary import ConfigurationError, Instant, SeriesTable
+from headland.vocabulary import ConfigurationError, Instant
 
 if TYPE_CHECKING:
     from headland.node.core import Node, Parts
@@ -139,7 +140,9 @@ class Reloading:
         elif record.digest == base.digest and record.intent:
             try:
                 settings, intent = laid_over(base, record.intent), record.intent
+                _built(node, settings)
             except ConfigurationError as error:
+                settings, intent = base.settings, b""
                 self._tell(record.version, "refused", str(error))
                 node.alarm("intent_refused", f"version {record.version}, in force before: {error}")
         if record.version:
@@ -250,14 +253,10 @@ def put_in_force(node: Node, settings: NodeSettings, now: Instant) -> None:
         ConfigurationError: Something in them cannot be built; then nothing has changed.
     """
     parts, before, limits = node.parts, node.settings, settings.limits
-    Line(settings.line, SeriesTable())
-    sizes = _sizes(settings, before)
-    mapping = None
-    if (settings.mappings, limits) != (before.mappings, before.limits):
-        mapping = Mapping(settings.mappings, parts.names.table, limits)
-    if settings.line.version != parts.intake.line.rules.version:
+    ready, mapping, sizes = _built(node, settings)
+    if ready is not None:
         node.begin(now)
-        parts.intake.line.reconfigure(settings.line, now, node.draft)
+        parts.intake.line.change(ready, now, node.draft)
     if mapping is not None:
         parts.intake.mapping = mapping
         parts.pushing.handler.remap(mapping, limits)
@@ -296,6 +295,27 @@ def _sizes(settings: NodeSettings, before: NodeSettings) -> NodeSettings:
     return apportioned(settings, before.budget_bytes) if before.budget_bytes else before
 
 
+def _built(node: Node, settings: NodeSettings) -> tuple[Ready | None, Mapping | None, NodeSettings]:
+    """What has to be built anew for other settings, and the sizes that count; so far nothing has changed.
+
+    Raises:
+        ConfigurationError: It cannot be built.
+    """
+    parts, before = node.parts, node.settings
+    try:
+        sizes = _sizes(settings, before)
+        for budget_ms in budgets_ms(settings).values():
+            int(budget_ms * MS)
+        mapping = None
+        if (settings.mappings, settings.limits) != (before.mappings, before.limits):
+            mapping = Mapping(settings.mappings, parts.names.table, settings.limits)
+        return parts.intake.line.prepare(settings.line), mapping, sizes
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - refused and said: an intent must not be able to end the node
+        raise ConfigurationError(f"it cannot be built: {type(error).__name__}: {error}") from None
+
+
 def laid_over(base: Base, body: bytes) -> NodeSettings:
     """The settings that a file and an intent make together.
 
@@ -316,6 +336,8 @@ def laid_over(base: Base, body: bytes) -> NodeSettings:
         raise ConfigurationError(error.args[0], file="intent", path=error.path, hint=error.hint) from None
     except RecursionError:
         raise ConfigurationError("nested too deeply", file="intent") from None
+    except Exception as error:  # noqa: BLE001 - as above
+        raise ConfigurationError(f"{type(error).__name__}: {error}", file="intent") from None
 
 
 def _permitted(tree: dict[str, Any], outer: str) -> None:
@@ -342,6 +364,12 @@ def _without_commands(tree: dict[str, Any], config: NodeConfig) -> None:
         return
     for i, rule in enumerate(config.rule):
         for j, act in enumerate(rule.act):
+            if act.authorization is not None:
+                raise ConfigurationError(
+                    "a secret of this node is not sent anywhere by an intent",
+                    path=f"rule[{i}].act[{j}].authorization",
+                    hint="write the rule in the node's own file",
+                )
             if act.kind == "command":
                 raise ConfigurationError(
                     "a program is not run by an intent",

@@ -31,8 +31,9 @@ class Plugin(FilterConfig, frozen=True, tag="plugin"):
         module, _, name = self.use.partition(":")
         try:
             found = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigurationError(f"no filter {self.use!r}: {error}", path="filter.use") from None
+        except Exception as error:  # noqa: BLE001 - a module of others may raise anything
+            said = str(error) or type(error).__name__
+            raise ConfigurationError(f"no filter {self.use!r}: {said}", path="filter.use") from None
         if not (isinstance(found, type) and issubclass(found, FilterConfig)):
             raise ConfigurationError(f"{self.use!r} is no FilterConfig", path="filter.use")
         try:

@@ -93,7 +93,11 @@ class MappingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = ""
     interval_s: Annotated[
         float,
-        Meta(description="Seconds between the elements of an array without times of their own.", ge=0),
+        Meta(
+            description="Seconds between the elements of an array without times of their own.",
+            ge=0,
+            le=86_400,
+        ),
     ] = 0.0
     time: Annotated[
         str,

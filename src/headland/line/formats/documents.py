@@ -187,6 +187,8 @@ class DocumentReader:
         base, _ = self._moment(root, "$") if isinstance(root, dict) else (NO_TIME, None)
         for index, element in enumerate(elements):
             start = NO_TIME if base == NO_TIME else base + index * self._interval_ns
+            if start >= 1 << 63:
+                start = NO_TIME  # no time of 64 bits
             self._element(root, element, f"$[{index}]", start, found)
 
     def _element(self, root: Any, element: Any, path: str, otherwise: int, found: Found) -> None:
