@@ -38,7 +38,6 @@ from headland.sinks.actuators import Actuators
 from headland.sources.contract import Source, SourceContext
 from headland.sources.registry import kinds, make_source
 from headland.trust import identity
-from headland.trust.authority import begins
 from headland.trust.contexts import device_server, link_client, link_server
 from headland.vocabulary import CapacityError
 
@@ -109,7 +108,7 @@ class Server:
                 f"{self._loaded.data_dir}: the log cannot be opened: {error.strerror}",
                 hint=f"a start takes a segment of {settings.journal.segment_bytes} bytes; nothing is lost",
             ) from None
-        clock.at_least(earliest_ns(opening.newest_ns, begins(self._loaded.certificates.certificate)))
+        clock.at_least(earliest_ns(opening.newest_ns, self._certified_s()))
         for damage in opening.damage:
             self._log("error", "damage", {"what": damage.what, "detail": damage.detail})
         runner = Runner(opening.node, disk, clock, self, self._parent())
@@ -151,6 +150,15 @@ class Server:
         disk.close()
         supervisor.close()
         return code
+
+    def _certified_s(self) -> float:
+        """When this node's certificate begins (UTC seconds since 1970); 0 where it has none."""
+        path = self._loaded.certificates.certificate
+        if not path.exists():
+            return 0.0
+        from headland.trust.authority import begins  # X.509 takes 5 MB: only where there is a certificate
+
+        return begins(path)
 
     # ── making ─────────────────────────────────────────────────────────────────────────────────────
     def _parent(self) -> net.Dial | None:
