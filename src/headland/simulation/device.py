@@ -45,6 +45,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
         packet_ids: How it numbers them.
         late_share: Share of its readings that it holds back, and publishes after one to three younger ones.
         voice: In which words it speaks.
+        qos: 1, or 0: then nothing is acknowledged, and nothing sent again.
     """
 
     series: int = 1
@@ -55,6 +56,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     packet_ids: PacketIds = PacketIds.ASCENDING
     late_share: float = 0.0
     voice: Voice = Voice.OWN
+    qos: int = 1
 
 
 LATE_BY = 3
@@ -207,7 +209,8 @@ class Device:
             self._packet_id = next(number for number in range(1, 65_536) if number not in self._inflight)
         else:
             self._packet_id = self._packet_id % 65_535 + 1
-        self._inflight[self._packet_id] = reading
+        if self.habits.qos:
+            self._inflight[self._packet_id] = reading
         self._publish(self._packet_id, reading, dup=False)
 
     def _dial(self) -> None:
@@ -230,8 +233,9 @@ class Device:
         self._port.published(self, reading)
         words, payload = self._words(reading)
         topic = words.encode()
-        body = len(topic).to_bytes(2) + topic + packet_id.to_bytes(2) + payload
-        head = bytearray((0x32 | 0x08 * dup,))
+        number = packet_id.to_bytes(2) if self.habits.qos else b""
+        body = len(topic).to_bytes(2) + topic + number + payload
+        head = bytearray((0x30 | self.habits.qos << 1 | 0x08 * dup,))
         length = len(body)
         while True:
             byte, length = length & 0x7F, length >> 7

@@ -38,6 +38,10 @@ class Fault(StrEnum):
     DEVICE_CLOCK = "device_clock"
     PARENT_SPENDS = "parent_spends"
     PARENT_LIES = "parent_lies"
+    PARENT_FORBIDS = "parent_forbids"
+    STRANGER = "stranger"
+    CONFUSED = "confused"
+    ROT = "rot"
 
 
 class Often(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,8 +87,12 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         device_clock: The clock of a node's devices jumps by up to 20 s in either direction.
         parent_spends: A parent answers half of the blocks with `Later`, spending an attempt, for up to 3 s.
         parent_lies: A parent acknowledges what was never sent, or with another chain value.
+        parent_forbids: A parent takes no block of some origins, and refuses one in twenty for good, for 3 s.
+        stranger: Somebody connects to a parent and breaks the protocol.
+        confused: A parent sends its children what it should not.
+        rot: A piece of a file of blocks, or of the newest checkpoint, is overwritten on a disk.
 
-    The last three happen only where a scenario asks for them.
+    The last seven happen only where a scenario asks for them.
     """
 
     crash: Often = Often(0.8, 4)
@@ -114,6 +122,10 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     device_clock: Often = Often(0.0, 2)
     parent_spends: Often = Often(0.0, 2)
     parent_lies: Often = Often(0.0, 2)
+    parent_forbids: Often = Often(0.0, 1)
+    stranger: Often = Often(0.0, 10)
+    confused: Often = Often(0.0, 3)
+    rot: Often = Often(0.0, 1)
 
     def often(self, fault: Fault) -> Often:
         """How often one fault happens."""

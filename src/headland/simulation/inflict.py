@@ -13,7 +13,8 @@ from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import Fault
 from headland.simulation.laws import Forgiven
-from headland.simulation.untrue import accept_again, lie, refuse_for_a_while
+from headland.simulation.strangers import confuse, knock
+from headland.simulation.untrue import accept_again, forbid_for_a_while, lie, refuse_for_a_while
 from headland.simulation.watching import Trap, Watching
 from headland.simulation.wire import Path, Weather
 from headland.simulation.world import Host, World
@@ -155,6 +156,14 @@ class Inflict:
                 refuse_for_a_while(self._world, self._witness, self._parent())
             case Fault.PARENT_LIES:
                 lie(self._world, self._witness, self._parent())
+            case Fault.PARENT_FORBIDS:
+                forbid_for_a_while(self._world, self._witness, self._parent())
+            case Fault.STRANGER:
+                knock(self._world, self._witness, self._parent())
+            case Fault.CONFUSED:
+                confuse(self._world, self._witness, self._parent())
+            case Fault.ROT:
+                self._rot(self._any())
             case _:
                 assert_never(fault)
 
@@ -179,7 +188,7 @@ class Inflict:
             host.trusted, host.wall_offset_ns = True, 0
             if host.node is not None:
                 host.node.parts.south.children.refusing = False
-                accept_again(host)
+                accept_again(self._world, host)
             else:
                 self._up(host)
         for port in self._ports:
@@ -268,6 +277,20 @@ class Inflict:
                 host.node.parts.south.children.refusing = False
 
         self._later(200 * MS, 3 * S, accept)
+
+    def _rot(self, host: Host) -> None:
+        """Media damage: some bytes of a file at rest are others now."""
+        directories = ["checkpoint", *(f"outbox/{priority.name.lower()}" for priority in Priority)]
+        found = [f"{folder}/{name}" for folder in directories for name in host.disk.names(folder)[-1:]]
+        path = self._world.rng.choice(found) if found else ""
+        size = host.disk.size(path) if path else 0
+        if size < 64:
+            return
+        at = self._world.uniform(0, size - 32)
+        host.disk.overwrite(path, at, self._world.rng.randbytes(self._world.uniform(1, 32)))
+        self._witness.rotten.add(host.name)
+        self._world.count("rot")
+        self._tell(host, f"{path} rots at {at}")
 
     def _set_device_clock(self, port: DevicePort) -> None:
         far = 3 * HOUR if self._world.chance(0.2) else 20 * S
@@ -403,4 +426,7 @@ class Inflict:
             host.ask("desire", child=child, body="not = = toml")
             host.ask("desire", child=child, body="#" * (129 << 10))
         host.feed(ev.FileRefused("series[0].filter.kind: no such filter"))
+        for connection in list(host.wires):
+            host.feed(ev.Unwritten(connection, 64 << 20))
+            host.feed(ev.Unwritten(connection, 0))
         host.feed(ev.Refused("link", "192.0.2.1", "certificate", "a stranger"))

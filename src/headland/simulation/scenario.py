@@ -123,6 +123,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         shared: All of them publish the same series, which are named after `name`.
         voice: In which words they speak: own (JSON with time, sequence and value, judged reading by reading),
             document, mapped, influx, cloudevent, sparkplug, log, samples, packed or words.
+        qos: 1, or 0: nothing is acknowledged, and nothing sent again.
     """
 
     name: str
@@ -135,6 +136,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     late_share: float = 0.0
     shared: bool = False
     voice: Voice = Voice.OWN
+    qos: Literal[0, 1] = 1
 
     def habits(self, index: int) -> Habits:
         """As the device of this index, from 0, takes them."""
@@ -147,6 +149,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             packet_ids=self.packet_ids,
             late_share=self.late_share,
             voice=self.voice,
+            qos=self.qos,
         )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from headland.line.outbox.stream import Stream
 from headland.link import protocol
 from headland.link.children import Children
-from headland.link.contract import Later, LaterReason
-from headland.link.downlink import ChildLink, Phase, Taken
+from headland.link.contract import Later, LaterReason, Rejected, RejectReason
+from headland.link.downlink import ChildLink, Phase, Taken, not_authorised
 from headland.link.frames import Kind
 from headland.link.protocol import Point
 from headland.link.received import ReceivedBlock
@@ -20,6 +20,7 @@ from headland.simulation.world import Host, World
 MS = 1_000_000
 S = 1_000_000_000
 SHARE = 0.5
+REFUSED_FOR_GOOD = 0.05
 TRIES = 400
 """So often a liar waits 5 ms for something to lie about."""
 
@@ -44,13 +45,44 @@ def refuse_for_a_while(world: World, witness: Watching, host: Host) -> None:
 
     children._take = refusing  # type: ignore[assignment, method-assign]  # noqa: SLF001
     witness.tell(host.name, "spends attempts of its children")
-    world.after(world.uniform(200 * MS, 3 * S), lambda: accept_again(host) if host.life == life else None)
+    world.after(
+        world.uniform(200 * MS, 3 * S), lambda: accept_again(world, host) if host.life == life else None
+    )
 
 
-def accept_again(host: Host) -> None:
-    """It answers as it should."""
-    if host.node is not None:
-        vars(host.node.parts.south.children).pop("_take", None)
+def forbid_for_a_while(world: World, witness: Watching, host: Host) -> None:
+    """For up to 3 s half of the origins are not authorised, and some blocks are refused for good."""
+    if host.node is None or "_take" in vars(host.node.parts.south.children):
+        return
+    children, life = host.node.parts.south.children, host.life
+    take = children._take  # noqa: SLF001 - the product has no such parent
+    forbidden = {one.name for one in world.hosts.values() if world.chance(SHARE)}
+
+    def forbidding(link: ChildLink, taken: Taken | None, draft: object) -> object:
+        item = taken.item if taken is not None else None
+        if taken is not None and isinstance(item, ReceivedBlock):
+            answer: Later | Rejected | None = None
+            if item.header.origin in forbidden:
+                answer = not_authorised(taken.p)
+            elif world.chance(REFUSED_FOR_GOOD):
+                answer = Rejected(taken.p, RejectReason.MALFORMED)
+            if answer is not None:
+                world.count("forbidden")
+                taken = Taken(taken.stream, None, taken.p, taken.chain, exception=answer)
+        return take(link, taken, draft)  # type: ignore[arg-type]
+
+    children._take = forbidding  # type: ignore[assignment, method-assign]  # noqa: SLF001
+    witness.tell(host.name, f"takes nothing of {sorted(forbidden)}")
+    world.after(
+        world.uniform(200 * MS, 3 * S), lambda: accept_again(world, host) if host.life == life else None
+    )
+
+
+def accept_again(world: World, host: Host) -> None:
+    """It answers as it should; a new handshake says so to those whose origins were not authorised."""
+    if host.node is not None and vars(host.node.parts.south.children).pop("_take", None) is not None:
+        for name in host.node.parts.south.children.connected():
+            world.reset(name, host.name)
 
 
 def lie(world: World, witness: Watching, host: Host, tries: int = TRIES) -> None:

@@ -77,7 +77,7 @@ class Watching(Witness):
         super().opened(host, opening)
         if opening.cut:
             self.world.count("torn_end_cut")
-        if opening.damage:
+        if opening.damage and host.name not in self.rotten:
             self.break_law("no_damage_by_crash", f"{host.name}: {opening.damage}")
 
     def committing(self, host: Host, n: int, ops: Sequence[DiskOp]) -> None:

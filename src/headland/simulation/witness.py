@@ -87,6 +87,7 @@ class Witness(Observer):
         violations: What was broken so far.
         rewinds: A parent has gone back, or a child has another one.
         given_up: Blocks in whose place a tombstone has come: what comes all the same was sent again.
+        rotten: Machines on whose disks something was overwritten.
         recording: Whether the story is kept: (time, machine, what, about).
         treatment: What may happen to a reading.
     """
@@ -106,6 +107,7 @@ class Witness(Observer):
         self.recording = recording
         self.story: list[tuple[int, str, str, frozenset[object]]] = []
         self.requeued: set[Identity] = set()
+        self.rotten: set[str] = set()
         self.given_up: set[Identity] = set()
         self.rewinds = False
         self._waiting: dict[str, set[int]] = {}
@@ -193,7 +195,7 @@ class Witness(Observer):
         except (HeadlandError, OSError) as error:
             self.break_law(law, f"{host.name} at commit {n}: {error}")
             return
-        if again.node.parts.last_n < n or again.damage:
+        if again.node.parts.last_n < n or (again.damage and host.name not in self.rotten):
             left = f"a power cut leaves {again.node.parts.last_n} {again.damage}"
             self.break_law(law, f"{host.name} believes commit {n}, {left}")
 
@@ -253,7 +255,7 @@ class Witness(Observer):
 
     def told(self, host: Host, level: str, event: str, fields: dict[str, str | int | float]) -> None:
         """Alarms are part of the story. No disk rots here: what cannot be read is a node's own doing."""
-        if level == "alarm" and event == "corrupt":
+        if level == "alarm" and event == "corrupt" and host.name not in self.rotten:
             self.break_law("nothing_becomes_unreadable", f"{host.name}: {fields}")
         if self.recording:
             text = " ".join(f"{key}={value}" for key, value in fields.items())
