@@ -61,7 +61,8 @@ class World:
 
     def __init__(self, config: MqttConfig | None = None, automatic: bool = True) -> None:
         self.config = config or MqttConfig()
-        self.broker = Broker(self.config, OpenDoor())
+        self.door = OpenDoor()
+        self.broker = Broker(self.config, self.door)
         self.now = START
         self.automatic = automatic
         self.draft = MemoryDraft(1)
@@ -78,6 +79,11 @@ class World:
         self.clients[self._numbers] = client
         self.perform(self.broker.connected(Peer(self._numbers, "test"), self.now))
         return client
+
+    def judge_again(self, *other_passwords: str) -> None:
+        """The door is another."""
+        self.perform(self.broker.judge_again(frozenset(other_passwords), self.now, self.draft))
+        self.settle()
 
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -142,7 +148,7 @@ class World:
         """Lose every connection, the memory and the open draft; begin again from the journal."""
         self.now = self.now.later(off_s)
         n = self.draft.n
-        self.broker = Broker(self.config, OpenDoor())
+        self.broker = Broker(self.config, self.door)
         if self.checkpoint:
             self.broker.restore(self.checkpoint)
         for _, sections in self.durable:

@@ -26,18 +26,31 @@ from headland.vocabulary import Instant
 
 
 class OpenDoor:
-    """Lets everybody in under their own name, except `nobody`; topics under `forbidden/` are refused."""
+    """Lets everybody in under their own name, except `nobody`; topics under `forbidden` ones are refused.
+
+    Attributes:
+        forbidden: Beginnings of topics.
+        gone: Names that are nobody's any more.
+    """
+
+    def __init__(self) -> None:
+        self.forbidden: tuple[str, ...] = ("forbidden/",)
+        self.gone: set[str] = set()
 
     def authenticate(
         self, client_id: str, username: str | None, password: bytes | None, peer: Peer
     ) -> Principal | None:
-        return None if username == "nobody" else Principal(username or client_id)
+        who = username or client_id
+        return None if who == "nobody" or who in self.gone else Principal(who)
 
     def may_publish(self, principal: Principal, topic: str) -> bool:
-        return not topic.startswith("forbidden/")
+        return principal.name not in self.gone and not topic.startswith(self.forbidden)
 
     def may_subscribe(self, principal: Principal, filter: str) -> bool:  # noqa: A002
-        return not filter.startswith("forbidden/")
+        return principal.name not in self.gone and not filter.startswith(self.forbidden)
+
+    def holds(self, principal: Principal, peer: Peer | None) -> bool:
+        return principal.name not in self.gone
 
 
 class MemoryDraft:

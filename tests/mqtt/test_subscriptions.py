@@ -593,16 +593,8 @@ def test_new_access_rules_hold_for_the_next_publish() -> None:
     client = connected(world, "c")
     client.publish("t", b"1", qos=1)
 
-    class Shut:
-        def authenticate(self, *_: object) -> None:
-            return None
-
-        def may_publish(self, *_: object) -> bool:
-            return False
-
-        may_subscribe = may_publish
-
-    world.broker.reload(world.config, Shut())
+    world.door.forbidden = ("t",)
+    world.judge_again()
     client.read()
     client.publish("t", b"2", qos=1)
     assert client.one() == Ack(PacketType.PUBACK, 1, Reason.NOT_AUTHORIZED)

@@ -36,6 +36,7 @@ name = "devices"
 port = 0
 transport = "tls"
 client_certificates = "required"
+certificate_names = ["site/*"]
 
 [[listen]]
 name = "secure-web"

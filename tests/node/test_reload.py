@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from tests.node.clients import WAIT_S, Paho
 from tests.node.running import RunningNode, eventually, headland
 
 from headland.config.loading import build, file_digest, load
@@ -507,3 +508,28 @@ def test_a_dead_band_is_changed_from_above_and_a_wrong_intent_changes_nothing(tm
             change(child, "floor = 0.5", "floor = 0.25")
             eventually(lambda: config_of(child)["intent"] == "superseded")
             assert config_of(child)["rules_version"] not in (wider["rules_version"], before["rules_version"])
+
+
+def test_a_user_who_is_taken_away_loses_its_connection_and_the_others_keep_theirs(
+    tmp_path: Path,
+) -> None:
+    """Kills: who is not in the list of users may everything."""
+    users = "".join(
+        f'\n[[user]]\nname = "{name}"\npassword = {{ file = "password" }}\npublish = ["{name}/#"]\n'
+        for name in ("dev1", "dev2")
+    )
+    made = RunningNode(tmp_path / "n", '\n[[listen]]\nname = "known"\nport = 0\n' + users)
+    write_file(made.directory / "password", b"a long enough password")
+    with made as node:
+        port = node.ports["mqtt:known"]
+        with (
+            Paho(port, "one", user=("dev1", "a long enough password"), lasting=True) as one,
+            Paho(port, "two", user=("dev2", "a long enough password")) as two,
+        ):
+            text = node.file.read_text()
+            start = text.index('\n[[user]]\nname = "dev1"')
+            node.file.write_text(text[:start] + text[text.index('\n[[user]]\nname = "dev2"') :])
+            node.reload()
+            assert "authorized" in str(one.ended.get(timeout=WAIT_S)).lower()
+            assert two.ended.empty()
+            assert two.mqtt.is_connected()

@@ -79,6 +79,52 @@ def test_a_user_without_a_password_needs_a_certificate() -> None:
     assert users(User("site/press")).authenticate("c", None, None, shown) is None, "the listener did not ask"
 
 
+def test_whoever_is_not_in_the_list_of_users_may_nothing() -> None:
+    gone = Principal("dev1")
+    for door in (users(User("dev2", "x")), users(User("dev2", "x"), mqtt=Door(anonymous=True))):
+        assert not door.may_publish(gone, "plant/stop")
+        assert not door.may_subscribe(gone, "#")
+        assert not door.holds(gone, PEER)
+        assert not door.holds(gone, None)
+
+
+def test_anonymous_clients_may_what_they_may_only_while_a_listener_lets_them_in() -> None:
+    door = users(mqtt=Door(anonymous=True))
+    assert door.may_publish(ANONYMOUS, "a")
+    assert door.holds(ANONYMOUS, PEER)
+    assert not door.holds(ANONYMOUS, Peer(1, "", listener="other"))
+    shut = users(User("gw", "x"))
+    assert not shut.may_publish(ANONYMOUS, "a")
+    assert not shut.holds(ANONYMOUS, PEER)
+    limited = users(User("anonymous", publish=("public/#",)), mqtt=Door(anonymous=True))
+    assert limited.may_publish(ANONYMOUS, "public/a")
+    assert not limited.may_publish(ANONYMOUS, "a")
+
+
+def test_a_certificate_that_names_no_user_opens_a_door_only_by_name() -> None:
+    def shown(name: str) -> Peer:
+        return Peer(1, "", tls=True, certificate_name=name)
+
+    shut = users(User("site/press"), mqtt=Door(certificates=True))
+    assert shut.authenticate("c", None, None, shown("site/other")) is None
+    door = users(User("gw", "secret"), mqtt=Door(certificates=True, members=("site/*",)))
+    other = door.authenticate("c", None, None, shown("site/other"))
+    assert other == Principal("site/other")
+    assert door.may_publish(other, "a")
+    assert door.holds(other, shown("site/other"))
+    assert not door.holds(other, PEER), "a user of that name, with a password, who is no more"
+    assert door.authenticate("c", None, None, shown("elsewhere/other")) is None
+    assert door.authenticate("c", "gw", b"secret", shown("elsewhere/other")) == Principal("gw")
+    everybody = users(mqtt=Door(certificates=True, members=("*",)))
+    assert everybody.authenticate("c", None, None, shown("anonymous")) is None
+
+
+def test_another_password_is_told_from_another_right_and_from_a_new_user() -> None:
+    before = users(User("a", "1"), User("b", "1"), User("c", "1"))
+    now = users(User("a", "2"), User("b", "1", publish=()), User("new", "1"))
+    assert now.other_passwords(before) == {"a"}
+
+
 def test_anonymous_clients_get_in_where_the_listener_says_so_and_wrong_passwords_do_not() -> None:
     door = users(mqtt=Door(anonymous=True))
     assert door.authenticate("c", None, None, PEER) == ANONYMOUS

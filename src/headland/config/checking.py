@@ -45,12 +45,18 @@ def check(config: NodeConfig) -> None:
             raise ConfigurationError(
                 "client certificates need TLS", path=f"{place}.client_certificates", hint='transport = "tls"'
             )
+        if one.certificate_names and one.client_certificates == "none":
+            raise ConfigurationError(
+                "no client shows a certificate here",
+                path=f"{place}.certificate_names",
+                hint='client_certificates = "required"',
+            )
         _check_open(place, one.address, encrypted=encrypted, anonymous=one.anonymous, insecure=one.insecure)
-        if not one.anonymous and one.client_certificates != "required" and not config.user:
+        if not one.anonymous and not one.certificate_names and not config.user:
             raise ConfigurationError(
                 "nobody may connect: there are no users",
                 path=place,
-                hint="add [[user]], or anonymous = true on loopback",
+                hint="add [[user]]; or certificate_names, or anonymous = true on loopback",
             )
     http = config.http
     if http.enabled:

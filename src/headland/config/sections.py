@@ -84,6 +84,10 @@ class ListenSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Literal["none", "optional", "required"],
         Meta(description="Whether TLS clients show certificates; the name in it is then the user."),
     ] = "none"
+    certificate_names: Annotated[
+        tuple[str, ...],
+        Meta(description="Names in certificates that need no [[user]] and may everything; `*` is any part."),
+    ] = ()
     insecure: Annotated[
         bool,
         Meta(description="Says by name that plaintext or anonymous clients are wanted beyond loopback."),

@@ -26,6 +26,7 @@ from headland.mqtt.counters import Counters
 from headland.mqtt.decoding import decode
 from headland.mqtt.encoding import PINGRESP
 from headland.mqtt.inbound import Inbound
+from headland.mqtt.judging import judge_again
 from headland.mqtt.outbound import Outbound
 from headland.mqtt.packets import (
     V5,
@@ -341,13 +342,17 @@ class Broker:
             state.close(link, Reason.SERVER_SHUTTING_DOWN, "stopping")
         return self._end(draft)
 
-    def reload(self, config: MqttConfig, auth: Authenticator) -> None:
-        """Take new limits and access rules; connections and subscriptions stay, publishes are judged anew."""
-        state = self._state
-        state.config = state.store.config = config
-        state.authenticator = auth
-        for link in state.connections.values():
-            link.known.clear()
+    def judge_again(self, other_passwords: frozenset[str], now: Instant, draft: Draft) -> list[Action]:
+        """The authenticator has become another: what is no longer allowed ends (`headland.mqtt.judging`).
+
+        Args:
+            other_passwords: Principals whose password is another now: their connections are closed.
+            now: The moment.
+            draft: The open commit.
+        """
+        self._begin(now)
+        judge_again(self._state, self._connecting, other_passwords)
+        return self._end(draft)
 
     # Time
 
@@ -436,6 +441,7 @@ class Broker:
             self._recovered = True
             recovery.rebase(self._state.store, now)
             self._connecting.recover()
+            judge_again(self._state, self._connecting)
 
     def _end(self, draft: Draft) -> list[Action]:
         """Settle what the call has set in motion, write what has changed, say what is to be done."""

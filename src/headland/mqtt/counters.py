@@ -77,7 +77,7 @@ class Counters:
     dropped_too_large: int
     """Messages over the maximum packet size of the subscriber."""
     dropped_not_authorised: int
-    """Wills refused by the access rules."""
+    """Queued messages dropped because their subscriber may not read their topic any more."""
     retained_refused: int
     """Messages not retained because the store of retained messages is full."""
     sessions_expired: int

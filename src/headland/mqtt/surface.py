@@ -56,6 +56,10 @@ class Authenticator(Protocol):
         """Whether this topic filter (without its `$share` prefix) may be subscribed to."""
         ...
 
+    def holds(self, principal: Principal, peer: Peer | None) -> bool:
+        """Whether who was let in once still is somebody; `peer` is None for a session without connection."""
+        ...
+
 
 class Draft(Protocol):
     """The open commit, as far as the broker uses it."""

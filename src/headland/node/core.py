@@ -213,6 +213,8 @@ class Node:
                 answer(self, event, now)
             case ev.Reconfigure():
                 self.parts.reloading.file_changed(self, event, now)
+            case ev.UsersChanged(other_passwords):
+                self._mqtt(self.parts.broker.judge_again(frozenset(other_passwords), now, self.draft))
             case ev.FileRefused(why):
                 self.parts.reloading.file_refused(self, why)
             case ev.Acted(actuation, outcome, why):

@@ -161,6 +161,16 @@ class Reconfigure(msgspec.Struct, frozen=True, tag=True):
     """Keys that differ and count from the next start."""
 
 
+class UsersChanged(msgspec.Struct, frozen=True, tag=True):
+    """Others may connect now, or do other things: open connections and sessions are judged anew.
+
+    Attributes:
+        other_passwords: Users who prove themselves in another way now; their connections are closed.
+    """
+
+    other_passwords: tuple[str, ...] = ()
+
+
 class FileRefused(msgspec.Struct, frozen=True, tag=True):
     """The configuration file was read again, and is wrong."""
 
@@ -201,6 +211,7 @@ Event = (
     | Unwritten
     | Refused
     | Reconfigure
+    | UsersChanged
     | FileRefused
     | Acted
     | Tick

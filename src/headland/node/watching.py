@@ -2,7 +2,8 @@
 
 Looked at every `LOOK_S` seconds, and at once on SIGHUP. They are read on a thread, so that deciding does not
 wait for it. A file that is wrong stops nothing: what was in force stays, and the log and the status say why.
-Open connections stay as they are; a user who is taken away is refused from the next connection on.
+A user who is taken away loses its open connections and its sessions at once, and one whose rights shrank loses
+what it may no more; open connections stay as they are otherwise.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class CurrentUsers:
     def may_subscribe(self, principal: Principal, filter: str) -> bool:  # noqa: A002 - the protocol's word
         """See `headland.trust.access.Users`."""
         return self.users.may_subscribe(principal, filter)
+
+    def holds(self, principal: Principal, peer: Peer | None) -> bool:
+        """See `headland.trust.access.Users`."""
+        return self.users.holds(principal, peer)
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -173,7 +178,9 @@ class Watching:
         if paths != self._paths:
             self._paths, self._files = paths, FileWatch(paths)
             self._catch_up()
+        other = outcome.users.other_passwords(self._users.users)
         self._users.users = outcome.users
+        self._runner.feed(ev.UsersChanged(tuple(sorted(other))))
         self._api.tokens = outcome.tokens
         self._use(outcome.config)
 
@@ -219,7 +226,10 @@ def users_of(loaded: Loaded, config: NodeConfig) -> Users:
         )
         for one in config.user
     ]
-    doors = {one.name: Door(one.anonymous, one.client_certificates != "none") for one in config.listen}
+    doors = {
+        one.name: Door(one.anonymous, one.client_certificates != "none", one.certificate_names)
+        for one in config.listen
+    }
     return Users(users, doors, time.monotonic)
 
 

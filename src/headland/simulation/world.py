@@ -143,6 +143,10 @@ class Everybody:
         """Yes."""
         return True
 
+    def holds(self, principal: Principal, peer: Peer | None) -> bool:
+        """Yes."""
+        return True
+
 
 class Host:
     """One machine: its disk, its clock, and the process on it while it lives."""

@@ -6,6 +6,9 @@ A password's slow check (scrypt, tens of milliseconds) would stop the decisions 
 * slow checks have a budget of `SLOW_CHECKS_PER_S` over all users; beyond it a connect is refused at once;
 * machine-made passwords (`headland password` makes them) are 256 random bits and are kept as a plain SHA-256:
   nothing can be guessed, so nothing needs to be slow.
+
+Whoever is not in the list of users may nothing, however it once came in: only anonymous clients, where a door
+lets them in, and the certificates that a door names may everything without standing there.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import hmac
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -47,10 +51,21 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Door(msgspec.Struct, frozen=True):
-    """What a listener lets in: anonymous clients, and certificates in place of passwords."""
+    """What a listener lets in: anonymous clients, and certificates in place of passwords.
+
+    Attributes:
+        anonymous: Whether clients without user name or certificate come in.
+        certificates: Whether the name in a certificate is a user.
+        members: Patterns (`*`: any part) of names in certificates that may everything without being users.
+    """
 
     anonymous: bool = False
     certificates: bool = False
+    members: tuple[str, ...] = ()
+
+    def names(self, certificate: str) -> bool:
+        """Whether the name in a certificate needs no user here."""
+        return self.certificates and any(fnmatchcase(certificate, pattern) for pattern in self.members)
 
 
 class Users:
@@ -80,10 +95,11 @@ class Users:
     def authenticate(
         self, client_id: str, username: str | None, password: bytes | None, peer: Peer
     ) -> Principal | None:
-        """The principal, or None to refuse. A shown certificate counts before a password."""
+        """The principal, or None to refuse. A certificate of somebody known counts before a password."""
         door = self._doors.get(peer.listener, Door())
-        if peer.certificate_name is not None and door.certificates:
-            return Principal(peer.certificate_name)
+        shown = peer.certificate_name if door.certificates else None
+        if shown and shown != ANONYMOUS.name and (shown in self._users or door.names(shown)):
+            return Principal(shown)
         if username is None:
             principal = ANONYMOUS if door.anonymous else None
         else:
@@ -95,14 +111,35 @@ class Users:
     def may_publish(self, principal: Principal, topic: str) -> bool:
         """Whether a filter of the user's `publish` covers the topic name."""
         user = self._users.get(principal.name)
-        filters = user.publish if user is not None else ("#",)
+        filters = user.publish if user is not None else self._without_user(principal)
         return any(covers(_filled(one, principal.name), topic) for one in filters)
 
     def may_subscribe(self, principal: Principal, filter: str) -> bool:  # noqa: A002
         """Whether a filter of the user's `subscribe` covers everything that `filter` would match."""
         user = self._users.get(principal.name)
-        filters = user.subscribe if user is not None else ("#",)
+        filters = user.subscribe if user is not None else self._without_user(principal)
         return any(covers(_filled(one, principal.name), filter) for one in filters)
+
+    def holds(self, principal: Principal, peer: Peer | None) -> bool:
+        """Whether who was let in once still is somebody; `peer` is None for a session without connection."""
+        doors = self._doors.values() if peer is None else (self._doors.get(peer.listener, Door()),)
+        if principal == ANONYMOUS:
+            return any(door.anonymous for door in doors)
+        if principal.name in self._users:
+            return True
+        shown = principal.name if peer is None else peer.certificate_name
+        return shown == principal.name and any(door.names(shown) for door in doors)
+
+    def other_passwords(self, before: Users) -> frozenset[str]:
+        """Users who were there before with another password (or none)."""
+        then = before._users
+        return frozenset(
+            name for name, user in self._users.items() if name in then and then[name].stored != user.stored
+        )
+
+    def _without_user(self, principal: Principal) -> tuple[str, ...]:
+        """Filters of a principal that is no user: everything for whom a door lets in so, else nothing."""
+        return ("#",) if self.holds(principal, None) else ()
 
     def _by_password(self, name: str, password: bytes) -> Principal | None:
         user = self._users.get(name)
