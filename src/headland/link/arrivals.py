@@ -5,7 +5,7 @@ blocks, sources and timers must not wait for a whole window of them, so backlog 
 parent takes a turn's worth of it between two looks at its sockets. Streams are independent of each other: a
 live block is taken at once, whatever backlog came before it.
 
-Bound: one credit window a class, and a block; it counts against the child's credit from its arrival.
+Bound: one credit window a class, and a block; it counts against the child's credit until it is checked.
 """
 
 from __future__ import annotations
@@ -39,9 +39,14 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Arrivals:
-    """What came and was not checked, in order of arrival."""
+    """What came and was not checked, in order of arrival.
+
+    Attributes:
+        body_bytes: Bytes of the blocks' bodies, per class.
+    """
 
     def __init__(self) -> None:
+        self.body_bytes = [0, 0, 0, 0]
         self._waiting: deque[Arrival] = deque()
         self._last: dict[StreamKey, int] = {}
 
@@ -60,6 +65,8 @@ class Arrivals:
         """Something came."""
         self._waiting.append(arrival)
         self._last[arrival.stream.key] = arrival.p
+        if isinstance(arrival.item, tuple):
+            self.body_bytes[arrival.stream.key.priority] += len(arrival.item[1])
 
     def turn(self) -> list[Arrival]:
         """What came first, as much as is checked at a time: a large block, or some small ones."""
@@ -71,6 +78,7 @@ class Arrivals:
             weight += BLOCK_WEIGHT
             if isinstance(arrival.item, tuple):
                 weight += arrival.item[0].rows
+                self.body_bytes[arrival.stream.key.priority] -= len(arrival.item[1])
             if self._last[arrival.stream.key] == arrival.p:
                 del self._last[arrival.stream.key]
         return out

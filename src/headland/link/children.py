@@ -11,7 +11,8 @@ Laws
     5. A peer that breaks the protocol loses its connection and nothing else.
     6. Live blocks are taken as they come; backlog is checked a turn at a time, the children's in turn.
 
-Bounds: one unfinished frame and one credit window a class for each connection; 10,000 children.
+Bounds: one unfinished frame and one credit window a class for each connection; 10,000 children; together
+they may have 64 MiB under way, or 4 KiB a class each (and one block).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from headland.link.actions import (
     Send,
 )
 from headland.link.contract import Alarm, DraftLike, EpochHello, Later, LaterReason, StreamKey
+from headland.link.credit import Credit
 from headland.link.downlink import ChildLink, NeedsDigests, Phase, Taken, not_authorised
 from headland.link.frames import Kind, put_frame
 from headland.link.handshake import Claim, Refusal
@@ -61,7 +63,8 @@ class ChildrenSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node: This node's name.
         store: 16 bytes made with the data directory.
-        window: Credit per class and connection, bytes; at least 256 KiB.
+        window: Credit per class and connection, bytes, while few are connected.
+        together: Credit of all connections and classes, bytes (`headland.link.credit`).
         max_block: Largest body, bytes.
         heartbeat_s: Sent when nothing else was sent for so long.
         silent_s: A child is gone when nothing came for so long.
@@ -72,6 +75,7 @@ class ChildrenSettings(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     store: bytes
     window: int = 1 << 20
+    together: int = 64 << 20
     max_block: int = 4 << 20
     heartbeat_s: float = 1.0
     silent_s: float = 3.5
@@ -98,6 +102,7 @@ class Children:
         self.pressed = False
         self.refusing = False
         self._authorised = authorised
+        self._credit = Credit(settings.window, settings.together)
         self._links: dict[int, ChildLink] = {}
         self._up: dict[str, ChildLink] = {}
         self._drafted: list[tuple[int, str, StreamKey, int, bytes]] = []
@@ -123,7 +128,7 @@ class Children:
         if len(self._links) >= self.settings.connections:
             return [Close(connection, "too many connections")]
         settings = self.settings
-        link = ChildLink(connection, peer_name, settings.window, settings.max_block, now)
+        link = ChildLink(connection, peer_name, self._credit, settings.max_block, now)
         self._links[connection] = link
         self._watch(link)
         return []
@@ -135,6 +140,7 @@ class Children:
 
     def _gone(self, link: ChildLink, reason: str) -> list[DownlinkAction]:
         link.phase = Phase.CLOSED
+        link.forfeit()
         name = link.child.name if link.child is not None else ""
         if self._up.get(name) is link:
             del self._up[name]
@@ -346,8 +352,10 @@ class Children:
         for item in positions:
             link.told[item.stream] = max(0, item.p)
         settings = self.settings
-        granted = (link.window,) * 4 if not self.pressed else (0, 0, 0, 0)
-        link.granted = list(granted)
+        if not self.pressed:
+            link.grant(self._credit.share(len(self._up)))
+        critical, high, normal, low = link.granted
+        granted = (critical, high, normal, low)
         protocol.put(
             link.out,
             protocol.Welcome(
@@ -391,11 +399,13 @@ class Children:
             link = self._up.get(name)
             if link is not None and link.phase is Phase.UP and link.child is not None:
                 link.answer(link.child.streams[key])
+        window = self._credit.share(len(self._up))
         for link in list(self._up.values()):
             if link.phase is Phase.SETTLING:
                 actions += self._settle(link, now, None)
             elif link.phase is Phase.UP:
-                link.grant(self.pressed)
+                if not self.pressed:
+                    link.credit(window)
                 if link.child is not None:
                     self.telling.put(link, link.child)
                 link.hint(self.stored, self.settings.heartbeat_s, now)
@@ -406,9 +416,10 @@ class Children:
         """Withhold credit while the disk is short; grant it again when it is not."""
         self.pressed = pressed
         actions: list[DownlinkAction] = []
+        window = self._credit.share(len(self._up))
         for link in self._up.values():
-            if link.phase is Phase.UP:
-                link.grant(pressed)
+            if link.phase is Phase.UP and not pressed:
+                link.credit(window)
                 actions += self._flush(link, now)
         return actions
 

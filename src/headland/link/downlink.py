@@ -30,6 +30,7 @@ from headland.link.contract import (
     RejectReason,
     StreamKey,
 )
+from headland.link.credit import Credit
 from headland.link.frames import Deframer, Kind, put_frame
 from headland.link.positions import ChildState, ChildStream
 from headland.link.protocol import Hello, Point
@@ -102,7 +103,7 @@ class ChildLink:
     """
 
     def __init__(
-        self, connection: int, peer_name: str | None, window: int, max_block: int, now: Instant
+        self, connection: int, peer_name: str | None, credit: Credit, max_block: int, now: Instant
     ) -> None:
         self.connection = connection
         self.peer_name = peer_name
@@ -113,8 +114,7 @@ class ChildLink:
         self.out = bytearray()
         self.opened_at = self.heard_at = self.sent_at = now.monotonic_ns
         self.probed_at = 0
-        self.window = window
-        self.granted = [window] * 4
+        self.granted = [0, 0, 0, 0]
         self.taken = [0, 0, 0, 0]
         self.told: dict[StreamKey, int] = {}
         self.duplicates = 0
@@ -125,6 +125,7 @@ class ChildLink:
         self.hinted: dict[StreamKey, int] = {}
         self.arrivals = Arrivals()
         self.deframer = Deframer()
+        self._credit = credit
         self._max_block = max_block
         self._reader = HeaderReader()
         self._names: list[bytes] = []
@@ -205,7 +206,7 @@ class ChildLink:
             raise PeerError("a block before a turn")
         stream, p = turn
         self._turns[code] = (stream, p + 1)
-        self.taken[header.priority] += len(payload) + 2
+        self._came(header.priority, len(payload) + 2)
         last = self.arrivals.last(stream)
         if p <= last:
             self.duplicates += 1
@@ -330,15 +331,33 @@ class ChildLink:
                 self.hinted[key] = p
                 protocol.put_point(self.out, Kind.STORED, Point(key.priority, key.lane, index, p))
 
-    def grant(self, pressed: bool) -> None:
-        """Allow more bytes where half a window is used, unless the disk is pressed."""
-        if pressed:
-            return
-        for priority in range(4):
-            total = self.taken[priority] + self.window
-            if total - self.granted[priority] >= self.window // 2:
-                self.granted[priority] = total
-                protocol.put_credit(self.out, priority, total)
+    def grant(self, window: int) -> list[int]:
+        """Allow more bytes where half a window is used; the classes that got some."""
+        more = []
+        for priority, waiting in enumerate(self.arrivals.body_bytes):
+            unused = self.granted[priority] - self.taken[priority]
+            wanted = window - waiting - unused
+            allowed = self._credit.allow(wanted, unused) if wanted >= max(1, window // 2) else 0
+            if allowed:
+                self.granted[priority] += allowed
+                more.append(priority)
+        return more
+
+    def credit(self, window: int) -> None:
+        """Tell the child what more it may send."""
+        for priority in self.grant(window):
+            protocol.put_credit(self.out, priority, self.granted[priority])
+
+    def forfeit(self) -> None:
+        """The connection is gone: what it may still have sent is for others."""
+        for granted, taken in zip(self.granted, self.taken, strict=True):
+            self._credit.moved(granted - taken, 0)
+        self.granted = list(self.taken)
+
+    def _came(self, priority: int, size: int) -> None:
+        unused = self.granted[priority] - self.taken[priority]
+        self._credit.moved(unused, unused - size)
+        self.taken[priority] += size
 
     def overdrawn(self) -> bool:
         """Whether the child sent more than it was granted (one block over is the protocol's rule)."""

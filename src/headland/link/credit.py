@@ -1,0 +1,44 @@
+"""What the children of one node may send together before the next commit, shared among those connected.
+
+What has come and is in no commit yet is in memory, and all of it goes into one frame. So credit is shared:
+
+    window of a class of one connection = together / (4 x connections), at most `window`, at least `LEAST`
+
+What was granted to fewer connections stays granted. More is granted only from what is left of `together`,
+but each class of each connection may always have `LEAST`, and a child may always send one block more than it
+was granted: nobody waits for the others for good.
+"""
+
+from __future__ import annotations
+
+CLASSES = 4
+LEAST = 4 << 10
+
+
+class Credit:
+    """Bytes that children may still send.
+
+    Attributes:
+        given: Granted and not sent, over all connections and classes.
+    """
+
+    def __init__(self, window: int, together: int) -> None:
+        self.given = 0
+        self._window = window
+        self._together = together
+
+    def share(self, connections: int) -> int:
+        """Window of each class of each of so many connections."""
+        return max(LEAST, min(self._window, self._together // (CLASSES * max(1, connections))))
+
+    def allow(self, wanted: int, unused: int) -> int:
+        """How many bytes of those wanted are granted to a class that has so many left; 0 or a good part."""
+        allowed = min(wanted, max(self._together - self.given, LEAST - unused))
+        if allowed < min(wanted, LEAST):
+            return 0
+        self.moved(unused, unused + allowed)
+        return allowed
+
+    def moved(self, before: int, after: int) -> None:
+        """A class has other bytes left than before: some came, or its connection is gone."""
+        self.given += max(0, after) - max(0, before)
