@@ -343,12 +343,12 @@ def test_a_changed_class_counts_for_what_is_open_already() -> None:
     assert node is not None
     waiting = len(node.parts.sealing.open[Priority.NORMAL])
     assert waiting > 0
-    assert node.parts.ledger.total(Account.COMMITTED)[0] == 0
+    assert node.parts.ledger.total(Account.COMMITTED, int(Priority.NORMAL))[0] == 0
     pair.child.feed(ev.Reconfigure(pair.write(FILE)))
     pair.run_s(3)
     assert len(node.parts.sealing.open[Priority.NORMAL]) == 0
     assert node.parts.ledger.total(Account.PENDING)[0] == 0
-    assert node.parts.ledger.total(Account.COMMITTED)[0] >= waiting
+    assert node.parts.ledger.total(Account.COMMITTED, int(Priority.NORMAL))[0] >= waiting
 
 
 @pytest.mark.parametrize(
