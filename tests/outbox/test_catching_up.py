@@ -40,6 +40,22 @@ def test_a_parent_with_another_chain_value_is_a_fork_nothing_is_sent_and_nothing
     assert desk.pending() == 3
 
 
+def test_a_parent_that_stands_inside_our_tombstones_is_a_fork_too():
+    # Kills: an answer that is refused again at every handshake, after which nothing of any stream is sent.
+    desk = Desk()
+    for _ in range(4):
+        desk.keep(Priority.HIGH)
+    desk.commit()
+    desk.advance(2 * 86_400)
+    desk.up()
+    (gap,) = desk.send()
+    assert (gap.p_from, gap.p_to) == (1, 4)
+    desk.down()
+    desk.up([StreamWelcome(gap.stream, 2, b"c" * 16)])
+    assert [alarm.kind for alarm in desk.alarms] == ["fork"]
+    assert desk.send() == []
+
+
 def test_what_a_fork_keeps_is_told_again_by_every_process_and_once():
     # Kills: a restart that makes stuck blocks look like an ordinary backlog.
     desk, chains = answered(4, 1)

@@ -9,7 +9,8 @@ confirmed exceptions above acked   the same             the same: which were not
 acked <= p <= tail, chain equal    acks were lost       taken as acks
 p < acked, chain equal or unknown  the parent went      re-sent from max(p, floor); what is gone is booked
                                    back                 unknown_by_restore and reported
-chain differs                      a fork               frozen, kept, alarm
+chain differs, or p stands inside  a fork               frozen, kept, alarm
+our tombstones
 ```
 What had been answered `Later` or `Rejected` stands elsewhere by now: its old position is sent again as a
 place without a block.
@@ -88,6 +89,9 @@ def compare(
             stream.verify, stream.verify_same = answer, same
             _restart(stream)
             return []
+        if stream.chain_at(p) is None:
+            detail = f"at position {p} the parent has a block, and here are tombstones"
+            return freeze(state, stream, "fork", detail, draft)
         stream.sent = stream.claimed = p
         alarms = settle(state, stream, answer, now, draft)
     _restart(stream)
