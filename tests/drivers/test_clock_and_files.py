@@ -164,3 +164,31 @@ def test_a_watch_sees_a_write_a_rename_and_a_swapped_link_once_and_forgives_a_mo
     assert watch.changed() == []
     link.symlink_to(tmp_path / "two")
     assert watch.changed() == [link]
+
+
+def test_a_busy_real_time_loop_rests_before_the_kernel_makes_it_and_an_idle_one_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kills: a loop under SCHED_FIFO that is stopped for 50 ms of each second; a rest that nobody needs."""
+    wall, used, rests = [0], [0], []
+
+    def sleep(seconds: float) -> None:
+        rests.append(seconds)
+        wall[0] += round(seconds * 1e9)
+
+    monkeypatch.setattr(scheduling.time, "monotonic_ns", lambda: wall[0])
+    monkeypatch.setattr(scheduling.time, "thread_time_ns", lambda: used[0])
+    monkeypatch.setattr(scheduling.time, "sleep", sleep)
+    breath = scheduling.Breath()
+    for _ in range(1000):
+        wall[0] += 1_000_000
+        used[0] += 1_000_000
+        breath.take()
+    assert 0.9 < used[0] / wall[0] < 0.95
+    assert max(rests) < 0.001
+    rests.clear()
+    for _ in range(1000):
+        wall[0] += 1_000_000
+        used[0] += 800_000
+        breath.take()
+    assert not rests

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 LOOP_PRIORITY = 10
 """Low among real-time priorities: below the kernel's own interrupt threads (50)."""
@@ -48,3 +49,31 @@ def ordinary() -> None:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         except OSError:
             return
+
+
+class Breath:
+    """Keeps a real-time thread below the share of a processor at which the kernel would stop it.
+
+    Linux lets real-time threads have at most 95 % of each second (sched_rt_runtime_us): one that is always
+    busy stands still for 50 ms then. So a busy loop rests by itself, less than a millisecond at a time, in
+    which everything else on its processor has its turn.
+    """
+
+    WINDOW_NS = 10_000_000
+    SHARE = 0.92
+
+    def __init__(self) -> None:
+        self._began_ns = time.monotonic_ns()
+        self._used_ns = time.thread_time_ns()
+
+    def take(self) -> None:
+        """Call it between events, on the thread that it is about; mostly it only looks at the clock."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._began_ns < self.WINDOW_NS:
+            return
+        used_ns = time.thread_time_ns()
+        rest_ns = (used_ns - self._used_ns) / self.SHARE - (now_ns - self._began_ns)
+        if rest_ns > 0:
+            time.sleep(rest_ns / 1e9)
+            now_ns = time.monotonic_ns()
+        self._began_ns, self._used_ns = now_ns, used_ns

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from headland.drivers import network as net
+from headland.drivers import scheduling
 from headland.drivers.clock import Clock
 from headland.drivers.committer import DiskWorker, Done, Failed, Outcome
 from headland.drivers.committer import NoSpace as PlanNoSpace
@@ -104,6 +105,7 @@ class Runner:
         self._timer_ns = 0
         self._now_ns = 0
         self._dialled: int | None = None
+        self._breath = scheduling.Breath() if scheduling.is_real_time() else None
 
     def start(self) -> None:
         """Start the disk threads and let the core begin."""
@@ -188,6 +190,8 @@ class Runner:
         finally:
             self._feeding = False
         self._arm()
+        if self._breath is not None:
+            self._breath.take()
 
     def defect(self, where: str, error: Exception) -> None:
         """Half an event is done: nothing is acknowledged any more, and the process ends."""
