@@ -73,9 +73,12 @@ def running(directory: Path, name: str, ports: dict[str, int]) -> Iterator[Node]
 
 @contextlib.contextmanager
 def pair(directory: Path, more: str) -> Iterator[tuple[Node, Node, Wire]]:
-    """(child, parent, wire between them); the child is a local node, the parent a cloud."""
+    """(child, parent, wire between them); the child is a local node, the parent a cloud.
+
+    Only the child may be real-time: of two nodes that share a machine the one under test is.
+    """
     directory.mkdir(parents=True)
-    parent_ports = made(directory, "cloud", "cloud", "", None)
+    parent_ports = made(directory, "cloud", "cloud", "[decide]\nreal_time = false\n", None)
     wire = Wire(parent_ports["link"])
     try:
         child_ports = made(directory, "local", "local", more, (wire.proxy.port, "cloud"))
