@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from tests.node.chain import Chain
 from headland.line.stages import FORWARD, Cause, Histogram, StageName
 from headland.node import forwarding
 from headland.node.forwarding import _Marks
+from headland.node.metrics import exposition
 from headland.simulation.wire import Weather
 from headland.vocabulary import Account, Priority
 
@@ -65,6 +67,20 @@ def _stages(chain: Chain) -> dict[str, Any]:
     assert chain.local.node is not None
     assert chain.local.node.stages is not None
     return chain.local.node.stages.report()
+
+
+def test_metrics_count_the_misses_of_a_stage_by_cause() -> None:
+    """Kills: a total that does not say whether the link or the parent was slow."""
+    chain = Chain(1, devices=0)
+    chain.run_s(1)
+    node = chain.local.node
+    assert node is not None
+    assert node.stages is not None
+    node.stages[StageName.FORWARD_HIGH].observe(10**12, Cause.LINK, 3)
+    runner: Any = SimpleNamespace(node=node, clock=chain.local, stages=node.stages)
+    text = exposition(runner).decode()
+    assert 'headland_stage_misses{stage="forward_high"} 3' in text
+    assert 'headland_stage_misses_by_cause{stage="forward_high",cause="link"} 3' in text
 
 
 def test_blocks_that_a_cut_held_up_miss_the_budget_of_their_class_because_of_the_link() -> None:
