@@ -263,7 +263,6 @@ def kept_rows_are_booked_twice(patch: Patch) -> None:
 @garden.mutant(
     "1, commit: names ride in the commit of their first rows; here own names are not written",
     scenario="crashes",
-    seeds=(7,),
 )
 def series_names_are_not_written(patch: Patch) -> None:
     patch.put(Names, "own_section", lambda self: None)
