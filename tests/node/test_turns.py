@@ -62,7 +62,7 @@ def test_what_one_turn_brings_is_one_event() -> None:
         loop.turns.received(little, LITTLE)
     assert loop.fed == []
     loop.turn()
-    assert [event for event, _ in loop.fed] == [ev.Received([(one, LITTLE) for one in (3, 1, 2, 1)])]
+    assert [event for event, _ in loop.fed] == [ev.Received([(one, LITTLE) for one in (3, 2, 1, 1)])]
 
 
 def test_what_is_gathered_is_bounded() -> None:
@@ -70,14 +70,76 @@ def test_what_is_gathered_is_bounded() -> None:
     loop = Loop()
     for number in range(LITTLE_READS + 1):
         loop.turns.received(number, LITTLE)
-    assert [len(event.parts) for event, _ in loop.fed if isinstance(event, ev.Received)] == [LITTLE_READS]
+    events = [event for event, _ in loop.fed if isinstance(event, ev.Received)]
+    assert sum(len(event.parts) for event in events) == LITTLE_READS
+    assert {len(event.parts) for event in events} == {TOGETHER_BYTES // LITTLE_BYTES}
+    loop.turn()
     loop.fed.clear()
     half = b"h" * (TOGETHER_BYTES // 2)
     for number in range(5):
         loop.turns.received(number, half if number else 3 * half)
     loop.turn()
     events = [event for event, _ in loop.fed if isinstance(event, ev.Received)]
-    assert [len(event.parts) for event in events] == [1, 1, 2, 2]
+    assert [len(event.parts) for event in events] == [1, 2, 2]
+
+
+def test_who_says_least_is_handled_first_and_nobodys_bytes_are_mixed_up() -> None:
+    """Kills: one publish behind the six of everybody else; two reads of a connection in the wrong order."""
+    loop = Loop()
+    loop.turns.received(1, b"1" * 300)
+    loop.turns.received(2, b"2" * 200)
+    loop.turns.received(3, b"3" * 40)
+    loop.turns.received(1, b"x" * 10)
+    loop.turn()
+    event = loop.fed[0][0]
+    assert isinstance(event, ev.Received)
+    assert [(number, data[:1]) for number, data in event.parts] == [
+        (3, b"3"),
+        (2, b"2"),
+        (1, b"1"),
+        (1, b"x"),
+    ]
+
+
+def test_an_event_holds_no_more_than_is_handled_in_a_slice_going_by_what_the_last_ones_took() -> None:
+    """Kills: a decision that leaves after ten milliseconds of other readings which share its event."""
+    loop = Loop()
+    ns_per_byte = SLICE_NS / (4 * LITTLE_BYTES)
+
+    def feed(event: ev.Event, arrived_ns: int) -> None:
+        assert isinstance(event, ev.Received)
+        loop.clock_ns += round(ns_per_byte * sum(len(data) for _, data in event.parts))
+        loop.fed.append((event, arrived_ns))
+
+    loop.turns._feed = feed
+    for round_ in range(30):
+        for number in range(20):
+            loop.turns.received(100 * round_ + number, LITTLE)
+        while loop.soon:
+            loop.turn()
+    sizes = [len(event.parts) for event, _ in loop.fed if isinstance(event, ev.Received)]
+    assert sum(sizes) == 600
+    assert max(sizes[-20:]) <= 5
+    assert min(sizes[-20:-1]) >= 3
+
+
+def test_little_that_is_left_when_the_slice_is_over_waits_its_turn_behind_new_little_reads() -> None:
+    """Kills: a turn that is as long as what a hundred connections say; a connection whose bytes overtake."""
+    loop = Loop(cost_ns=SLICE_NS)
+    count = 2 * TOGETHER_BYTES // LITTLE_BYTES
+    for number in range(count):
+        loop.turns.received(number, LITTLE)
+    loop.turn()
+    assert len(loop.connections()) == count // 2
+    loop.turns.received(999, b"l")
+    loop.turns.received(count - 1, b"l")
+    loop.turn()
+    assert loop.connections()[count // 2] == 999
+    while loop.soon:
+        loop.turn()
+    assert loop.connections().count(count - 1) == 2
+    last = [part for event, _ in loop.fed if isinstance(event, ev.Received) for part in event.parts]
+    assert [len(data) for number, data in last if number == count - 1] == [LITTLE_BYTES, 1]
 
 
 def test_the_end_of_a_connection_comes_after_its_gathered_bytes() -> None:

@@ -2,8 +2,10 @@
 
 A node handles a hundred small reads together at little more than the price of one. And a decision must not
 wait until the loop has worked through what a hundred busy connections brought: so those that say little go
-first, and large reads are handled in slices of `SLICE_NS`, with a look at all sockets in between. Bytes of
-one connection never overtake each other; its end comes after them.
+first, the least of them before the rest, and everything is handled in slices of `SLICE_NS`, with a look at
+all sockets in between. What an event decides leaves at its end: so one holds no more than is handled in a
+slice, going by what the last ones took. Bytes of one connection never overtake each other; its end comes
+after them.
 
 Bounds: at most `LITTLE_READS` small reads wait for the end of the turn; one event holds `TOGETHER_BYTES`, or
 one read. A connection with `CHUNKS_MAX` large reads waiting is not read until they are handled; with half of
@@ -25,6 +27,9 @@ LITTLE_READS = 256
 TOGETHER_BYTES = 16_384
 SLICE_NS = 1_000_000
 CHUNKS_MAX = 2
+
+SMOOTHING = 4
+"""Over how many events, about, what a byte takes is averaged."""
 
 Part = tuple[int, bytes]
 
@@ -62,6 +67,7 @@ class Turns:
         self._flooded = False
         self._little: list[Part] = []
         self._little_ns = 0
+        self._ns_per_byte = 0.0
         self._waiting: deque[tuple[Part | ev.Closed, int]] = deque()
         self._chunks: dict[int, int] = {}
         self._asked = False
@@ -133,23 +139,51 @@ class Turns:
     def _turn(self) -> None:
         self._asked = False
         until = self._now_ns() + SLICE_NS
-        self._hand_over_little()
+        self._hand_over_little(until)
         while self._waiting:
-            self._hand_over_much()
             if self._now_ns() >= until:
                 break
+            self._hand_over_much()
         if self._waiting:
             self._ask()
 
-    def _hand_over_little(self) -> None:
-        if self._little:
-            parts, self._little = self._little, []
-            self._feed(ev.Received(parts), self._little_ns)
+    def _hand_over_little(self, until_ns: int | None = None) -> None:
+        """The least first; what is left when the slice is over waits like large reads."""
+        said: dict[int, int] = {}
+        for connection, data in self._little:
+            said[connection] = said.get(connection, 0) + len(data)
+        little, self._little = sorted(self._little, key=lambda part: said[part[0]]), []
+        at = 0
+        while at < len(little):
+            if at and until_ns is not None and self._now_ns() >= until_ns:
+                break
+            size, end = _size(little[at]), at + 1
+            room = self._room()
+            while end < len(little) and size + _size(little[end]) <= room:
+                size += _size(little[end])
+                end += 1
+            self._give(little[at:end], size, self._little_ns)
+            at = end
+        for part in little[at:]:
+            self._wait(part, self._little_ns)
+
+    def _room(self) -> int:
+        """Bytes that one event may hold, if it is to take no longer than a slice."""
+        if self._ns_per_byte * TOGETHER_BYTES <= SLICE_NS:
+            return TOGETHER_BYTES
+        return max(LITTLE_BYTES, int(SLICE_NS / self._ns_per_byte))
+
+    def _give(self, parts: list[Part], size: int, since_ns: int) -> None:
+        began_ns = self._now_ns()
+        self._feed(ev.Received(parts), since_ns)
+        took = (self._now_ns() - began_ns) / max(1, size)
+        self._ns_per_byte += (took - self._ns_per_byte) / SMOOTHING
 
     def _hand_over_much(self) -> None:
         """The oldest large reads that fit into one event, or the end of a connection."""
         parts: list[Part] = []
         size = since_ns = 0
+        room = self._room()
         while self._waiting:
             one, arrived_ns = self._waiting[0]
             connection = one.connection if isinstance(one, ev.Closed) else one[0]
@@ -162,16 +196,16 @@ class Turns:
                     self._feed(one, 0)
                     return
                 break
-            size += len(one[1])
-            if parts and size > TOGETHER_BYTES:
+            if parts and size + len(one[1]) > room:
                 break
+            size += len(one[1])
             since_ns = since_ns or arrived_ns
             parts.append(one)
             self._waiting.popleft()
         for connection, data in parts:
             self._handled(connection, len(data))
         if parts:
-            self._feed(ev.Received(parts), since_ns)
+            self._give(parts, size, since_ns)
 
     def _handled(self, connection: int, size: int) -> None:
         self._bytes -= size
@@ -186,3 +220,7 @@ class Turns:
         if connection in self._stilled:
             self._stilled.discard(connection)
             self._still(connection, False)
+
+
+def _size(part: Part) -> int:
+    return len(part[1])
