@@ -35,6 +35,7 @@ sync = "on_demand"
 [decide]
 real_time = false
 """
+JSON = {"Content-Type": "application/json"}
 TOKEN = "an-operators-token-of-32-letters"
 
 
@@ -47,7 +48,7 @@ def free_port() -> int:
 
 def push(node: RunningNode, path: str, body: bytes) -> None:
     url = f"http://127.0.0.1:{node.ports['http']}{path}"
-    urllib.request.urlopen(urllib.request.Request(url, body, method="POST"), timeout=10).close()
+    urllib.request.urlopen(urllib.request.Request(url, body, JSON, method="POST"), timeout=10).close()
 
 
 class Site:

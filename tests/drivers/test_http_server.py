@@ -337,3 +337,51 @@ def test_no_bytes_make_it_raise_and_each_answer_is_one(data: bytes) -> None:
 
     httptools.HttpResponseParser(Reader()).feed_data(here.wire.sent.get(1, b""))
     assert len(answers) == len(here.asked) + here.server.refused
+
+
+def test_a_large_body_of_somebody_who_may_not_is_never_read() -> None:
+    here = site()
+    here.server.gate = lambda request: Response(401, b"no") if not request.bearer else None
+    said = here.give(b"POST /p HTTP/1.1\r\nHost: n\r\nContent-Length: 1000000\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 401")
+    assert here.wire.ended == [1]
+    here.open(2)
+    chunked = b"POST /p HTTP/1.1\r\nHost: n\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert here.give(chunked, 2).startswith(b"HTTP/1.1 401")
+    here.open(3)
+    token = b"POST /p HTTP/1.1\r\nHost: n\r\nAuthorization: Bearer x\r\nContent-Length: 70000\r\n\r\n"
+    assert here.give(token + b"x" * 70_000, 3).startswith(b"HTTP/1.1 200")
+    assert here.asked[-1].body == b"x" * 70_000
+
+
+def test_all_bodies_that_wait_together_have_a_bound_and_free_it_when_they_are_answered_or_gone() -> None:
+    here = site(HttpLimits(body_bytes_max=1000, bodies_bytes_max=2500), defer=True)
+    whole = b"POST /p HTTP/1.1\r\nHost: n\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000
+    for connection in (2, 3):
+        here.open(connection)
+        assert here.give(whole, connection) == b""
+    here.open(4)
+    assert here.give(whole, 4).startswith(b"HTTP/1.1 503")
+    assert here.server.body_bytes == 2000
+    here.server.answer(here.asked[0].number, Response())
+    here.server.closed(3)
+    assert here.server.body_bytes == 0
+    here.open(5)
+    assert here.give(whole[:500], 5) == b""
+    here.server.closed(5)
+    assert here.server.body_bytes == 0
+
+
+PLAIN = b"GET / HTTP/1.1\r\nHost: n\r\n\r\n"
+POSTED = b"POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 4\r\n\r\nabcd"
+OFFERED = POSTED.replace(b"Host: n\r\n", b"Host: n\r\nConnection: Upgrade\r\nUpgrade: x\r\n")
+
+
+@given(st.lists(st.sampled_from([PLAIN, POSTED, OFFERED, b"nonsense"]), max_size=6), st.integers(1, 40))
+def test_no_body_is_counted_longer_than_it_is_kept(messages: list[bytes], step: int) -> None:
+    here = site()
+    data = b"".join(messages)
+    for at in range(0, len(data), step):
+        here.give(data[at : at + step])
+    here.server.closed(1)
+    assert here.server.body_bytes == 0

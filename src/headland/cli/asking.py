@@ -156,6 +156,8 @@ def ask(
         else http.client.HTTPConnection(door.host, door.port, timeout=WITHIN_S)
     )
     headers = {"Authorization": f"Bearer {door.token}"} if door.token else {}
+    if body:
+        headers["Content-Type"] = "application/toml"
     whole = quote(path) + (f"?{urlencode(query)}" if query else "")
     try:
         connection.request(method, whole, body=body if method == "POST" else None, headers=headers)

@@ -166,6 +166,22 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     body_bytes_max: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="Largest request body, bytes; more is answered 413.")
     ] = 4 * 1024 * 1024
+    bodies_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            description="Bytes of the bodies of all requests that wait; more is answered 503. "
+            "At least `body_bytes_max`.",
+        ),
+    ] = 64 * 1024 * 1024
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Further names that plaintext requests without a token may ask for; * for any: "
+            "addresses, localhost and the machine's own name need not be here.",
+            examples=[["gateway.plant.example"]],
+        ),
+    ] = ()
     request_s: Annotated[
         float, Meta(gt=0, description="Time from a request's first byte to its last, seconds.")
     ] = 30.0

@@ -51,6 +51,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
 
 Handler = Callable[[Request], Response | None]
+Gate = Callable[[Request], Response | None]
+"""Asked with the head of a request before a large body of it is read: its refusal, or None to read on."""
 
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +60,14 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         body_bytes_max: Largest body.
+        bodies_bytes_max: Bytes of the bodies of all requests that are not answered; beyond it 503.
         request_s: From a request's first byte to its last.
         keep_alive_s: An idle connection is closed after this.
         answer_s: A request without an answer after this gets 503.
     """
 
     body_bytes_max: int = 4 * 1024 * 1024
+    bodies_bytes_max: int = 64 * 1024 * 1024
     request_s: float = 30.0
     keep_alive_s: float = 75.0
     answer_s: float = 60.0

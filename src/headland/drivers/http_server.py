@@ -9,6 +9,7 @@ Laws:
   answered 503 with Retry-After; the late answer is then dropped.
 * A message that is malformed, ambiguous (Content-Length twice, or beside Transfer-Encoding) or too large ends
   the connection after its error: what follows it cannot be trusted to be a request.
+* A large body is not read before its sender may send it (`Gate`), and all bodies together have a bound.
 * Headers: at most `HEADERS_MAX`, `HEADER_BYTES_MAX` in all; target at most `TARGET_BYTES_MAX`; body as set.
   A request must be whole `request_s` after its first byte, however slowly its bytes drip.
 
@@ -25,15 +26,17 @@ from urllib.parse import unquote
 
 import httptools
 
-from headland.drivers.http_messages import Handler, HttpLimits, Request, Response, Wire
+from headland.drivers.http_messages import Gate, Handler, HttpLimits, Request, Response, Wire
 from headland.vocabulary import Instant
 
-__all__ = ["Handler", "HttpLimits", "HttpServer", "Request", "Response", "Wire"]
+__all__ = ["Gate", "Handler", "HttpLimits", "HttpServer", "Request", "Response", "Wire"]
 
 HEADERS_MAX = 64
 HEADER_BYTES_MAX = 16 * 1024
 TARGET_BYTES_MAX = 8 * 1024
 PIPELINED_MAX = 64
+SMALL_BODY_BYTES = 64 * 1024
+"""Up to here a body is read before anything is asked: its sender gets an answer and may go on."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
@@ -47,11 +50,21 @@ class HttpServer:
     Attributes:
         served: Answers by status.
         refused: Connections ended for a malformed request or a bound.
+        gate: Judges the head of a request with a large body.
+        body_bytes: Of all requests that are not answered.
     """
 
-    def __init__(self, wire: Wire, handler: Handler, limits: HttpLimits | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        handler: Handler,
+        limits: HttpLimits | None = None,
+        gate: Gate = lambda _request: None,
+    ) -> None:
         self._wire = wire
         self._handler = handler
+        self.gate = gate
+        self.body_bytes = 0
         self.limits = limits or HttpLimits()
         self._conversations: dict[int, _Conversation] = {}
         self._asked: dict[int, _Conversation] = {}
@@ -77,7 +90,10 @@ class HttpServer:
     def closed(self, connection: int) -> None:
         """A client is gone; what it asked may still be answered, to nobody."""
         conversation = self._conversations.pop(connection, None)
-        if conversation is not None and conversation.serving:
+        if conversation is None:
+            return
+        conversation.forget_bodies()
+        if conversation.serving:
             self._asked.pop(conversation.serving, None)
 
     def answer(self, number: int, response: Response) -> bool:
@@ -150,25 +166,24 @@ class HttpServer:
 class _Draft:
     """A request of which bytes are still missing."""
 
-    __slots__ = ("body", "expects", "header_bytes", "headers", "length", "size", "started_ns", "target")
+    __slots__ = ("body", "expects", "header_bytes", "headers", "length", "started_ns", "target")
 
     def __init__(self, started_ns: int) -> None:
         self.started_ns = started_ns
         self.target = b""
         self.headers: dict[str, str] = {}
         self.header_bytes = 0
-        self.body: list[bytes] = []
-        self.size = 0
+        self.body = bytearray()
         self.length = -1
         self.expects = False
 
 
 class _Refusal(Exception):
-    """The message ends here, with this status."""
+    """The message ends here, with this status or answer."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, response: Response | None = None) -> None:
         super().__init__(status)
-        self.status = status
+        self.response = response or _plain(status)
 
 
 class _Conversation:
@@ -188,8 +203,11 @@ class _Conversation:
         self._serving_keep = True
         self._asked_ns = 0
         self._idle_ns = now_ns
-        self._last_words: int | None = None
-        """Status of a refusal that has to wait for the answers before it."""
+        self._last_words: Response | None = None
+        """A refusal that has to wait for the answers before it."""
+        self._held = 0
+        """Bytes of bodies: of what is served, of what waits, of what is read."""
+        self._serving_bytes = 0
         self._still = False
         self._deaf = False
         self._over = False
@@ -213,9 +231,9 @@ class _Conversation:
             cause = error.__context__
             if not isinstance(cause, _Refusal):
                 raise
-            self._refuse(cause.status)
+            self._refuse(cause.response)
         except httptools.HttpParserError:
-            self._refuse(400)
+            self._refuse(_plain(400))
         else:
             self._advance()
 
@@ -260,6 +278,10 @@ class _Conversation:
             draft.length = int(length)
             if draft.length > self._server.limits.body_bytes_max:
                 raise _Refusal(413)
+        if draft.length > SMALL_BODY_BYTES or "transfer-encoding" in headers:
+            refusal = self._server.gate(self._request(draft, self._parser.get_method().decode("latin-1"), 0))
+            if refusal is not None:
+                raise _Refusal(refusal.status, refusal)
         if "expect" in headers:
             if headers["expect"].lower() != "100-continue":
                 raise _Refusal(417)
@@ -270,10 +292,24 @@ class _Conversation:
         """Part of the body."""
         draft = self._open_draft()
         draft.expects = False
-        draft.size += len(data)
-        if draft.size > self._server.limits.body_bytes_max:
+        self._take_body(draft, data)
+
+    def _take_body(self, draft: _Draft, data: bytes) -> None:
+        draft.body += data
+        self._held += len(data)
+        self._server.body_bytes += len(data)
+        if len(draft.body) > self._server.limits.body_bytes_max:
             raise _Refusal(413)
-        draft.body.append(data)
+        if self._server.body_bytes > self._server.limits.bodies_bytes_max:
+            raise _Refusal(503, _plain(503, (("Retry-After", "5"),)))
+
+    def forget_bodies(self) -> None:
+        """Nothing of this connection is kept any more."""
+        self._let_go(self._held)
+
+    def _let_go(self, size: int) -> None:
+        self._held -= size
+        self._server.body_bytes -= size
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -292,20 +328,22 @@ class _Conversation:
         draft = self._draft
         if draft is None:
             return
-        wanted = max(0, draft.length) - draft.size
-        draft.body.append(data[:wanted])
-        draft.size += len(draft.body[-1])
-        if draft.size >= draft.length:
+        try:
+            self._take_body(draft, data[: max(0, draft.length) - len(draft.body)])
+        except _Refusal as refusal:
+            self._refuse(refusal.response)
+            return
+        if len(draft.body) >= draft.length:
             try:
                 request = self._request(draft, self._parser.get_method().decode("latin-1"))
             except _Refusal as refusal:
-                self._refuse(refusal.status)
+                self._refuse(refusal.response)
                 return
             self._draft = None
             self._queue.append((request, False))
         self._advance()
 
-    def _request(self, draft: _Draft, method: str) -> Request:
+    def _request(self, draft: _Draft, method: str, number: int | None = None) -> Request:
         try:
             url = httptools.parse_url(draft.target)
             raw_path = (url.path or b"/").decode("ascii")
@@ -315,14 +353,14 @@ class _Conversation:
             raise _Refusal(400) from None
         scheme, _, token = draft.headers.get("authorization", "").partition(" ")
         return Request(
-            self._server.number(),
+            self._server.number() if number is None else number,
             self._connection,
             method,
             path,
             raw_path,
             query,
             draft.headers,
-            b"".join(draft.body),
+            bytes(draft.body),
             self._peer,
             self._principal,
             token.strip() if scheme.lower() in ("bearer", "token") else "",
@@ -330,6 +368,8 @@ class _Conversation:
 
     def finish(self, response: Response) -> None:
         """The answer to the request in service."""
+        self._let_go(self._serving_bytes)
+        self._serving_bytes = 0
         self._write(response, keep=self._serving_keep)
         self.serving = 0
         self._idle_ns = self._server.now_ns()
@@ -343,7 +383,7 @@ class _Conversation:
                 self._server.answer(self.serving, _plain(503, (("Retry-After", "5"),)))
         elif self._draft is not None:
             if now_ns - self._draft.started_ns > limits.request_s * 1e9:
-                self._refuse(408)
+                self._refuse(_plain(408))
         elif now_ns - self._idle_ns > self._limit_s * 1e9:
             self._end()
 
@@ -359,10 +399,13 @@ class _Conversation:
             self.serving = request.number
             self._serving_head = request.method == "HEAD"
             self._serving_keep = keep
+            self._serving_bytes = len(request.body)
             self._asked_ns = self._server.now_ns()
             response = self._server.ask(self, request)
             if response is None:
                 break
+            self._let_go(self._serving_bytes)
+            self._serving_bytes = 0
             self._write(response, keep=keep)
             self.serving = 0
             self._idle_ns = self._server.now_ns()
@@ -373,7 +416,7 @@ class _Conversation:
             return
         if self._last_words is not None:
             self._serving_head = False
-            self._write(_plain(self._last_words), keep=False)
+            self._write(self._last_words, keep=False)
             return
         self._encourage()
         self._hold(still=False)
@@ -389,11 +432,11 @@ class _Conversation:
             self._draft.expects = False
             self._server.write(self._connection, b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, response: Response) -> None:
         """No further request of this connection is read; those before get their answers first."""
         self._server.refused += 1
         self._draft = None
-        self._last_words = status
+        self._last_words = response
         self._advance()
 
     def _write(self, response: Response, *, keep: bool) -> None:

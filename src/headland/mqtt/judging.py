@@ -4,7 +4,7 @@
 |---|---|---|
 | the principal is nobody any more | closed, without its will | ended, with all it held |
 | its password is another | closed | stays |
-| it may no more read something it is subscribed to | closed | without that, and without what is queued of it |
+| it may no more read something it is subscribed to | closed | without that, and what is queued of it |
 | it may no more publish its will | closed | without the will |
 | it may no more publish to a topic | stays; the next publish is judged anew | stays |
 """

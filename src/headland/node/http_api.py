@@ -27,6 +27,7 @@ import msgspec
 from headland.drivers.http_messages import Request, Response
 from headland.node import events as ev
 from headland.node import query
+from headland.node.http_guard import Guard, problem
 from headland.node.metrics import exposition
 from headland.node.refusing import refusal_of
 from headland.trust.access import Tokens
@@ -61,8 +62,9 @@ class Api:
         tokens: Who bears which token.
     """
 
-    def __init__(self, tokens: Tokens, *, anonymous: bool) -> None:
+    def __init__(self, tokens: Tokens, *, anonymous: bool, guard: Guard | None = None) -> None:
         self.tokens = tokens
+        self._guard = guard or Guard()
         self._anonymous = anonymous
         self._runner: Runner | None = None
         self._answer: Callable[[int, Response], bool] = lambda _number, _response: False
@@ -72,8 +74,18 @@ class Api:
         self._runner = runner
         self._answer = answer
 
+    def gate(self, request: Request) -> Response | None:
+        """The refusal of whoever may not be served at all, told from the head of the request."""
+        refusal = self._guard.refuse(request)
+        if refusal is None and self._who(request) is None:
+            refusal = problem(401, "unauthorised", "send a bearer token")
+        return refusal
+
     def __call__(self, request: Request) -> Response | None:
         """Serve one request, now or later."""
+        refusal = self._guard.refuse(request)
+        if refusal is not None:
+            return refusal
         runner = self._runner
         if runner is None:
             return problem(503, "not_ready", "the node is starting")
@@ -175,8 +187,3 @@ def _readiness(runner: Runner) -> Response:
     if refusal is not None:
         return problem(503, "refusing", f"{refusal.detail}: nothing more is taken in")
     return Response(200, b"ready\n", "text/plain")
-
-
-def problem(status: int, code: str, message: str) -> Response:
-    """An error as JSON."""
-    return Response(status, msgspec.json.encode({"code": code, "message": message}))

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import ssl
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from headland.drivers.randomness import generator
 from headland.line.deciding import Actuation, Outcome, Reference
 from headland.node import events as ev
 from headland.node.http_api import ANSWER_BYTES_MAX, Api
+from headland.node.http_guard import Guard
 from headland.node.logbook import LogBook
 from headland.node.loop import Runner
 from headland.node.notify import Supervisor, keep_alive, on_signals
@@ -238,11 +240,17 @@ class Server:
 
     def _start_http(self, runner: Runner) -> Api:
         http = self._config.http
-        api = Api(tokens_of(self._loaded, self._config), anonymous=http.anonymous)
+        own = self._config.identity
+        names = (socket.gethostname(), own.dns, *http.hosts)
+        guard = Guard(frozenset(name.lower() for name in names), http.transport == "tls")
+        api = Api(tokens_of(self._loaded, self._config), anonymous=http.anonymous, guard=guard)
         limits = HttpLimits(
-            body_bytes_max=http.body_bytes_max, request_s=http.request_s, keep_alive_s=http.keep_alive_s
+            body_bytes_max=http.body_bytes_max,
+            bodies_bytes_max=max(http.bodies_bytes_max, http.body_bytes_max),
+            request_s=http.request_s,
+            keep_alive_s=http.keep_alive_s,
         )
-        self._http = HttpServer(runner.network, api, limits)
+        self._http = HttpServer(runner.network, api, limits, api.gate)
         api.attach(runner, self._http.answer)
         runner.http = self._http
         return api

@@ -2,8 +2,8 @@
 
 Looked at every `LOOK_S` seconds, and at once on SIGHUP. They are read on a thread, so that deciding does not
 wait for it. A file that is wrong stops nothing: what was in force stays, and the log and the status say why.
-A user who is taken away loses its open connections and its sessions at once, and one whose rights shrank loses
-what it may no more; open connections stay as they are otherwise.
+A user who is taken away loses its open connections and its sessions at once, and one whose rights shrank
+loses what it may no more; open connections stay as they are otherwise.
 """
 
 from __future__ import annotations
