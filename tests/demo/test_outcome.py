@@ -119,12 +119,14 @@ def test_the_answer_of_the_cloud_becomes_rows() -> None:
 def test_decision_times_are_read_from_a_nodes_metrics() -> None:
     text = (
         "# HELP headland_stage_seconds Latency of a stage.\n"
-        'headland_stage_seconds{stage="decide",quantile="0.5"} 5.1e-05\n'
-        'headland_stage_seconds{stage="decide",quantile="0.99"} 0.002\n'
-        'headland_stage_seconds{stage="decide",quantile="0.999"} 0.0041\n'
-        'headland_stage_seconds{stage="decide",quantile="1"} 0.2\n'
-        'headland_stage_seconds{stage="commit",quantile="0.5"} 7\n'
-        'headland_stage_misses{stage="decide"} 12\n'
+        'headland_stage_quantile_seconds{stage="decide",quantile="0.5"} 5.1e-05\n'
+        'headland_stage_quantile_seconds{stage="decide",quantile="0.99"} 0.002\n'
+        'headland_stage_quantile_seconds{stage="decide",quantile="0.999"} 0.0041\n'
+        'headland_stage_quantile_seconds{stage="decide",quantile="1"} 0.2\n'
+        'headland_stage_quantile_seconds{stage="commit",quantile="0.5"} 7\n'
+        'headland_stage_misses_total{stage="decide",cause="waited"} 10\n'
+        'headland_stage_misses_total{stage="decide",cause="disk"} 2\n'
+        'headland_stage_misses_total{stage="commit",cause="disk"} 5\n'
     )
     assert decide_stage(text) == DecideStage(0.051, 2.0, 4.1, 200.0, 12)
     assert decide_stage("") == DecideStage()

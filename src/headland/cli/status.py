@@ -28,6 +28,12 @@ def command(target: str, as_json: bool, ca: Path | None, token_env: str) -> None
     raise SystemExit(0 if status.healthy and status.balanced and not status.refusing else 1)
 
 
+def _causes(status: Status) -> str:
+    causes = status.stages.get("decide", {}).get("causes", {})
+    said = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
+    return f" ({said})" if said else ""
+
+
 def _forwarded(status: Status) -> list[str]:
     """How long each class's blocks took to be answered by the parent, where any was."""
     lines = []
@@ -53,8 +59,8 @@ def told(status: Status) -> str:
         f"disk     journal {size(status.journal_bytes)}, files {size(status.file_bytes)}"
         + (", FULL" if status.disk_full else ""),
         (
-            f"decides  {decide.count:,} times, p50 {decide.p50_ms:.3f} ms, p99 {decide.p99_ms:.3f} ms, "
-            f"max {decide.max_ms:.3f} ms, {decide.misses:,} too late"
+            f"decides  {decide.count:,} readings, p50 {decide.p50_ms:.3f} ms, p99 {decide.p99_ms:.3f} ms, "
+            f"max {decide.max_ms:.3f} ms, {decide.misses:,} too late{_causes(status)}"
         ),
         f"north    {size(status.wire_bytes_north)} sent",
         *_forwarded(status),

@@ -48,16 +48,17 @@ class DecideStage(msgspec.Struct, frozen=True):
     misses: int = 0
 
 
-_STAGE = re.compile(r'headland_stage_(seconds|misses)\{stage="decide"(?:,quantile="([\d.]+)")?\} (\S+)')
+_QUANTILE = re.compile(r'headland_stage_quantile_seconds\{stage="decide",quantile="([\d.]+)"\} (\S+)')
+_MISSES = re.compile(r'headland_stage_misses_total\{stage="decide",cause="\w+"\} (\d+)')
 
 
 def decide_stage(metrics: str) -> DecideStage:
     """The deciding stage in a node's metrics (Prometheus text format)."""
-    found = {quantile or what: float(value) for what, quantile, value in _STAGE.findall(metrics)}
+    found = {quantile: float(value) for quantile, value in _QUANTILE.findall(metrics)}
     p50, p99, p99_9, most = (
         round(found.get(quantile, 0.0) * 1000, 3) for quantile in ("0.5", "0.99", "0.999", "1")
     )
-    return DecideStage(p50, p99, p99_9, most, int(found.get("misses", 0)))
+    return DecideStage(p50, p99, p99_9, most, sum(map(int, _MISSES.findall(metrics))))
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ from headland.line.filtering import Plan, Rows
 from headland.line.filtering.pair import offer_pair
 from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row
 from headland.line.ingest import Admitted, Ingest, Senders
+from headland.line.pace import Pace
 from headland.line.plans import Plans
 from headland.line.replay import NORTH, FrameRows, readings_of
 from headland.line.rules import LineRules, digest_of, told
@@ -96,7 +97,11 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class Line:
-    """Ingest, rules and filters of one node, over one series table."""
+    """Ingest, rules and filters of one node, over one series table.
+
+    Attributes:
+        pace: Told what has been done, for those who measure.
+    """
 
     def __init__(self, rules: LineRules, table: SeriesTable) -> None:
         self._table = table
@@ -107,6 +112,7 @@ class Line:
         self._untrusted_since: int | None = None
         self._plans = Plans(rules, table)
         self._deciders = _deciders_of(rules, table)
+        self.pace = Pace()
 
     @property
     def rules(self) -> LineRules:
@@ -171,6 +177,7 @@ class Line:
             senders = Senders((senders,), (len(batch.message_ends),))
         if not batch.sid:
             return Offered([0] * len(senders.ends))
+        self.pace.decoded()
         desk = self._desk(draft, now)
         admitted = self._ingest.admit(senders, batch, now, desk.n, desk.node_ns, duplicate_suspect)
         if len(self._plans.of) <= len(self._table):
@@ -183,6 +190,7 @@ class Line:
         needs = self._needs(senders, batch, admitted, desk)
         self._timed = self._timed or (desk.wrote and desk.timeless)
         desk.close()
+        self.pace.filtered(len(batch.sid))
         return Offered(needs, tuple(out.actuations), len(admitted.duplicates))
 
     def _needs(self, senders: Senders, batch: Batch, admitted: Admitted, desk: Desk) -> list[int]:
@@ -238,6 +246,7 @@ class Line:
         """
         if not batch.sid:
             return ()
+        self.pace.decoded()
         desk = self._desk(draft, now)
         nobody = Senders((), ())
         rows = self._ingest.admit(nobody, batch, now, desk.n, desk.node_ns, None).rows
@@ -245,12 +254,14 @@ class Line:
             self._admit_series()
         out = Decisions()
         self._decide(rows, desk, out)
+        self.pace.decided()
         if refused:
             for plan, part in self._parts(rows):
                 desk.plan = plan
                 desk.book(Account.OFFERED, len(part.sid), sum(part.size))
                 desk.book(Account.REFUSED, len(part.sid), sum(part.size))
         desk.close()
+        self.pace.filtered(len(batch.sid))
         return tuple(out.actuations)
 
     def not_done(
@@ -279,6 +290,7 @@ class Line:
         desk.timeless = admitted.timeless and not self._timed
         if not decided:
             self._decide(rows, desk, out)
+        self.pace.decided()
         if admitted.timeless and self._unplaced(desk.now):
             self._mark_unplaced(admitted)
         if admitted.implausible:

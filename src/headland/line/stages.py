@@ -10,12 +10,16 @@ aggregation < 50 ms regionally, 100 ms and more in the cloud):
 ========  =========================================  ======  ======  ========  =======
 stage     measures                                   device  local   regional  cloud
 ========  =========================================  ======  ======  ========  =======
-decide    socket read to actuation handed over       1 ms    10 ms   50 ms     100 ms
-filter    socket read to rows in the open commit     1 ms    10 ms   50 ms     100 ms
+decide    read, poll or push to actuation handed on  1 ms    10 ms   50 ms     100 ms
+filter    rules and filters, to rows in the draft    1 ms    10 ms   50 ms     100 ms
 commit    closing of a commit to its fsync           measured without a budget
-ack       socket read to acknowledgement             measured without a budget
+ack       first row of a commit to its answers       measured without a budget
 forward   a block's commit to the parent's answer    5, 10, 30, 60 s: the class's own
 ========  =========================================  ======  ======  ========  =======
+
+Deciding and filtering are observed once for each reading, and for nothing else: readings that come together
+count with the time of the oldest. An actuation is handed on when it is in its subscriber's socket, or with
+those who post and execute. A reading without one is counted at the moment at which it would have been.
 
 Forwarding is a stage for each class; its budget is the class's published timeout (`initial_timeout_s`).
 """
@@ -33,6 +37,9 @@ _STEPS = 16
 _LOWEST = 6
 _DOUBLINGS = 32
 _SIZE = _DOUBLINGS * _STEPS
+
+SHOWN = range(8, 29)
+"""Doublings at whose ends metrics show a bucket: 33 us to 34 s."""
 
 MS = 1_000_000
 
@@ -63,12 +70,19 @@ class Cause(StrEnum):
     """Why a deadline was missed: where most of the time went."""
 
     WAITED = "waited"
+    """Behind other clients' readings, or behind what took less than a tenth of a millisecond each."""
     DECODING = "decoding"
+    """Its own bytes to packets, payloads to readings."""
     RULES = "rules"
     FILTERS = "filters"
+    ACTUATING = "actuating"
+    """Handing its actuations on."""
     GARBAGE = "garbage"
+    """The interpreter looked for garbage."""
     DISK = "disk"
+    """Commits: closing and finishing them, or a connection that is not read until they have caught up."""
     LINK = "link"
+    """Blocks of children, blocks to the parent."""
     PARENT = "parent"
     UNKNOWN = "unknown"
 
@@ -158,6 +172,16 @@ class Histogram:
         """(upper edge in ns, observations) of each bucket that has any."""
         return [(upper_edge_ns(index), count) for index, count in enumerate(self.counts) if count]
 
+    def cumulative(self) -> list[tuple[int, int]]:
+        """(edge in ns, observations below it) at every doubling of `SHOWN`."""
+        sums: list[tuple[int, int]] = []
+        below = 0
+        for doubling in range(SHOWN.stop):
+            below += sum(self.counts[doubling * _STEPS : (doubling + 1) * _STEPS])
+            if doubling in SHOWN:
+                sums.append((upper_edge_ns((doubling + 1) * _STEPS - 1), below))
+        return sums
+
 
 def upper_edge_ns(index: int) -> int:
     """Where a bucket ends."""
@@ -181,6 +205,10 @@ class Stage:
         self.budget_ns = budget_ns
         self.misses = 0
         self.causes: dict[Cause, int] = {}
+
+    def fits(self, ns: int) -> bool:
+        """Whether a duration is within the budget."""
+        return self.budget_ns is None or ns <= self.budget_ns
 
     def observe(self, ns: int, cause: Cause = Cause.UNKNOWN, times: int = 1) -> bool:
         """Count one duration, so many times; whether it missed the budget (then `cause` is why)."""

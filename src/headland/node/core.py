@@ -24,6 +24,7 @@ from headland.journal import Draft, Journal, SectionType
 from headland.line.deciding import Actuation
 from headland.line.ingest import Senders
 from headland.line.ledger import Ledger
+from headland.line.pace import Pace
 from headland.line.stages import StageName, Stages
 from headland.link.actions import Intent
 from headland.link.verdicts import Verdicts
@@ -124,6 +125,8 @@ class Node:
         settings: As configured.
         commits: The commit cycle.
         healthy: False once the books have failed to balance.
+        pace: Phases of the event in hand, for those who measure.
+        handed_on: How many of the actions of the event in hand are its actuations: the first ones.
         full: Nothing more is taken in, for want of room.
         refusal: Why, as long as that is so.
     """
@@ -141,6 +144,8 @@ class Node:
         self._no_space_n = 0
         self.started_ns = now.monotonic_ns
         self.stages: Stages | None = None
+        self.pace = Pace()
+        self.handed_on = 0
         self.alarms: list[tuple[int, str, str]] = []
         self._now = now
         self._kinds: dict[int, str] = {}
@@ -167,6 +172,7 @@ class Node:
         """Take one event."""
         self._now = now
         self._out = []
+        self.handed_on = 0
         if self.failed:
             return self._out
         if isinstance(event, BEGINS):
@@ -348,6 +354,7 @@ class Node:
             return
         before, self._out = self._out, []
         self.parts.acting.act(self, actuations)
+        self.handed_on += len(self._out)
         self._out += before
 
     def publish(self, topic: str, payload: bytes, key: str) -> None:
@@ -400,6 +407,8 @@ class Node:
                     self.parts.north.received(self, *part, now)
                 case _:
                     pass
+        if len(clients) < len(parts):
+            self.pace.linked()
         if clients:
             self._mqtt(self.parts.broker.received(clients, now, self.draft))
             self._bound_unstored()
@@ -588,6 +597,7 @@ class Node:
 
     def _settle(self, now: Instant) -> None:
         """After every event: what can be sent is sent; a node that stops ends when nothing is left to do."""
+        self.pace.settled()
         self.commits.touched(now)
         self.parts.north.pump(self, now)
         if self.stopping and not self.failed and self.commits.in_flight is None and self.draft.empty:

@@ -22,6 +22,7 @@ from headland.drivers.clock import Clock
 from headland.drivers.committer import DiskWorker, Done, Failed, Outcome
 from headland.drivers.committer import NoSpace as PlanNoSpace
 from headland.drivers.disk import RealDisk
+from headland.drivers.garbage import Garbage
 from headland.drivers.http_server import HttpServer
 from headland.drivers.websockets import WebSockets
 from headland.journal import DiskOp
@@ -29,6 +30,7 @@ from headland.line.stages import Cause, StageName, Stages
 from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.forwarding import budgets_ms
+from headland.node.measuring import Measuring
 from headland.node.reads import read_blocks, read_headers
 from headland.node.turns import Turns
 
@@ -55,6 +57,16 @@ class Hands(Protocol):
 
 
 IMMINENT_NS = 2_000_000
+HOLDS: dict[type[ev.Event], Cause] = {
+    ev.Received: Cause.LINK,  # without readings: children, or the parent
+    ev.Unwritten: Cause.LINK,
+    ev.BlocksRead: Cause.LINK,
+    ev.PageRead: Cause.LINK,
+    ev.Tick: Cause.DISK,
+    ev.Committed: Cause.DISK,
+    ev.SideWorkDone: Cause.DISK,
+}
+"""What holds the loop when an event without readings takes long."""
 
 
 class Runner:
@@ -81,6 +93,9 @@ class Runner:
         self.queries: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "queries")
         self.stages = Stages(node.settings.tier, budgets_ms(node.settings))
         node.stages = self.stages
+        self._measuring = Measuring(self.stages, time.monotonic_ns)
+        node.pace = node.parts.intake.line.pace = self._measuring.pace
+        self.garbage = Garbage(self._collected)
         self.http: HttpServer | None = None
         self.ready = False
         self._http_connections: set[int] = set()
@@ -168,22 +183,33 @@ class Runner:
         else:
             self._paused.discard(connection)
             self._read_on(connection)
+        self._measuring.held(bool(self._paused), self._now_ns)
+
+    def _collected(self, begun_ns: int, ended_ns: int) -> None:
+        self._measuring.spells.add(begun_ns, ended_ns, Cause.GARBAGE)
 
     def _drain(self) -> None:
         self._feeding = True
+        pace = self.node.pace
         try:
             while self._queue:
                 event, arrived_ns = self._queue.popleft()
                 now = self.clock.now()
-                self._now_ns = now.monotonic_ns
+                begun_ns = self._now_ns = now.monotonic_ns
                 try:
+                    pace.begin(begun_ns)
                     actions = self.node.handle(event, now)
-                    if isinstance(event, ev.Received):
-                        took_ns = self.clock.now().monotonic_ns - now.monotonic_ns
-                        waited_ns = now.monotonic_ns - arrived_ns if arrived_ns else 0
-                        cause = Cause.WAITED if waited_ns > took_ns else Cause.FILTERS
-                        self.stages[StageName.DECIDE].observe(waited_ns + took_ns, cause, len(event.parts))
-                    self._execute(actions)
+                    left_ns = time.monotonic_ns()
+                    if pace.readings:
+                        first = self.node.handed_on
+                        self._execute(actions[:first])
+                        self._measuring.acted(arrived_ns or begun_ns, begun_ns, left_ns)
+                        self._execute(actions[first:] if first else actions)
+                    else:
+                        self._execute(actions)
+                        cause = HOLDS.get(type(event))
+                        if cause is not None:
+                            self._measuring.spells.add(begun_ns, time.monotonic_ns(), cause)
                 except Exception as error:  # noqa: BLE001 - after half an event nothing may go on
                     self.defect(type(event).__name__, error)
                     return
@@ -313,6 +339,7 @@ class Runner:
                 self.websockets.closed(connection)
                 self._layered.discard(connection)
                 self._paused.discard(connection)
+                self._measuring.held(bool(self._paused), self._now_ns)
                 self._behind.discard(connection)
                 self._taking_turns.discard(connection)
                 self._turns.closed(ev.Closed(connection, f"{cause}: {detail}" if detail else str(cause)))

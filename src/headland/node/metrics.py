@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from headland.line.deciding import Outcome
+from headland.line.stages import Cause, Stages
 from headland.node.refusing import CAUSES, refusal_of
 from headland.node.status import ledger_of, status_of
 
@@ -109,40 +110,54 @@ def exposition(runner: Runner) -> bytes:
             for rule, acts in status.actuations.items()
         ],
     )
-    stages = runner.stages.report()
-    _gauge(
-        lines,
-        "headland_stage_seconds",
-        "Latency of a stage.",
-        [
-            ({"stage": name, "quantile": quantile}, stage[field] / 1000)
-            for name, stage in stages.items()
-            for quantile, field in (("0.5", "p50"), ("0.99", "p99"), ("0.999", "p99_9"), ("1", "max"))
-        ],
-    )
-    _gauge(
-        lines,
-        "headland_stage_observations",
-        "Observations of a stage.",
-        [({"stage": n}, s["count"]) for n, s in stages.items()],
-    )
-    _gauge(
-        lines,
-        "headland_stage_misses",
-        "Deadline misses of a stage.",
-        [({"stage": n}, s["misses"]) for n, s in stages.items()],
-    )
-    _gauge(
-        lines,
-        "headland_stage_misses_by_cause",
-        "Deadline misses of a stage by where most of the time went.",
-        [
-            ({"stage": name, "cause": cause}, count)
-            for name, stage in stages.items()
-            for cause, count in stage["causes"].items()
-        ],
-    )
+    _stages(lines, runner.stages)
     return "".join(lines).encode()
+
+
+def _stages(lines: list[str], stages: Stages) -> None:
+    """Histograms of the stages, their quantiles and misses."""
+    name = "headland_stage_seconds"
+    lines.append(f"# HELP {name} Latency of a stage.\n# TYPE {name} histogram\n")
+    for stage, one in stages.by_name.items():
+        histogram = one.histogram
+        edges = [(f"{edge_ns / 1e9:g}", count) for edge_ns, count in histogram.cumulative()]
+        lines += [
+            f'{name}_bucket{{stage="{stage}",le="{edge}"}} {count}\n'
+            for edge, count in [*edges, ("+Inf", histogram.count)]
+        ]
+        lines.append(f'{name}_sum{{stage="{stage}"}} {histogram.sum_ns / 1e9}\n')
+        lines.append(f'{name}_count{{stage="{stage}"}} {histogram.count}\n')
+    _gauge(
+        lines,
+        "headland_stage_quantile_seconds",
+        "Latency of a stage since the start, to a sixteenth; 1 is the longest.",
+        [
+            ({"stage": str(stage), "quantile": quantile}, one.histogram.quantile_ns(float(quantile)) / 1e9)
+            for stage, one in stages.by_name.items()
+            for quantile in ("0.5", "0.99", "0.999", "1")
+        ],
+    )
+    _gauge(
+        lines,
+        "headland_stage_budget_seconds",
+        "Deadline of a stage.",
+        [
+            ({"stage": str(stage)}, one.budget_ns / 1e9)
+            for stage, one in stages.by_name.items()
+            if one.budget_ns is not None
+        ],
+    )
+    _counter(
+        lines,
+        "headland_stage_misses_total",
+        "Deadline misses of a stage, by where most of the time went.",
+        [
+            ({"stage": str(stage), "cause": str(cause)}, one.causes.get(cause, 0))
+            for stage, one in stages.by_name.items()
+            if one.budget_ns is not None
+            for cause in Cause
+        ],
+    )
 
 
 Samples = Iterable[tuple[dict[str, str], int | float]]

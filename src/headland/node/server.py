@@ -146,6 +146,7 @@ class Server:
         runner.committer.stop()
         runner.beside.stop()
         runner.queries.stop()
+        runner.garbage.close()
         for source in self._sources.values():
             source.close()
         self._actuators.close()
@@ -280,7 +281,7 @@ class Server:
             loop.call_later(1.0, self._poll, runner, loop, name, source, durable)
             return
         try:
-            brought = source.poll(now)
+            brought = source.poll(now)  # what it takes counts: the readings were there when it was asked
         except Exception as error:  # noqa: BLE001 - one bad source must not end the others, nor be silent
             detail = f"{name}: {type(error).__name__}: {error}"
             self._log("alarm", "source_failed", {"detail": detail})
@@ -288,7 +289,7 @@ class Server:
             loop.call_later(SOURCE_AGAIN_S, self._poll, runner, loop, name, source, durable)
             return
         if len(brought) or brought.position is not None:
-            runner.feed(ev.Offered(name, brought))
+            runner.feed(ev.Offered(name, brought), now.monotonic_ns)
         due = source.next_poll(now)
         if due is not None and not runner.node.stopping:
             wait_s = max(0.001, (due - runner.clock.now().monotonic_ns) / 1e9)

@@ -46,7 +46,7 @@ class Equation(msgspec.Struct, frozen=True):
 
 
 class DecideTimes(msgspec.Struct, frozen=True):
-    """The deciding stage: milliseconds from a socket's read to the decision; misses of the budget."""
+    """The deciding stage: milliseconds from read to actuation handed on, by readings; what was too late."""
 
     count: int = 0
     p50_ms: float = 0.0
