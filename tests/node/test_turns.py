@@ -101,7 +101,7 @@ def test_who_says_least_is_handled_first_and_nobodys_bytes_are_mixed_up() -> Non
     ]
 
 
-def test_an_event_holds_no_more_than_is_handled_in_a_slice_going_by_what_the_last_ones_took() -> None:
+def test_an_event_holds_no_more_than_is_handled_in_a_slice_going_by_what_its_connections_took() -> None:
     """Kills: a decision that leaves after ten milliseconds of other readings which share its event."""
     loop = Loop()
     ns_per_byte = SLICE_NS / (4 * LITTLE_BYTES)
@@ -112,15 +112,21 @@ def test_an_event_holds_no_more_than_is_handled_in_a_slice_going_by_what_the_las
         loop.fed.append((event, arrived_ns))
 
     loop.turns._feed = feed
-    for round_ in range(30):
+    for _ in range(5):
+        loop.fed.clear()
         for number in range(20):
-            loop.turns.received(100 * round_ + number, LITTLE)
+            loop.turns.received(number, LITTLE)
         while loop.soon:
             loop.turn()
-    sizes = [len(event.parts) for event, _ in loop.fed if isinstance(event, ev.Received)]
-    assert sum(sizes) == 600
-    assert max(sizes[-20:]) <= 5
-    assert min(sizes[-20:-1]) >= 3
+    assert [len(event.parts) for event, _ in loop.fed if isinstance(event, ev.Received)] == [4] * 5
+    ns_per_byte = 1.0
+    for _ in range(40):
+        loop.fed.clear()
+        for number in range(20):
+            loop.turns.received(number, LITTLE)
+        while loop.soon:
+            loop.turn()
+    assert [len(event.parts) for event, _ in loop.fed if isinstance(event, ev.Received)] == [20]
 
 
 def test_little_that_is_left_when_the_slice_is_over_waits_its_turn_behind_new_little_reads() -> None:
@@ -246,3 +252,18 @@ def test_what_the_node_holds_is_not_handled_and_keeps_its_order() -> None:
     ]
     assert not loop.turns._held
     assert not loop.turns._kept
+
+
+def test_a_connection_that_cost_much_leaves_nothing_behind() -> None:
+    """Kills: a table that grows with every busy connection there ever was."""
+    loop = Loop(cost_ns=2 * SLICE_NS)
+    for number in range(4):
+        loop.turns.received(number, MUCH if number % 2 else LITTLE)
+    loop.turns.closed(ev.Closed(1, "gone"))
+    loop.turns.closed(ev.Closed(0, "gone"))
+    while loop.soon:
+        loop.turn()
+    for number in (2, 3):
+        loop.turns.closed(ev.Closed(number, "gone"))
+    assert loop.connections()
+    assert not loop.turns._dear

@@ -4,8 +4,8 @@ A node handles a hundred small reads together at little more than the price of o
 wait until the loop has worked through what a hundred busy connections brought: so those that say little go
 first, the least of them before the rest, and everything is handled in slices of `SLICE_NS`, with a look at
 all sockets in between. What an event decides leaves at its end: so one holds no more than is handled in a
-slice, going by what the last ones took. Bytes of one connection never overtake each other; its end comes
-after them.
+slice, going by what the bytes of its connections took before. Bytes of one connection never overtake each
+other; its end comes after them.
 
 Bounds: at most `LITTLE_READS` small reads wait for the end of the turn; one event holds `TOGETHER_BYTES`, or
 one read. A connection with `CHUNKS_MAX` large reads waiting is not read until they are handled; with half of
@@ -28,8 +28,9 @@ TOGETHER_BYTES = 16_384
 SLICE_NS = 1_000_000
 CHUNKS_MAX = 2
 
-SMOOTHING = 4
-"""Over how many events, about, what a byte takes is averaged."""
+CHEAP = SLICE_NS / TOGETHER_BYTES
+"""What a byte is taken to cost, ns, until those of its connection have cost more."""
+SMOOTHING = 8
 
 Part = tuple[int, bytes]
 
@@ -67,7 +68,8 @@ class Turns:
         self._flooded = False
         self._little: list[Part] = []
         self._little_ns = 0
-        self._ns_per_byte = 0.0
+        self._dear: dict[int, float] = {}
+        """Connections whose bytes cost more than `CHEAP`, and how much: they have rules of their own."""
         self._waiting: deque[tuple[Part | ev.Closed, int]] = deque()
         self._chunks: dict[int, int] = {}
         self._asked = False
@@ -129,7 +131,7 @@ class Turns:
         else:
             self._held.discard(event.connection)
             self._hand_over_little()
-            self._feed(event, 0)
+            self._end(event)
 
     def _ask(self) -> None:
         if not self._asked:
@@ -149,41 +151,52 @@ class Turns:
 
     def _hand_over_little(self, until_ns: int | None = None) -> None:
         """The least first; what is left when the slice is over waits like large reads."""
-        said: dict[int, int] = {}
-        for connection, data in self._little:
-            said[connection] = said.get(connection, 0) + len(data)
-        little, self._little = sorted(self._little, key=lambda part: said[part[0]]), []
+        costs: dict[int, float] = {}
+        for part in self._little:
+            costs[part[0]] = costs.get(part[0], 0.0) + self._cost(part)
+        little, self._little = sorted(self._little, key=lambda part: costs[part[0]]), []
         at = 0
         while at < len(little):
             if at and until_ns is not None and self._now_ns() >= until_ns:
                 break
-            size, end = _size(little[at]), at + 1
-            room = self._room()
-            while end < len(little) and size + _size(little[end]) <= room:
-                size += _size(little[end])
+            cost, end = self._cost(little[at]), at + 1
+            while end < len(little) and (cost := cost + self._cost(little[end])) <= SLICE_NS:
                 end += 1
-            self._give(little[at:end], size, self._little_ns)
+            self._give(little[at:end], self._little_ns)
             at = end
         for part in little[at:]:
             self._wait(part, self._little_ns)
 
-    def _room(self) -> int:
-        """Bytes that one event may hold, if it is to take no longer than a slice."""
-        if self._ns_per_byte * TOGETHER_BYTES <= SLICE_NS:
-            return TOGETHER_BYTES
-        return max(LITTLE_BYTES, int(SLICE_NS / self._ns_per_byte))
+    def _end(self, event: ev.Closed) -> None:
+        self._dear.pop(event.connection, None)
+        self._feed(event, 0)
 
-    def _give(self, parts: list[Part], size: int, since_ns: int) -> None:
+    def _cost(self, part: Part) -> float:
+        """About how long it will take to handle, ns."""
+        return len(part[1]) * self._dear.get(part[0], CHEAP)
+
+    def _give(self, parts: list[Part], since_ns: int) -> None:
         began_ns = self._now_ns()
         self._feed(ev.Received(parts), since_ns)
-        took = (self._now_ns() - began_ns) / max(1, size)
-        self._ns_per_byte += (took - self._ns_per_byte) / SMOOTHING
+        took_ns = self._now_ns() - began_ns
+        if took_ns <= SLICE_NS and not self._dear:
+            return
+        each = took_ns / max(1, sum(len(data) for _, data in parts))
+        for connection, _ in parts:
+            before = self._dear.get(connection, CHEAP)
+            if each > before and took_ns > SLICE_NS:
+                self._dear[connection] = each
+            elif before > CHEAP:
+                after = before + (each - before) / SMOOTHING
+                if after > CHEAP:
+                    self._dear[connection] = after
+                else:
+                    del self._dear[connection]
 
     def _hand_over_much(self) -> None:
         """The oldest large reads that fit into one event, or the end of a connection."""
         parts: list[Part] = []
-        size = since_ns = 0
-        room = self._room()
+        cost, since_ns = 0.0, 0
         while self._waiting:
             one, arrived_ns = self._waiting[0]
             connection = one.connection if isinstance(one, ev.Closed) else one[0]
@@ -193,19 +206,19 @@ class Turns:
             if isinstance(one, ev.Closed):
                 if not parts:
                     self._waiting.popleft()
-                    self._feed(one, 0)
+                    self._end(one)
                     return
                 break
-            if parts and size + len(one[1]) > room:
+            cost += self._cost(one)
+            if parts and cost > SLICE_NS:
                 break
-            size += len(one[1])
             since_ns = since_ns or arrived_ns
             parts.append(one)
             self._waiting.popleft()
         for connection, data in parts:
             self._handled(connection, len(data))
         if parts:
-            self._give(parts, size, since_ns)
+            self._give(parts, since_ns)
 
     def _handled(self, connection: int, size: int) -> None:
         self._bytes -= size
@@ -220,7 +233,3 @@ class Turns:
         if connection in self._stilled:
             self._stilled.discard(connection)
             self._still(connection, False)
-
-
-def _size(part: Part) -> int:
-    return len(part[1])
