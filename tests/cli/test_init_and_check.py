@@ -264,6 +264,28 @@ def test_check_says_which_series_are_volatile(tmp_path: Path) -> None:
     assert "lost in a crash" in told
 
 
+def test_check_finds_a_program_that_is_not_there_and_volatile_series_of_a_critical_rule(
+    tmp_path: Path,
+) -> None:
+    """Kills: an actuator that is missed only on the day it is needed."""
+    init(tmp_path / "n")
+    file = tmp_path / "n" / "node.toml"
+    with file.open("a") as text:
+        text.write(
+            '\n[[series]]\nname = "fast"\nmatch = "*/rpm"\ndurability = "volatile"\n'
+            '[[rule]]\nname = "stop"\npriority = "critical"\nmatch = "press/rpm"\n'
+            'when = { kind = "threshold", above = 1.0 }\n'
+            'act = [{ kind = "command", target = "touch" }, { kind = "command", target = "/no/program" },\n'
+            '  { kind = "http", target = "http://plc/", authorization = { file = "nowhere" } }]\n'
+        )
+    said = findings(file, 1)
+    outcome, told = said["durability"]
+    assert outcome == "advice"
+    assert "rule 'stop' is critical and judges series that rule 'fast' makes volatile" in told
+    assert said["program of rule stop"] == ("broken", "/no/program is not there, or cannot be run")
+    assert said["authorization of rule stop"][0] == "broken"
+
+
 def test_check_finds_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

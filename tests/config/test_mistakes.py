@@ -127,6 +127,10 @@ def mistake(text: str, environ: dict[str, str] | None = None) -> str:
             "node.toml:5: rule[0].when.expression: rule 'a': unknown name speed (names are age_s, ",
         ),
         (
+            NODE + '[[rule]]\nname = "a"\nwhen = { kind = "cel", expression = "value + 1.0" }',
+            "node.toml:5: rule[0].when.expression: the expression gives float, not true or false (compare it",
+        ),
+        (
             NODE + '[[series]]\nname = "a"\nfilter = { kind = "plugin", use = "no.such:Filter" }',
             "node.toml:5: series[0].filter.use: no filter 'no.such:Filter'",
         ),

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.line.doubles import T0, Books, Commit, S, assert_balanced, at, batch_of, table_of
 
+from headland.line.deciding import Act, EventRule, Silence
 from headland.line.filtering import Boost, DeadBand, Keep, Severity, Summary, Vibration
-from headland.line.filtering.selection import filled, matched
+from headland.line.filtering.selection import filled, matched, overlap
 from headland.line.ingest import KEYS_PER_CLIENT
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
@@ -234,6 +235,62 @@ def test_a_volatile_critical_rule_warns():
     rule = SeriesRule(name="r", durability="volatile", priority="critical")
     assert len(LineRules(series=(rule,)).warnings()) == 1
     assert LineRules().warnings() == []
+
+
+def test_a_critical_event_rule_on_volatile_series_warns():
+    """Kills: an interlock whose readings are lost in a crash, and nobody was told."""
+    volatile = SeriesRule(name="fast", match="plant/{machine}/rpm", durability="volatile", priority="low")
+
+    def warned(match, **more):
+        event = EventRule(name="stop", when=Silence(), match=match, **{"priority": "critical", **more})
+        return len(LineRules(series=(volatile,), events=(event,)).warnings())
+
+    assert warned("plant/press-7/rpm") == 1
+    assert warned("**") == 1
+    assert warned("plant/**", priority="high") == 0
+    assert warned("plant/press-7/temperature") == 0
+    assert warned("plant/a/b/rpm") == 0
+
+
+def test_the_rules_that_travel_north_bring_no_secret_of_an_address():
+    """Kills: a token in a URL that every parent can read."""
+    act = Act(kind="http", target="http://me:secret@plc:80/stop?token=geheim")
+    rule = EventRule(name="e", when=Silence(), act=(act,))
+    line, commit = Line(LineRules(events=(rule,)), table_of("a")), Commit(1)
+    line.declare(at(1), commit)
+    (row,) = rows_of(commit, RowClass.HIGH)
+    assert b"secret" not in row[1]
+    assert b"geheim" not in row[1]
+    told = msgspec.msgpack.decode(row[1])
+    assert "http://plc:80/stop?..." in told["rules"]
+    assert told["version"] == line.rules.version
+
+
+@given(st.text("ab/*?", max_size=5), st.text("ab/*?", max_size=5), st.text("ab/", max_size=5))
+def test_patterns_that_fit_one_name_overlap(one, other, name):
+    key = SeriesKey(name)
+    if matched(key, one, {}) is not None and matched(key, other, {}) is not None:
+        assert overlap(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("a/*", "*/b", True),
+        ("a/*", "b/*", False),
+        ("a*c", "ab", False),
+        ("**c", "a/**", True),
+        ("{x}", "", False),
+        ("{x}", "?", True),
+        ("a/{x}/c", "a/c", False),
+        ("?", "/", False),
+        ("*", "a/b", False),
+        ("", "", True),
+    ],
+)
+def test_whether_two_patterns_can_be_about_one_series(one, other, both):
+    assert overlap(one, other) is both
+    assert overlap(other, one) is both
 
 
 def test_a_boost_needs_a_trigger_and_a_ring():

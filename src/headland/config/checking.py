@@ -109,9 +109,15 @@ def _check_line(config: NodeConfig) -> None:
     for i, event in enumerate(config.rule):
         if isinstance(event.when, Expression):
             try:
-                Compiled(event.when.expression, event.name)
+                instead = Compiled(event.when.expression, event.name).gives_instead()
             except ConfigurationError as error:
                 raise _within(f"rule[{i}]", error) from None
+            if instead:
+                raise ConfigurationError(
+                    f"the expression gives {instead}, not true or false",
+                    path=f"rule[{i}].when.expression",
+                    hint="compare it: value > 1.0",
+                )
         check_acts(f"rule[{i}]", event)
 
 

@@ -19,11 +19,12 @@ import msgspec
 
 from headland.config.apportioning import apportion
 from headland.config.loading import Loaded
-from headland.config.secrets import Secret
 from headland.drivers.clock import disciplined
 from headland.drivers.disk import InUse, RealDisk, check_owner, holder_of, owner_of
 from headland.drivers.keys import is_private
 from headland.journal import JournalConfig, recover
+from headland.line.deciding.actuation import PROGRAMS
+from headland.line.deciding.rules import Reference
 from headland.trust import authority, contexts
 from headland.trust.access import Tokens
 from headland.trust.identity import expect, parse_uri
@@ -53,6 +54,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str], now: float) -> list[Find
     running = _data_directory(loaded, findings)
     _certificates(loaded, findings, now)
     _durability(loaded, findings)
+    _programs(loaded, findings)
     _secrets(loaded, environ, findings)
     _ports(loaded, findings, running=running)
     _parent(loaded, findings)
@@ -188,8 +190,23 @@ def _durability(loaded: Loaded, findings: list[Finding]) -> None:
     findings += [Finding("durability", "advice", warning) for warning in rules.warnings()]
 
 
+def _programs(loaded: Loaded, findings: list[Finding]) -> None:
+    """Whether the programs that rules run are there; looked for where the node would."""
+    findings += [
+        Finding(
+            f"program of rule {rule.name}",
+            "broken",
+            f"{act.target} is not there, or cannot be run",
+            "write its whole path" if "/" not in act.target else "",
+        )
+        for rule in loaded.config.rule
+        for act in rule.act
+        if act.kind == "command" and shutil.which(act.target, path=PROGRAMS) is None
+    ]
+
+
 def _secrets(loaded: Loaded, environ: Mapping[str, str], findings: list[Finding]) -> None:
-    secrets: list[tuple[str, Secret, Callable[[str], object]]] = [
+    secrets: list[tuple[str, Reference, Callable[[str], object]]] = [
         (f"password of {user.name}", user.password, _check_password)
         for user in loaded.config.user
         if user.password is not None
@@ -197,6 +214,12 @@ def _secrets(loaded: Loaded, environ: Mapping[str, str], findings: list[Finding]
     secrets += [
         (f"token of {token.name}", token.token, lambda text: Tokens({text: ("it", frozenset())}))
         for token in loaded.config.http.token
+    ]
+    secrets += [
+        (f"authorization of rule {rule.name}", act.authorization, str)
+        for rule in loaded.config.rule
+        for act in rule.act
+        if act.authorization is not None
     ]
     for about, secret, check in secrets:
         try:

@@ -23,6 +23,7 @@ from headland.config.overrides import PREFIX, apply_overrides
 from headland.config.positions import line_of
 from headland.config.secrets import Secret
 from headland.config.tiers import DEFAULTS
+from headland.line.deciding.rules import Reference
 from headland.trust.contexts import CertificateFiles
 from headland.vocabulary import ConfigurationError, HeadlandError, Tier
 
@@ -61,10 +62,10 @@ class Loaded(msgspec.Struct, frozen=True):
         files = self.config.certificates
         return CertificateFiles(self.path(files.ca), self.path(files.certificate), self.path(files.key))
 
-    def reveal(self, secret: Secret, environ: Mapping[str, str]) -> str:
+    def reveal(self, secret: Reference, environ: Mapping[str, str]) -> str:
         """A secret's value. Raises ConfigurationError when it is not there."""
         try:
-            return secret.reveal(self.file.parent, environ)
+            return Secret(file=secret.file, env=secret.env).reveal(self.file.parent, environ)
         except ConfigurationError as error:
             raise ConfigurationError(error.args[0], file=str(self.file), hint=error.hint) from None
 

@@ -9,7 +9,7 @@ import msgspec
 
 from headland.line.deciding.rules import EventRule
 from headland.line.filtering import DeadBand, FilterKind
-from headland.line.filtering.selection import compiled
+from headland.line.filtering.selection import compiled, overlap
 from headland.vocabulary import ConfigurationError, Priority
 
 
@@ -93,15 +93,31 @@ class LineRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     def warnings(self) -> list[str]:
         """What is allowed and probably not meant."""
-        return [
+        said = [
             f"rule {rule.name!r}: a critical series is volatile; what it holds is lost in a crash"
             for rule in self.volatile
             if rule.priority == "critical"
+        ]
+        return said + [
+            f"rule {event.name!r} is critical and judges series that rule {rule.name!r} makes volatile; "
+            "what they hold is lost in a crash"
+            for event in self.events
+            for rule in self.volatile
+            if event.priority == "critical" and _share(event, rule)
         ]
 
     def canonical(self) -> bytes:
         """The rules as canonical JSON."""
         return canonical(self)
+
+
+def _share(event: EventRule, rule: SeriesRule) -> bool:
+    """Whether both may be about one series."""
+    return overlap(event.match, rule.match) and all(
+        overlap(pattern, rule.labels[label])
+        for label, pattern in event.labels.items()
+        if label in rule.labels
+    )
 
 
 def told(rules: LineRules, previous: str, kept: list[int]) -> bytes:
@@ -111,11 +127,28 @@ def told(rules: LineRules, previous: str, kept: list[int]) -> bytes:
         rules: Those in force from here on.
         previous: Version of those before, "" for none.
         kept: Rows of each class that stand before it in its commit: they were judged by the rules before.
+
+    Of addresses that are posted to only server and path travel: a query may hold what lets somebody in.
     """
-    text = rules.canonical().decode()
+    text = canonical(msgspec.structs.replace(rules, events=tuple(map(_shown, rules.events)))).decode()
     return msgspec.msgpack.encode(
         {"version": rules.version, "previous": previous, "kept": kept, "rules": text}
     )
+
+
+def _shown(rule: EventRule) -> EventRule:
+    acts = tuple(
+        msgspec.structs.replace(act, target=_without_secrets(act.target)) if act.kind == "http" else act
+        for act in rule.act
+    )
+    return msgspec.structs.replace(rule, act=acts)
+
+
+def _without_secrets(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    rest, asks, _ = rest.partition("?")
+    server, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{server.rpartition('@')[2]}{slash}{path}{'?...' if asks else ''}"
 
 
 def canonical(value: msgspec.Struct) -> bytes:

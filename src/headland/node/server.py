@@ -17,7 +17,6 @@ import uvloop
 from headland.config import Loaded, NodeConfig, load
 from headland.config.apportioning import LEAST_BUDGET_BYTES
 from headland.config.checking import source_name
-from headland.config.secrets import Secret
 from headland.config.sections import ListenSection
 from headland.drivers import memory, scheduling
 from headland.drivers import network as net
@@ -111,6 +110,8 @@ class Server:
                 hint=f"a start takes a segment of {settings.journal.segment_bytes} bytes; nothing is lost",
             ) from None
         clock.at_least(earliest_ns(opening.newest_ns, self._certified_s()))
+        for warning in self._config.rules.warnings():
+            self._log("warning", "rules", {"detail": warning})
         for damage in opening.damage:
             self._log("error", "damage", {"what": damage.what, "detail": damage.detail})
         runner = Runner(opening.node, disk, clock, self, self._parent())
@@ -324,8 +325,7 @@ class Server:
             self._loop.call_soon_threadsafe(self._runner.feed, ev.Acted(actuation, outcome, why))
 
     def _revealed(self, reference: Reference) -> str:
-        secret = Secret(file=reference.file, env=reference.env)
-        return self._loaded.reveal(secret, os.environ)
+        return self._loaded.reveal(reference, os.environ)
 
     def confirm(self, action: ev.Confirm) -> None:
         """A source's readings are durable."""

@@ -17,11 +17,10 @@ import time
 from urllib.parse import urlsplit
 
 from headland.line.deciding import Actuation
+from headland.line.deciding.actuation import PROGRAMS
 
 HEAD_MAX = 16_384
 """Bytes of an answer that are looked at for its status."""
-PATH = "/usr/local/bin:/usr/bin:/bin"
-"""Where a program without a directory is looked for."""
 
 
 class Trouble(Exception):
@@ -101,7 +100,7 @@ def execute(actuation: Actuation) -> None:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"HEADLAND_KEY": actuation.key.text(), "PATH": PATH},
+            env={"HEADLAND_KEY": actuation.key.text(), "PATH": PROGRAMS},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

@@ -11,6 +11,9 @@ import msgspec
 from headland.line.deciding.rules import Reference
 from headland.vocabulary import Priority
 
+PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
+"""Where the program of a command is looked for if its directory is not given; its PATH."""
+
 
 class ActuationKey(msgspec.Struct, frozen=True):
     """What makes a repeated actuation recognisable to an actuator.

@@ -62,3 +62,20 @@ class Compiled:
             return answer
         self.failures += 1
         return False
+
+    def gives_instead(self) -> str:
+        """What it gives instead of true or false, for numbers and texts that might come; "" if it does."""
+        given = ""
+        for value in (0.0, 1.0, -1.0, "text"):
+            for previous in (1.0, None):
+                names: dict[str, Any] = {"name": "a/b", "labels": {}, "previous": previous, "value": value}
+                try:
+                    answer = self._program.execute(
+                        self._context_of({**names, "time_s": 0.0, "age_s": 0.0, "severity": -1})
+                    )
+                except (TypeError, ValueError, RuntimeError, OverflowError, ZeroDivisionError):
+                    continue
+                if isinstance(answer, bool):
+                    return ""
+                given = given or type(answer).__name__
+        return given

@@ -1,8 +1,7 @@
 """Which series a rule is about: globs and captures over names and labels.
 
 A pattern is compared with the whole name. ``?`` is one character, ``*`` any run without ``/``, ``**`` any
-run,
-``{word}`` one non-empty segment that may be used again in a group template. Everything else is itself.
+run, ``{word}`` one non-empty segment that may be used again in a group template. Everything else is itself.
 """
 
 from __future__ import annotations
@@ -42,6 +41,55 @@ def compiled(pattern: str) -> re.Pattern[str]:
         return re.compile("".join(parts), re.DOTALL)
     except re.error as error:
         raise ConfigurationError(f"pattern {pattern!r}: {error}", hint="use each capture once") from None
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some text fits both patterns."""
+    left, right = _atoms(one), _atoms(other)
+    seen: set[tuple[int, int]] = set()
+    todo = [(0, 0)]
+    while todo:
+        at = i, j = todo.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if i == len(left) and j == len(right):
+            return True
+        if i < len(left) and len(left[i]) == 2:
+            todo.append((i + 1, j))
+        if j < len(right) and len(right[j]) == 2:
+            todo.append((i, j + 1))
+        if i < len(left) and j < len(right) and _common(left[i][0], right[j][0]):
+            todo += [
+                (i + (len(left[i]) == 1), j + (len(right[j]) == 1)),
+                (i + 1, j + (len(right[j]) == 1)),
+                (i + (len(left[i]) == 1), j + 1),
+            ]
+    return False
+
+
+def _atoms(pattern: str) -> list[str]:
+    """A pattern as one character each: itself, NUL for any, SOH for any but /; with a star if repeated."""
+    atoms: list[str] = []
+    for part in _TOKEN.findall(pattern):
+        if part == "**":
+            atoms.append("\0*")
+        elif part == "*":
+            atoms.append("\1*")
+        elif part == "?":
+            atoms.append("\1")
+        elif part.startswith("{"):
+            atoms += ["\1", "\1*"]
+        else:
+            atoms += part
+    return atoms
+
+
+def _common(one: str, other: str) -> bool:
+    """Whether one character can be both."""
+    if "\0" in (one, other) or one == other:
+        return True
+    return (one == "\1" and other != "/") or (other == "\1" and one != "/")
 
 
 def matched(key: SeriesKey, pattern: str, labels: Mapping[str, str]) -> dict[str, str] | None:
