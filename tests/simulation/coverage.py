@@ -1,6 +1,6 @@
 """Which lines and branches of the product the simulator alone reaches, a room at a time.
 
-    python -m tests.simulation.coverage [--seeds 1..40] [--processes 2] [--missing] [SCENARIO ...]
+    python -m tests.simulation.coverage [--seeds 1..40] [--processes 2] [--missing] [--keep DIR] [PATH ...]
 
 Scenarios are folders or files; all that are shipped, unless some are named. Counted are `journal/`, `line/`
 and `link/` whole, and of `node/` what its core is made of: every module that `node/core.py` or
@@ -26,7 +26,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "headland"
 EXAMPLES = ROOT / "examples"
-SHIPPED = ("factory",)
+SHIPPED = ("factory", "workshop")
 ROOMS = ("journal", "line", "link", "node")
 CORE = ("core", "opening")
 BAR = 0.90
@@ -87,12 +87,12 @@ def _reached() -> set[str]:
 
 class _Job(msgspec.Struct, frozen=True):
     scenario: str
-    seeds: tuple[int, ...]
+    seed: int
     data: str
 
 
-def _work(job: _Job) -> list[str]:
-    """Run some seeds; the laws that they broke."""
+def _work(job: _Job) -> str:
+    """Run one seed; the law that it broke, or ""."""
     os.environ["HEADLAND_PURE"] = "1"
     from coverage import Coverage
 
@@ -102,37 +102,32 @@ def _work(job: _Job) -> list[str]:
         from headland.simulation.run import run_seed
         from headland.simulation.scenario import load
 
-        scenario = load(Path(job.scenario))
-        return [
-            f"{job.scenario} seed {seed}: {broken.law}: {broken.story[0]}"
-            for seed in job.seeds
-            for broken in run_seed(scenario, seed).violations[:1]
-        ]
+        broken = run_seed(load(Path(job.scenario)), job.seed).violations[:1]
+        return "".join(f"{job.scenario} seed {job.seed}: {one.law}: {one.story[0]}" for one in broken)
     finally:
         measured.stop()
         measured.save()
 
 
 def measure(
-    scenarios: Sequence[Path], seeds: Sequence[int], processes: int, missing: bool
+    scenarios: Sequence[Path], seeds: Sequence[int], processes: int, folder: Path, *, missing: bool
 ) -> dict[str, Share]:
-    """Run every scenario with every seed, each share of the seeds in a process of its own."""
+    """Run every scenario with every seed; what `folder` holds of earlier runs counts too."""
     from coverage import Coverage
 
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = [
-            _Job(str(scenario), tuple(seeds[part::processes]), f"{folder}/part.{index}.{part}")
-            for index, scenario in enumerate(scenarios)
-            for part in range(processes)
-            if seeds[part::processes]
-        ]
-        with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
-            for broken in pool.imap_unordered(_work, jobs, chunksize=1):
-                for line in broken:
-                    print(line, file=sys.stderr)
-        whole = Coverage(branch=True, data_file=f"{folder}/whole", config_file=str(ROOT / "pyproject.toml"))
-        whole.combine([job.data for job in jobs])
-        return {room: _share(whole, room, missing) for room in ROOMS}
+    jobs = [
+        _Job(str(scenario), seed, str(folder / f"part.{scenario.stem}.{seed}"))
+        for seed in seeds
+        for scenario in scenarios
+        if not (folder / f"part.{scenario.stem}.{seed}").exists()
+    ]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for broken in pool.imap_unordered(_work, jobs, chunksize=1):
+            if broken:
+                print(broken, file=sys.stderr)
+    whole = Coverage(branch=True, data_file=str(folder / "whole"), config_file=str(ROOT / "pyproject.toml"))
+    whole.combine([str(part) for part in sorted(folder.glob("part.*"))], keep=True)
+    return {room: _share(whole, room, missing) for room in ROOMS}
 
 
 def _share(whole: object, room: str, missing: bool) -> Share:
@@ -164,10 +159,15 @@ def main() -> None:
     parser.add_argument("scenarios", nargs="*", type=Path)
     parser.add_argument("--seeds", default="1..40")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="keep what was measured here, and go on from it")
     parser.add_argument("--missing", action="store_true", help="name the lines that were not reached")
     chosen = parser.parse_args()
     scenarios = chosen.scenarios or [EXAMPLES / name for name in SHIPPED]
-    shares = measure(scenarios, list(_seeds(chosen.seeds)), chosen.processes, chosen.missing)
+    with tempfile.TemporaryDirectory() as passing:
+        folder = chosen.keep or Path(passing)
+        folder.mkdir(parents=True, exist_ok=True)
+        seeds = list(_seeds(chosen.seeds))
+        shares = measure(scenarios, seeds, chosen.processes, folder, missing=chosen.missing)
     for room, share in shares.items():
         print(f"{room:8} {share}")
     raise SystemExit(0 if all(share.ratio >= BAR for share in shares.values()) else 1)
