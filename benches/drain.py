@@ -13,6 +13,8 @@ ROWS = ("live_p99_drain_vs_idle",)
 BACKLOG = 1_000_000
 PROBES_PER_S = 500.0
 SECONDS = 10.0
+LOOK_S = 0.05
+"""Between two looks at the child's status: the measurement must not be the load."""
 RULES = (
     '[[series]]\nname = "live"\nmatch = "probe/**"\npriority = "critical"\nfilter = { kind = "keep" }\n\n'
     + KEEP_ALL
@@ -23,7 +25,7 @@ def measure(context: Context) -> list[Row]:
     """Device time and the parent's commit time are of one clock: both nodes are on this machine."""
     with tree.pair(context.work / "drain", RULES) as (child, parent, wire):
         time.sleep(2.0)
-        idle, _ = _live_p99_ms(child, parent, 0, lambda: _idle(SECONDS))
+        idle, _, _ = _live_p99_ms(child, parent, 0, lambda: _idle(SECONDS))
         say(f"idle: p99 {idle:.2f} ms")
         wire.cut()
         generator.load(
@@ -36,7 +38,6 @@ def measure(context: Context) -> list[Row]:
             prefix="old",
             value="jump",
         )
-        began = time.monotonic()
 
         def drain() -> int:
             wire.restore()
@@ -44,15 +45,15 @@ def measure(context: Context) -> list[Row]:
                 time.sleep(0.002)
             up_ns = time.time_ns()
             while child.status()["pending_readings"] > BACKLOG // 100:
-                time.sleep(0.01)
+                time.sleep(LOOK_S)
             return up_ns
 
-        busy, count = _live_p99_ms(child, parent, 1, drain)
-        drained_s = time.monotonic() - began
+        busy, count, drained_s = _live_p99_ms(child, parent, 1, drain)
         say(f"draining: p99 {busy:.2f} ms of {count} readings in {drained_s:.1f} s")
     how = (
         f"p99 {busy:.2f} ms of {count} critical readings made while {BACKLOG:,} readings drained in "
-        f"{drained_s:.1f} s, against {idle:.2f} ms idle; {PROBES_PER_S:g} readings/s"
+        f"{drained_s:.1f} s ({BACKLOG / drained_s:,.0f} readings/s), against {idle:.2f} ms idle; "
+        f"{PROBES_PER_S:g} live readings/s"
     )
     return [row("live_p99_drain_vs_idle", busy / idle, "ratio", how)]
 
@@ -64,8 +65,10 @@ def _idle(seconds: float) -> int:
     return began_ns
 
 
-def _live_p99_ms(child: Node, parent: Node, run: int, meanwhile: Callable[[], int]) -> tuple[float, int]:
-    """p99 of parent's commit time minus device time of the readings made meanwhile, and their number.
+def _live_p99_ms(
+    child: Node, parent: Node, run: int, meanwhile: Callable[[], int]
+) -> tuple[float, int, float]:
+    """p99 of parent's commit time minus device time of the readings made meanwhile, their number, seconds.
 
     `meanwhile` returns when they begin to count: after the cut, when the child has called again.
     """
@@ -93,4 +96,4 @@ def _live_p99_ms(child: Node, parent: Node, run: int, meanwhile: Callable[[], in
     )
     if len(ages) < 100:
         raise RuntimeError(f"only {len(ages)} live readings arrived in {(ended_ns - began_ns) / 1e9:.1f} s")
-    return ages[int(len(ages) * 0.99)], len(ages)
+    return ages[int(len(ages) * 0.99)], len(ages), (ended_ns - began_ns) / 1e9
