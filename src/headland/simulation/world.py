@@ -72,6 +72,10 @@ class World:
         """True in this share of cases."""
         return self.rng.random() < share
 
+    def nothing_done(self) -> None:
+        """The step in hand was needless since an earlier wake: it counts as none that somebody asked for."""
+        self._still = max(0, self._still - 1)
+
     def run(self, until_ns: int, stop: Callable[[], bool] = lambda: False) -> None:
         """Let time pass until `until_ns`, or until `stop` says so (asked every 200 steps)."""
         while self._heap and self._heap[0][0] <= until_ns:
@@ -321,6 +325,8 @@ class Host:
             if self.life == life and self._tick_ns == at:
                 self._tick_ns = None
                 self.feed(ev.Tick())
+            else:
+                self.world.nothing_done()
 
         self.world.after(at - self.world.now_ns, tick)
 
