@@ -146,6 +146,18 @@ def test_a_row_without_a_time_that_can_be_stands_at_its_nodes_time(store: Store)
     assert [row["value"] for row in store.ask()] == [4.0, 4.5, 5.0, 5.5]
 
 
+def test_a_span_is_asked_for_by_the_time_that_sorts_and_node_time_is_marked(store: Store) -> None:
+    """Kills: rows without device time in the answer to every span."""
+    store.add([(5, [reading(5.0)]), (8, [reading(8.0)])])
+    store.add([(4, [reading(4.0, -1e9)])], flags=RowFlag.TIME_IMPLAUSIBLE)
+    store.add([(9, [reading(5.5, 5.5)])])
+    asked = store.ask(since_ns=BASE + 5 * S, until_ns=BASE + 8 * S)
+    assert [row["value"] for row in asked] == [5.0, 5.5]
+    assert [row["_by_node"] for row in asked] == [True, False]
+    assert [row["_node_ns"] for row in asked] == [BASE + 5 * S, BASE + 9 * S]
+    assert [row["value"] for row in store.ask(until_ns=BASE + 5 * S)] == [4.0]
+
+
 @pytest.mark.parametrize("order", ["time", "arrival"])
 def test_an_answer_that_is_too_large_is_refused_and_a_limit_helps(
     store: Store, order: str, monkeypatch: pytest.MonkeyPatch

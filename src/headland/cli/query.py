@@ -47,8 +47,8 @@ class When(click.ParamType[int]):
 @asks_a_node
 @click.option("--series", default="*", show_default=True, help="Pattern of series; * is anything.")
 @click.option("--origin", default="*", show_default=True, help="Pattern of the node it comes from.")
-@click.option("--since", type=When(), help="Device time from here on; ISO 8601 or ns since 1970.")
-@click.option("--until", type=When(), help="Device time before this.")
+@click.option("--since", type=When(), help="Event time from here on; ISO 8601 or ns since 1970.")
+@click.option("--until", type=When(), help="Event time before this.")
 @click.option(
     "--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many rows."
 )
@@ -86,6 +86,9 @@ def command(
     offline: bool,
 ) -> None:
     """Show rows that NODE (its file, or http://HOST:PORT) stores.
+
+    Event time is the device's own, or, where it said none that can be, the time at which its node stored the
+    reading (shown with a ~).
 
     A node without a parent stores; the others send north and have nothing to ask. Exit 1 without an answer,
     and where some of what is stored cannot be read: the rest is shown, and stderr says what is missing.
@@ -129,7 +132,7 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
     value = row["value"]
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return (
-        moment(row["ts"]),
+        f"~{moment(row['_node_ns'])}" if row["_by_node"] else moment(row["ts"]),
         row["_origin"],
         row["series"],
         RowKind(row["kind"]).name.lower(),

@@ -63,8 +63,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         series: Pattern on the series' text (`*` is anything).
         origin: Pattern on the origin.
-        since_ns: Device time from here on (rows without device time are always given), or None.
-        until_ns: Device time before this, or None.
+        since_ns: Event time from here on, ns UTC, or None.
+        until_ns: Event time before this, or None.
         kind: Only rows of this `RowKind`, or None.
         order: By event time, or by arrival at this node.
         forked: Only rows of blocks that are kept beside, because another of their identity had been applied.
@@ -303,7 +303,10 @@ def _rows(
     for i, n, index in _in_commits(header):
         sid, ts = columns.sid[i], columns.ts[i]
         kind = columns.kind[i] if columns.kind is not None else 0
-        if sid not in texts or _outside(ts, kind, question):
+        flags = columns.flags[i] if columns.flags is not None else 0
+        by_node = ts == NO_TIME or bool(flags & RowFlag.TIME_IMPLAUSIBLE)
+        event_ns = node_times[n] if by_node else ts
+        if sid not in texts or _outside(event_ns, kind, question):
             continue
         value: Any = columns.value[i]
         if kind != RowKind.READING and isinstance(value, bytes):
@@ -312,8 +315,6 @@ def _rows(
         if derived is not None and question.revisions == "newest" and survey.superseded(derived):
             continue
         seq = columns.seq[i] if columns.seq is not None else NO_SEQUENCE
-        flags = columns.flags[i] if columns.flags is not None else 0
-        by_node = ts == NO_TIME or flags & RowFlag.TIME_IMPLAUSIBLE
         row = {
             "series": texts[sid],
             "ts": None if ts == NO_TIME else ts,
@@ -325,6 +326,7 @@ def _rows(
             "_epoch": epoch,
             "_n": n,
             "_node_ns": node_times[n],
+            "_by_node": by_node,
             "_class": int(priority),
             "_lane": header.path,
             "_k": header.k,
@@ -337,15 +339,13 @@ def _rows(
             "_uniqueness_unproven": block.unproven,
             "_flags": flags & 0xFF,
         }
-        yield (node_times[n] if by_node else ts, origin, epoch, n, priority, header.k, i), row
+        yield (event_ns, origin, epoch, n, priority, header.k, i), row
 
 
-def _outside(ts: int, kind: int, question: Question) -> bool:
-    """Whether a row is not of the kind, or its device time not in the span, that is asked for."""
+def _outside(event_ns: int, kind: int, question: Question) -> bool:
+    """Whether a row is not of the kind, or its event time not in the span, that is asked for."""
     if question.kind is not None and kind != question.kind:
         return True
-    if ts == NO_TIME:
-        return False
-    if question.since_ns is not None and ts < question.since_ns:
+    if question.since_ns is not None and event_ns < question.since_ns:
         return True
-    return question.until_ns is not None and ts >= question.until_ns
+    return question.until_ns is not None and event_ns >= question.until_ns
