@@ -8,6 +8,8 @@ import click
 
 from headland.cli.asking import answer, ask, asks_a_node, door_of, moment, plain, size, span
 from headland.line.stages import FORWARD
+from headland.node.certificate import DAY_S, WARN_DAYS
+from headland.node.certificate import told as certificate_told
 from headland.node.status import Status
 
 ALARMS_SHOWN = 5
@@ -66,6 +68,10 @@ def told(status: Status) -> str:
         *_forwarded(status),
         f"rules    {config.rules_version}, file {config.digest[:12] or 'none'}",
     ]
+    if status.link_trouble:
+        lines.insert(1, f"LINK     {plain(status.link_trouble)}")
+    if status.certificate_s_left is not None and status.certificate_s_left < WARN_DAYS * DAY_S:
+        lines.append(f"TRUST    {certificate_told(status.certificate_s_left)}")
     if status.refusing:
         lines.append(f"REFUSES  {plain(status.refusing)}: nothing more is taken in")
     lines += [

@@ -32,6 +32,7 @@ from headland.trust.passwords import check_form, is_hash
 from headland.vocabulary import ConfigurationError, HeadlandError
 
 DIAL_S = 3.0
+ALERT_S = 1.0
 EXPIRES_SOON_DAYS = 30
 LITTLE_DISK_BYTES = 512 * 1024 * 1024
 
@@ -276,6 +277,7 @@ def _parent(loaded: Loaded, findings: list[Finding]) -> None:
             context.wrap_socket(plain) as encrypted,
         ):
             wanted(encrypted.getpeercert() or {})
+            refused = _refused_after_all(encrypted)
     except (ssl.SSLError, HeadlandError) as error:
         findings.append(Finding("parent", "broken", f"{place}: {error}"))
     except OSError as error:
@@ -288,7 +290,27 @@ def _parent(loaded: Loaded, findings: list[Finding]) -> None:
             )
         )
     else:
-        findings.append(Finding("parent", "ok", place))
+        if refused:
+            hint = "its log says why: this node's certificate, or its name in link.listen.children"
+            findings.append(Finding("parent", "broken", f"{place}: {refused}", hint))
+        else:
+            findings.append(Finding("parent", "ok", place))
+
+
+def _refused_after_all(parent: ssl.SSLSocket) -> str:
+    """What a parent says against our certificate, under TLS 1.3 after the handshake only; "" for nothing.
+
+    It waits for our first word, so silence is consent.
+    """
+    parent.settimeout(ALERT_S)
+    try:
+        return "" if parent.recv(1) else "it ends the connection without a word"
+    except TimeoutError:
+        return ""
+    except ssl.SSLError as error:
+        return f"it refuses this node: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    except OSError as error:
+        return f"it ends the connection: {error.strerror or error}"
 
 
 def _disk(loaded: Loaded, findings: list[Finding]) -> None:

@@ -35,6 +35,7 @@ from headland.node import events as ev
 from headland.node.acting import Acting
 from headland.node.ageing import Ageing
 from headland.node.answers import answer, ordered
+from headland.node.certificate import OwnCertificate
 from headland.node.committing import Committing
 from headland.node.intake import Intake
 from headland.node.intents import handle_intent
@@ -153,6 +154,7 @@ class Node:
         self._holding: tuple[str, ...] = ()
         """Kinds of connections that are not read, new ones either, until the open commit is a smaller one."""
         self._throttled: set[int] = set()
+        self.certificate = OwnCertificate()
         self._out: list[ev.Action] = []
         self._epoch_written = False
         self._token = 0
@@ -219,6 +221,8 @@ class Node:
                 answer(self, event, now)
             case ev.Reconfigure():
                 self.parts.reloading.file_changed(self, event, now)
+            case ev.Certified(begins_s, ends_s):
+                self.certificate.renewed(self, begins_s, ends_s, now)
             case ev.UsersChanged(other_passwords):
                 self._mqtt(self.parts.broker.judge_again(frozenset(other_passwords), now, self.draft))
             case ev.FileRefused(why):
@@ -245,6 +249,7 @@ class Node:
             parts.shelving.budget.next_wake(self),
             self._seal_due(),
             self._refresh_ns if self._holes else None,
+            self.certificate.next_wake(),
         )
         return min((due for due in dues if due is not None), default=None)
 
@@ -524,6 +529,7 @@ class Node:
         parts.north.wake(self, now)
         parts.south.wake(self, now)
         parts.shelving.budget.wake(self, now)
+        self.certificate.wake(self, now)
         if self._holes and mono >= self._refresh_ns:
             self._holes, self._refresh_ns = False, mono + REFRESH_NS
             parts.intake.line.refresh(range(1, len(parts.names.table) + 1), now, self.draft)

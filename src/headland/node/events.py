@@ -161,6 +161,13 @@ class Reconfigure(msgspec.Struct, frozen=True, tag=True):
     """Keys that differ and count from the next start."""
 
 
+class Certified(msgspec.Struct, frozen=True, tag=True):
+    """This node shows this certificate from now on: when it begins and ends, UTC seconds since 1970."""
+
+    begins_s: float
+    ends_s: float
+
+
 class UsersChanged(msgspec.Struct, frozen=True, tag=True):
     """Others may connect now, or do other things: open connections and sessions are judged anew.
 
@@ -212,6 +219,7 @@ Event = (
     | Refused
     | Reconfigure
     | UsersChanged
+    | Certified
     | FileRefused
     | Acted
     | Tick

@@ -50,6 +50,13 @@ def exposition(runner: Runner) -> bytes:
         [({}, len(status.config.restart))],
     )
     _gauge(lines, "headland_link_up", "1 while the parent is connected.", [({}, int(status.link == "up"))])
+    if status.certificate_s_left is not None:
+        _gauge(
+            lines,
+            "headland_certificate_seconds_left",
+            "Until this node's own certificate ends; negative since it has.",
+            [({}, status.certificate_s_left)],
+        )
     _gauge(lines, "headland_durable_commit", "Newest commit on disk.", [({}, status.durable_n)])
     _gauge(
         lines,

@@ -21,6 +21,7 @@ from headland.node import events as ev
 from headland.node import restores
 from headland.node.blocks_on_disk import Paged, block_at, file_number
 from headland.node.forwarding import Forwarding
+from headland.node.link_trouble import Trouble
 from headland.vocabulary import Instant, Priority
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class North:
         self.uplink = uplink
         self.reached_ns: int | None = None
         self.link_downs = 0
+        self.trouble = Trouble()
         self.forwarding = Forwarding()
         self._reads: dict[int, list[BlockEntry]] = {}
         self._pages: dict[int, PageIn] = {}
@@ -93,7 +95,7 @@ class North:
     def dial_failed(self, node: Node, reason: str, now: Instant) -> None:
         """The parent could not be reached."""
         if self.uplink is not None:
-            node.say("info", "dial_failed", reason=reason)
+            self.trouble.failed(node, reason, now)
             self._do(node, self.uplink.dial_failed(now), now)
 
     def received(self, node: Node, connection: int, data: bytes, now: Instant) -> None:
@@ -108,6 +110,7 @@ class North:
     def closed(self, node: Node, connection: int, reason: str, now: Instant) -> None:
         """The connection to the parent is gone."""
         if self.uplink is not None:
+            self.trouble.ended = reason
             self._do(node, self.uplink.closed(connection, reason, now), now)
 
     def unwritten(self, node: Node, waiting_bytes: int, now: Instant) -> None:
@@ -194,11 +197,13 @@ class North:
                 case link.ReadPage(page):
                     self._ask_page(node, page)
                 case link.Close(connection, reason):
+                    self.trouble.ended = reason
                     node.emit(ev.Close(connection, reason))
                 case link.Dial():
                     node.emit(ev.Dial())
                 case link.Up(parent, version):
                     self.reached_ns = now.monotonic_ns
+                    self.trouble = Trouble()
                     self._forget_hints(node)
                     node.say("info", "link_up", parent=parent.name, version=version)
                     node.established_parent()
@@ -225,6 +230,8 @@ class North:
                     node.alarm(kind, detail)
         if reads:
             self._read_blocks(node, reads, now)
+        if self.uplink is not None:
+            self.trouble.watch(node, self.uplink.phase, now)
 
     def _stored(self, node: Node, stream: StreamKey, p: int) -> None:
         """The cloud has applied this: it goes first when room is needed, and children are told."""

@@ -104,6 +104,8 @@ class Status(msgspec.Struct, frozen=True):
 
     Attributes:
         refusing: Why nothing more is taken in; "" while readings are taken in.
+        link_trouble: Why the parent was not reached, or did not say welcome, last; "" once it is reached.
+        certificate_s_left: Until this node's certificate ends, s, negative since it has; None without one.
     """
 
     name: str
@@ -131,6 +133,8 @@ class Status(msgspec.Struct, frozen=True):
     config: ConfigStatus
     volatile: Volatile
     refusing: str = ""
+    link_trouble: str = ""
+    certificate_s_left: float | None = None
     actuations: dict[str, Acts] = {}
 
 
@@ -148,6 +152,8 @@ def status_of(node: Node, now: Instant) -> Status:
         disk_full=node.commits.stalled,
         refusing=refusal.detail if refusal is not None else "",
         link="none" if north.uplink is None else str(north.uplink.phase.value),
+        link_trouble=north.trouble.reason,
+        certificate_s_left=node.certificate.seconds_left(now),
         pending_readings=parts.ledger.total(Account.PENDING)[0],
         commits=node.commits.commits,
         children=sorted(parts.south.children.connected()),

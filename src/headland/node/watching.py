@@ -9,6 +9,7 @@ loses what it may no more; open connections stay as they are otherwise.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
 import time
@@ -29,6 +30,7 @@ from headland.node.reloading import settings_of
 from headland.node.settings import Base
 from headland.sources.registry import kinds
 from headland.trust.access import Door, Tokens, User, Users
+from headland.trust.authority import span
 from headland.trust.contexts import CertificateFiles, link_client, reload
 from headland.vocabulary import HeadlandError
 
@@ -108,6 +110,7 @@ class Watching:
 
     def start(self) -> None:
         """Look from now on; at once if the file has changed since the process read it."""
+        self._tell_certificate()
         self._look()
         self._catch_up()
 
@@ -197,6 +200,13 @@ class Watching:
             self._log("error", "certificates", {"state": "refused", "detail": str(error)})
         else:
             self._log("info", "certificates", {"state": "renewed"})
+            self._tell_certificate()
+
+    def _tell_certificate(self) -> None:
+        """The core judges how long the certificate is good for, if anything here shows it."""
+        if self._contexts:
+            with contextlib.suppress(HeadlandError):
+                self._runner.feed(ev.Certified(*span(self._pem.certificate)))
 
 
 def told(error: Exception) -> str:

@@ -193,6 +193,16 @@ def begins(path: Path) -> float:
         return 0.0
 
 
+def span(path: Path) -> tuple[float, float]:
+    """From when to when the first certificate of a PEM file is valid, UTC seconds since 1970.
+
+    Raises:
+        TrustError: It cannot be read.
+    """
+    first = read_pem(path)[0]
+    return first.not_valid_before_utc.timestamp(), first.not_valid_after_utc.timestamp()
+
+
 def judge_signature(path: Path, ca: Path) -> None:
     """Raise TrustError unless a certificate of `ca` has signed the last one of the chain in `path`."""
     last = read_pem(path)[-1]
