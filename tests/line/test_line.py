@@ -100,6 +100,32 @@ def test_only_the_newest_rows_of_a_client_are_compared():
     assert twice(line_with(Keep()), [(1, T0, 1.0)], between=many)[0].duplicates == 0
 
 
+def test_repeats_that_come_one_by_one_are_found_among_what_comes_between_them():
+    """Kills: an index that is not kept up with what is taken after the first repeat."""
+    line, model, marked = line_with(Keep()), [], []
+    fresh = iter(range(10_000))
+    for step in range(3 * KEYS_PER_CLIENT):
+        again = step % 3 == 2
+        second = model[-1 - step * 7 % len(model)] if again else next(fresh)
+        offered = line.offer(
+            "c", batch_of([(1, T0 + second * S, 1.0)]), at(0), Commit(step + 1), duplicate_suspect=[again]
+        )
+        marked.append((offered.duplicates == 1, second in model[-KEYS_PER_CLIENT:]))
+        if not offered.duplicates:
+            model.append(second)
+    assert all(found is known for found, known in marked)
+    assert sum(found for found, _ in marked) > KEYS_PER_CLIENT // 2
+
+
+def test_a_run_of_repeats_longer_than_what_is_remembered_is_known_as_far_as_it_is_remembered():
+    """Kills: an index whose newest entries are pushed out by the repeat of what it has forgotten."""
+    line, length = line_with(Keep()), KEYS_PER_CLIENT + 500
+    run = [(1, T0 + i * S, 1.0) for i in range(length)]
+    for n, mark in ((1, False), (2, True)):
+        offered = line.offer("c", batch_of(run), at(0), Commit(n), duplicate_suspect=[mark])
+    assert offered.duplicates == KEYS_PER_CLIENT
+
+
 def test_a_repeat_of_what_was_committed_before_a_crash_is_found_after_it():
     line, commit = line_with(Summary()), Commit(1)
     line.offer("c", batch_of([(1, BASE, 1.0)]), at(0), commit, duplicate_suspect=[False])

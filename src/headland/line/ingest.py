@@ -6,8 +6,10 @@ Laws:
   series, device time, sequence and value was taken before; packet identifiers prove nothing.
 * A row without device time and sequence can never be proved a repeat; it is counted as suspected and taken.
 * The newest 1,000 rows of each client are compared, at most 131,072 in all; clients idle longest are
-  forgotten first. Rows that a recovery brought back (at most 65,536) may be repeated by any client. Nothing
-  is written for it: the rows are those that were taken, and a recovery brings the committed back.
+  forgotten first. They are indexed when a client first repeats itself, and each row once from then on: a
+  repeat costs what its own rows cost. Rows that a recovery brought back (at most 65,536) may be repeated by
+  any client. Nothing is written for it: the rows are those that were taken, and a recovery brings the
+  committed back.
 * Event times outside [-10 years, +1 h] of a trusted clock are taken, flagged, and placed by node time.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from itertools import repeat
+from itertools import islice, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -82,11 +84,43 @@ class _Chunk(msgspec.Struct, gc=False, array_like=True):
     value: list[Value]
 
 
+class _Newest:
+    """Newest rows of one client; indexed from its first repeat on, each row once.
+
+    Attributes:
+        rows: As taken, oldest first.
+    """
+
+    __slots__ = ("_fresh", "_keys", "rows")
+
+    def __init__(self) -> None:
+        self.rows: deque[_Taken] = deque(maxlen=KEYS_PER_CLIENT)
+        self._keys: OrderedDict[Key, int] = OrderedDict()
+        self._fresh = 0
+        """Newest rows that are not among the keys."""
+
+    def extend(self, rows: list[_Taken]) -> None:
+        """Rows that were taken."""
+        self.rows.extend(rows)
+        self._fresh += len(rows)
+
+    def keys(self) -> OrderedDict[Key, int]:
+        """Each key with its commit, least recent first."""
+        keys, fresh = self._keys, min(self._fresh, len(self.rows))
+        self._fresh = 0
+        for one in reversed(list(islice(reversed(self.rows), fresh))):
+            key = _key(*one[:4])
+            keys[key] = one[4]
+            keys.move_to_end(key)
+        _trim(keys)
+        return keys
+
+
 class Ingest:
     """Index of recent rows per client, and the checks."""
 
     def __init__(self) -> None:
-        self._clients: OrderedDict[str, deque[_Taken]] = OrderedDict()
+        self._clients: OrderedDict[str, _Newest] = OrderedDict()
         self._total = 0
         self._recovered: deque[_Chunk] = deque()
         self._recovered_count = 0
@@ -145,10 +179,9 @@ class Ingest:
     def _find_repeats(
         self, client: str, batch: Batch, suspects: list[bool], n: int, admitted: Admitted
     ) -> None:
-        known = {_key(*one[:4]): one[4] for one in self._clients.get(client, ())}
-        if self._recovered_keys is None:
-            self._recovered_keys = _keys_of(self._recovered)
-        before = self._recovered_keys
+        newest = self._clients.get(client)
+        known: OrderedDict[Key, int] = newest.keys() if newest is not None else OrderedDict()
+        before = self.index()
         seq = batch.seq
         repeats: list[int] = []
         start = 0
@@ -166,7 +199,9 @@ class Ingest:
                         admitted.duplicates_n = max(admitted.duplicates_n, first)
                         continue
                 known[key] = n
+                known.move_to_end(key)
             start = end
+        _trim(known)
         self.suspected += admitted.suspected
         if repeats:
             admitted.duplicates = repeats
@@ -182,16 +217,16 @@ class Ingest:
         for client, stop in zip(clients, stops, strict=True):
             newest = known.get(client)
             if newest is None:
-                newest = known[client] = deque(maxlen=KEYS_PER_CLIENT)
+                newest = known[client] = _Newest()
             else:
                 known.move_to_end(client)
-            before = len(newest)
+            before = len(newest.rows)
             newest.extend(taken[start:stop])
-            self._total += len(newest) - before
+            self._total += len(newest.rows) - before
             start = stop
         while self._total > KEYS_IN_ALL and len(known) > 1:
             _, idle = known.popitem(last=False)
-            self._total -= len(idle)
+            self._total -= len(idle.rows)
 
     def recovered(
         self, n: int, sid: list[int], ts: list[int], seq: list[int] | None, value: list[Value]
@@ -206,11 +241,17 @@ class Ingest:
         while self._recovered_count - len(chunks[0].sid) >= KEYS_RECOVERED:
             self._recovered_count -= len(chunks.popleft().sid)
 
+    def index(self) -> dict[Key, int]:
+        """Keys of what a recovery brought back; made at its end, so that no client waits for it."""
+        if self._recovered_keys is None:
+            self._recovered_keys = _keys_of(self._recovered)
+        return self._recovered_keys
+
     def snapshot(self) -> Any:
         """The index, for a checkpoint, oldest commit first."""
         commits: dict[int, list[_Taken]] = {}
         for newest in self._clients.values():
-            for one in newest:
+            for one in newest.rows:
                 commits.setdefault(one[4], []).append(one)
         chunks = [[c.n, c.sid, c.ts, c.seq, c.value] for c in self._recovered]
         for n, rows in sorted(commits.items()):
@@ -232,6 +273,12 @@ def _keys_of(chunks: Iterable[_Chunk]) -> dict[Key, int]:
         for sid, ts, number, value in zip(chunk.sid, chunk.ts, seq, chunk.value, strict=True):
             keys[_key(sid, ts, number, value)] = chunk.n
     return keys
+
+
+def _trim(keys: OrderedDict[Key, int]) -> None:
+    """The least recent go."""
+    while len(keys) > KEYS_PER_CLIENT:
+        keys.popitem(last=False)
 
 
 def _key(sid: int, ts: int, seq: int, value: Value) -> Key:

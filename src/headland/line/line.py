@@ -563,12 +563,13 @@ class Line:
                 raise DefectError(f"unknown operation {op[1]!r} in the journal")
 
     def recovered(self, now: Instant, draft: OpenCommit) -> int:
-        """After a crash: every volatile series says that it was interrupted; returns their number.
+        """The recovery is over: what it brought back is indexed, before any client waits for it.
 
-        Call it once, with the first draft after `replay_frame`; not after a stop whose last snapshot is
-        whole.
+        After a crash every volatile series says that it was interrupted; returns their number. Call it once,
+        with the first draft after `replay_frame`.
         """
         self._admit_series()
+        self._ingest.index()
         lost = [sid for sid, plan in enumerate(self._plans.of) if sid and plan.volatile]
         if lost:
             desk = self._desk(draft, now)
