@@ -279,6 +279,7 @@ class Children:
                     Alarm("rejected", f"{name} {stream.key} position {taken.p}: {exception.reason}")
                 )
         else:
+            self.positions.stand(name, stream.key, draft)
             self.positions.take(taken.item)
             actions.append(Deliver(taken.item, taken.sids, link.new_definitions()))
         self._drafted.append((draft.n, name, stream.key, taken.p, taken.chain))

@@ -6,7 +6,7 @@ them. Of those only the last position stays: a child that stands below it has go
 more which of its blocks were not committed.
 
 Durable forms: a received block moves its stream by its own RECEIVED section; everything else is a STATE
-section of the owner "link", msgpack of one of `Placed`, `Dropped`, `Desired`, `Told`, `Hears`.
+section of the owner "link", msgpack of one of `Placed`, `Stands`, `Dropped`, `Desired`, `Told`, `Hears`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,18 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     heard: int = 0
 
 
+class Stands(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """Where a stream stood before what this commit takes of it.
+
+    It changes nothing, unless commits before it are missing from the log: then it keeps both in step.
+    """
+
+    child: str
+    stream: StreamKey
+    p: int
+    chain: bytes
+
+
 class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     """Epochs that a child has drained and forgotten."""
 
@@ -77,7 +89,7 @@ class Hears(msgspec.Struct, frozen=True, array_like=True, tag="n"):
     number: int
 
 
-_Record = Placed | Dropped | Desired | Told | Hears
+_Record = Placed | Stands | Dropped | Desired | Told | Hears
 
 
 class ChildStream:
@@ -91,9 +103,10 @@ class ChildStream:
         durable_chain: Chain value after that.
         exceptions: Unconfirmed answers that were not `Committed`, ascending.
         heard: Position of the last confirmed one, or 0.
+        stated_n: Commit that last said where it stands.
     """
 
-    __slots__ = ("chain", "durable_chain", "durable_p", "exceptions", "heard", "key", "p")
+    __slots__ = ("chain", "durable_chain", "durable_p", "exceptions", "heard", "key", "p", "stated_n")
 
     def __init__(self, key: StreamKey, p: int = 0, chain_value: bytes = START) -> None:
         self.key = key
@@ -101,6 +114,7 @@ class ChildStream:
         self.chain = self.durable_chain = chain_value
         self.exceptions: list[ExceptionAnswer] = []
         self.heard = 0
+        self.stated_n = 0
 
     @property
     def settled(self) -> bool:
@@ -177,6 +191,14 @@ class Positions:
         draft.state(OWNER, _encoder.encode(record))
         self._apply(record)
 
+    def stand(self, child: str, key: StreamKey, draft: DraftLike) -> None:
+        """Say where a stream stands, before the first that this commit takes of it."""
+        stream = self.child(child).stream(key)
+        if stream.stated_n != draft.n:
+            stream.stated_n = draft.n
+            if stream.p:
+                draft.state(OWNER, _encoder.encode(Stands(child, key, stream.p, stream.chain)))
+
     def take(self, item: received.ReceivedBlock | received.ReceivedGap) -> None:
         """A block or tombstone is in the open commit (or in one that is replayed)."""
         stream = self.child(item.child).stream(item.stream)
@@ -211,6 +233,9 @@ class Positions:
                     stream.exceptions += record.exceptions
                 else:
                     stream.exceptions = list(record.exceptions)
+            case Stands():
+                stream = child.stream(record.stream)
+                stream.p, stream.chain = record.p, record.chain
             case Dropped():
                 gone = set(record.epochs)
                 child.streams = {key: item for key, item in child.streams.items() if key.epoch not in gone}

@@ -163,9 +163,8 @@ class Node:
 
     # ── events ─────────────────────────────────────────────────────────────────────────────────────
     def start(self, now: Instant) -> list[ev.Action]:
-        """Begin, after the recovery's operations have been executed."""
+        """Begin, after the recovery's operations have been executed; what it had to say comes first."""
         self._now = now
-        self._out = []
         self.parts.north.start(self, now)
         self._settle(now)
         return self._out

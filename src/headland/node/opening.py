@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from headland.blocks.header import decode_alone
+from headland.blocks.wire import Reader
 from headland.journal import (
     DiskOp,
     DiskReader,
@@ -32,6 +34,7 @@ from headland.node.ageing import OWNER as AGEING
 from headland.node.core import Entropy, Node, Parts
 from headland.node.intake import Intake
 from headland.node.kept_files import FILES
+from headland.node.mending import mend, opens_epoch
 from headland.node.names import Names
 from headland.node.north import North
 from headland.node.pushing import OWNER as HTTP
@@ -47,7 +50,7 @@ from headland.node.shelving import Shelving
 from headland.node.snapshot import restore_snapshot
 from headland.node.south import South
 from headland.sources.http_push import PushConfig, PushHandler
-from headland.vocabulary import Columns, Instant, Priority, RowClass, SeriesTable
+from headland.vocabulary import Columns, HeadlandError, Instant, Priority, RowClass, SeriesTable
 
 HELD_AND_NORTH = (*NORTH, RowClass.HELD)
 STORE_BYTES = 16
@@ -104,6 +107,7 @@ def open_node(
         restore_snapshot(parts, found.checkpoint, now)
         replay.epoch = parts.shelving.epoch
         replay.running_ms = parts.running_ms
+        replay.last_n = found.last.n
     frames = 0
     for frame in found.frames():
         replay.frame(frame)
@@ -175,6 +179,8 @@ class _Replay:
         self.newest_ns = 0
         self.epoch = b""
         self.new_store = True
+        self.last_n = 0
+        self.holed = False
 
     def frame(self, frame: Frame) -> None:
         """One commit after the checkpoint."""
@@ -183,9 +189,15 @@ class _Replay:
         self.running_ms = frame.running_ms
         self.newest_ns = max(self.newest_ns, frame.node_ns)
         parts.ageing.node_ns = frame.node_ns
+        self.holed = self.holed or (0 < self.last_n != n - 1)
+        self.last_n = n
         if frame.epoch != self.epoch:
+            if outbox is not None and not opens_epoch(frame):
+                outbox.open_epoch(frame.epoch, self.epoch, n - 1, None)
             self.epoch = shelving.epoch = frame.epoch
             shelving.k = [0, 0, 0, 0]
+        if self.holed:
+            _rows_begin(parts.places, frame)
         parts.places.add(n, frame.sections, section_refs(frame.segment, frame.offset, frame.sections))
         rows: dict[RowClass, Columns] = {}
         line_states: list[bytes] = []
@@ -219,7 +231,7 @@ class _Replay:
                 case _:
                     pass
             if outbox is not None:
-                outbox.replay_section(section.type, data, n, index, frame.running_ms)
+                self._outbox(outbox, section.type, data, n, index, frame.running_ms)
         parts.intake.line.replay_frame(
             {cls: columns for cls, columns in rows.items() if cls in HELD_AND_NORTH},
             line_states,
@@ -227,6 +239,14 @@ class _Replay:
             frame.node_ns,
             self._now,
         )
+
+    def _outbox(self, outbox: Outbox, kind: int, data: bytes, n: int, index: int, running_ms: int) -> None:
+        """One section; behind missing commits, what speaks of something that they had made is passed over."""
+        try:
+            outbox.replay_section(kind, data, n, index, running_ms)
+        except (HeadlandError, LookupError):
+            if not self.holed:
+                raise
 
     def _shelve(self, data: bytes, n: int, index: int, node_ns: int) -> None:
         shelf = self._parts.shelving.shelf
@@ -271,6 +291,14 @@ class _Replay:
                 pass
 
 
+def _rows_begin(places: Places, frame: Frame) -> None:
+    """Behind missing commits a block's own header says with which commit its rows begin."""
+    for section in frame.sections:
+        if section.type == SectionType.SEALS:
+            header = decode_alone(Reader(section.data))
+            places.begins(header.priority, header.runs[0].n)
+
+
 def _resume(node: Node, replay: _Replay, now: Instant) -> None:
     """Everything is applied: settle what depends on the moment of this start."""
     parts, draft = node.parts, node.draft
@@ -283,6 +311,8 @@ def _resume(node: Node, replay: _Replay, now: Instant) -> None:
     if outbox is not None:
         outbox.boot(parts.running_ms, now)
         outbox.recovered()
+        if replay.holed:
+            mend(node, now)
     parts.broker.committed(parts.last_n, now)
     parts.intake.line.recovered(now, draft)
 

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from headland.journal import Section, SectionRef, SectionType
 from headland.vocabulary import Priority
 
+NO_SECTION = (1 << 32) - 1
+"""Index of an entry that stands for no section: only where a block begins."""
+
 
 class SectionIndex:
     """References of one kind of section (rows of one class, headers and received blocks) by commit."""
@@ -130,6 +133,11 @@ class Places:
         pieces = rows.between(n, n)
         at = seals.rank(n, index) - (seals.count(n) - len(pieces))
         return rows.between(first_n, n - 1) if at < 0 else [pieces[at]]
+
+    def begins(self, priority: int, n: int) -> None:
+        """The next own block of a class begins with commit n: seals before it are missing from the log."""
+        if self.seals[priority].before(n) < n - 1:
+            self.seals[priority].add(n - 1, NO_SECTION, SectionRef(0, 0, 0, 0))
 
     def forget_to(self, n: int) -> None:
         """Drop everything of commits up to and with `n`."""

@@ -143,6 +143,7 @@ class Shelving:
     ) -> None:
         header, draft = item.header, node.draft
         lane = outbox.lane_of_seal(header.priority, now, Lane(item.stream.lane))
+        outbox.stand(header.priority, lane, draft)
         data = received.encode(msgspec.structs.replace(item, lane=lane))
         index = draft.section(SectionType.RECEIVED, data)
         own, q = outbox.relay(header, Ref(draft.n, index, len(data)), lane, now, draft)
@@ -155,6 +156,8 @@ class Shelving:
         lane = outbox.lane_of_seal(priority, now, Lane(gap.stream.lane))
         ranges = restores.passed_on(gap.ranges)
         relayed = msgspec.structs.replace(gap, lane=lane, ranges=ranges)
+        if ranges:
+            outbox.stand(ranges[0].priority, lane, draft)
         draft.section(SectionType.RECEIVED, received.encode(relayed))
         if ranges:
             self._hint(node, gap, *outbox.relay_gap(ranges, lane, draft))

@@ -66,7 +66,12 @@ def apply(state: State, record: Record) -> None:
             stream.frozen, stream.frozen_why = True, record.why
         case records.Released():
             _released(state, record)
+        case records.Stands():
+            stream = must_find_or_open(state, record.stream)
+            if stream.tail < record.p:
+                stream.hole(record.p, record.chain)
         case records.Told():
+            state.lost = [item for item in state.lost if item not in record.ranges]
             append_tombstone(state, must_find_or_open(state, record.stream), record.ranges)
         case records.Reentered():
             item = state.waiting.pop(record.number)
@@ -197,6 +202,9 @@ def _parent_is(state: State, record: records.ParentIs) -> None:
 
 def _acked(state: State, record: records.AckedTo) -> None:
     stream = must_find(state, record.stream)
+    if record.p > stream.tail:
+        stream.hole(record.p, record.chain)
+    state.next_number = max(state.next_number, record.number)
     elsewhere = stream.elsewhere.union(answer.p for answer in record.exceptions)
     for p in range(stream.acked + 1, record.p + 1):
         rows = stream.rows_at(p)

@@ -172,7 +172,8 @@ def _believe(
     kept = tuple(item for q, item in excepted.items() if q in letters)
     value = extent.info.chain_to if p == extent.last else answer.chain
     number = state.next_number
-    record = records.AckedTo(stream.key, p, value, kept, tuple(letters[item.p] for item in kept))
+    waits = tuple(letters[item.p] for item in kept)
+    record = records.AckedTo(stream.key, p, value, kept, waits, number if kept else 0)
     write(state, record, draft)
     state.acks.append((draft.n, stream, p))
     stream.sent = stream.claimed = p

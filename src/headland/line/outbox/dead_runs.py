@@ -13,6 +13,7 @@ from headland.line.outbox import records
 from headland.line.outbox.applying import apply
 from headland.line.outbox.damaged import by_identity, identities_of, missing_of
 from headland.line.outbox.records import DeadRun
+from headland.line.outbox.settling import stand
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.values import PagedHeader
 from headland.link.contract import REASONS, DraftLike, StreamKey
@@ -44,6 +45,7 @@ def resend_page(
         letters.append(state.letter(row))
         book_out(draft, REASONS[Reason(run.reason)], run.priority, -row.rows, -row.size)
     key = StreamKey(state.current.epoch, run.priority, run.lane)
+    stand(state.open_stream(state.current, run.priority, run.lane), draft)
     record = records.RunResent(run.number, key, tuple(letters), next_at)
     _write(state, record, draft)
     stream = state.find(key)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headland.blocks.digest import chain, identity_bytes
-from headland.blocks.header import decode_alone
+from headland.blocks.header import BlockHeader, decode_alone
 from headland.blocks.wire import Reader
 from headland.line.outbox import records
 from headland.line.outbox.applying import (
@@ -24,8 +24,8 @@ from headland.line.outbox.state import Epoch, History, State, Waiting
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Piece, Stream
 from headland.line.outbox.values import PagedHeader
 from headland.link import received
-from headland.link.contract import ParentName, StreamKey
-from headland.vocabulary import Lane, StorageDamage
+from headland.link.contract import GapRange, ParentName, StreamKey
+from headland.vocabulary import NO_TIME, Lane, Reason, StorageDamage
 
 VERSION = 1
 _Dumped = tuple[int, list[bytes], bytes, bytes]
@@ -193,6 +193,7 @@ def replay(state: State, kind: int, data: bytes, n: int, index: int, running_ms:
         case records.SEALS:
             header = decode_alone(Reader(data))
             stream = current_stream(state, header.priority, header.lane)
+            _missing_before(state, header)
             state.k[header.priority] = header.k
             row = state.row_of(header, running_ms - header.age_ms, n, index, 0)
             append_row(state, stream, row)
@@ -219,6 +220,18 @@ def replay(state: State, kind: int, data: bytes, n: int, index: int, running_ms:
                 piece.rewind()  # what it kept of rows under way names places in a segment that is gone
         case _:
             pass
+
+
+def _missing_before(state: State, header: BlockHeader) -> None:
+    """Own blocks between the last that was replayed and this one were sealed in commits that are missing."""
+    low = state.k.get(header.priority, 0) + 1
+    if low < header.k:
+        state.lost.append(
+            GapRange(
+                header.origin, header.epoch, header.priority, low, header.k - 1, Reason.CORRUPT, 0, 0,
+                NO_TIME, NO_TIME,
+            )
+        )  # fmt: skip
 
 
 def presume_sent(stream: Stream) -> None:

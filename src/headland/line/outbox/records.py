@@ -58,6 +58,8 @@ class AckedTo(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     chain: bytes
     exceptions: tuple[ExceptionAnswer, ...] = ()
     letters: tuple[Letter, ...] = ()
+    number: int = 0
+    """Of the first of `letters`; 0 where there are none."""
 
 
 class Rewound(msgspec.Struct, frozen=True, array_like=True, tag="r"):
@@ -109,6 +111,17 @@ class Released(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     letters: tuple[Letter, ...]
     runs: tuple[BacklogFile, ...]
     buried: bool
+
+
+class Stands(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """Where a stream stood before what this commit adds to it.
+
+    It changes nothing, unless commits before it are missing from the log: then it keeps positions in step.
+    """
+
+    stream: StreamKey
+    p: int
+    chain: bytes
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -230,6 +243,7 @@ Record = (
     | Touchable
     | Frozen
     | Released
+    | Stands
     | Told
     | Reentered
     | Resent

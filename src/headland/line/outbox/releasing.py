@@ -25,7 +25,8 @@ from headland.line.outbox import records
 from headland.line.outbox.applying import current_stream
 from headland.line.outbox.damaged import Missing, identities_of, ranges_of
 from headland.line.outbox.records import Letter
-from headland.line.outbox.settling import write
+from headland.line.outbox.rows import Rows
+from headland.line.outbox.settling import stand, write
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Stream
 from headland.link.contract import DraftLike, GapRange
@@ -91,7 +92,7 @@ def release(state: State, stream: Stream, draft: DraftLike, *, bury: bool) -> Re
                 runs.append(_part(piece, low, high))
                 booked = min(stream.booked, high)
                 if low <= booked:
-                    _add(back, *_amounts(piece.info, low, booked))
+                    _add(back, *amounts_of(piece.info, low, booked))
         else:
             for p in range(first, piece.last + 1):
                 if p in stream.elsewhere:
@@ -112,17 +113,40 @@ def release(state: State, stream: Stream, draft: DraftLike, *, bury: bool) -> Re
     book_out(draft, Account.DEAD, priority, in_runs, sum(run.payload_bytes for run in runs))
     number = state.next_number + len(letters)
     write(state, records.Released(key, *stream.theirs, tuple(letters), tuple(runs), bury), draft)
-    _tell(state, stream, told, draft)
+    tell(state, stream, told, draft)
     blocks = len(letters) + sum(run.p_to - run.p_from + 1 for run in runs)
     return Release(blocks, readings + in_runs, tuple(range(number, number + len(runs))))
 
 
-def _tell(state: State, stream: Stream, told: list[GapRange], draft: DraftLike) -> None:
+def tell(state: State, stream: Stream, told: list[GapRange], draft: DraftLike) -> None:
+    """Put tombstones at the tail of the lane of a stream."""
     target = current_stream(state, stream.key.priority, stream.key.lane)
     for at in range(0, len(told), RANGES_MAX):
         ranges = tuple(told[at : at + RANGES_MAX])
+        stand(target, draft)
         write(state, records.Told(target.key, ranges), draft)
         state.drafted.append((draft.n, target, target.tail))
+
+
+def held(state: State, priority: int) -> tuple[int, int]:
+    """Readings and payload bytes of a class that stand unanswered in streams, or wait for another attempt."""
+    amount = [0, 0]
+    for stream in state.streams():
+        if stream.key.priority != priority:
+            continue
+        for piece in stream.pieces:
+            first = max(piece.first, stream.acked + 1, stream.booked + 1)
+            if isinstance(piece, Gap):
+                continue
+            for low, high in _here(stream, first, piece.last):
+                part = (
+                    piece.totals(low, high) if isinstance(piece, Rows) else amounts_of(piece.info, low, high)
+                )
+                _add(amount, *part)
+    for item in state.waiting.values():
+        if item.priority == priority:
+            _add(amount, item.letter.row.rows, item.letter.row.size)
+    return amount[0], amount[1]
 
 
 def _here(stream: Stream, first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -136,7 +160,7 @@ def _here(stream: Stream, first: int, last: int) -> Iterator[tuple[int, int]]:
 def _part(extent: Extent, low: int, high: int) -> BacklogFile:
     """Positions low to high of a run; where the first of their records is in the file is not known."""
     info = extent.info
-    readings, size = _amounts(info, low, high)
+    readings, size = amounts_of(info, low, high)
     return msgspec.structs.replace(
         info,
         p_from=low,
@@ -147,7 +171,7 @@ def _part(extent: Extent, low: int, high: int) -> BacklogFile:
     )
 
 
-def _amounts(info: BacklogFile, low: int, high: int) -> tuple[int, int]:
+def amounts_of(info: BacklogFile, low: int, high: int) -> tuple[int, int]:
     """Readings and payload bytes at positions low to high of a run."""
     count = high - low + 1
     if info.each:
@@ -162,7 +186,7 @@ def _amounts(info: BacklogFile, low: int, high: int) -> tuple[int, int]:
 def _named(run: BacklogFile, priority: int) -> tuple[GapRange, ...]:
     """Blocks of a run, as tombstones name them."""
     every = [
-        Missing(p, identity, *_amounts(run, p, p)) if run.each else Missing(p, identity, 0, 0)
+        Missing(p, identity, *amounts_of(run, p, p)) if run.each else Missing(p, identity, 0, 0)
         for p, identity in identities_of(run)
     ]
     return ranges_of(every, priority, Reason.DEAD_LETTER)

@@ -31,6 +31,15 @@ def write(state: State, record: Record, draft: DraftLike) -> None:
     apply(state, record)
 
 
+def stand(stream: Stream, draft: DraftLike) -> None:
+    """Say where a stream stands, before the first that this commit adds to it."""
+    if stream.stated_n != draft.n:
+        stream.stated_n = draft.n
+        if stream.tail:
+            record = records.Stands(stream.key, stream.tail, stream.tail_chain)
+            draft.section(records.OUTBOX, records.encode(record))
+
+
 def settle(state: State, stream: Stream, answer: Answer, now: Instant, draft: DraftLike) -> list[Alarm]:
     """Take a parent's answers; what contradicts what was sent changes nothing and raises an alarm."""
     p = answer.p
@@ -61,7 +70,8 @@ def settle(state: State, stream: Stream, answer: Answer, now: Instant, draft: Dr
     chain_value = stream.chain_at(p)
     assert chain_value is not None
     first_number = state.next_number
-    record = records.AckedTo(stream.key, p, chain_value, answer.exceptions, tuple(letters))
+    number = first_number if letters else 0
+    record = records.AckedTo(stream.key, p, chain_value, answer.exceptions, tuple(letters), number)
     write(state, record, draft)
     state.acks.append((draft.n, stream, p))
     return follow(state, first_number, answer.exceptions, now, draft)
@@ -124,6 +134,7 @@ def bury(state: State, number: int, reason: Reason, draft: DraftLike) -> None:
     (named,) = state.ranges([row], item.priority, reason)
     assert state.current is not None
     key = StreamKey(state.current.epoch, item.priority, item.lane)
+    stand(state.open_stream(state.current, item.priority, item.lane), draft)
     write(state, records.Buried(number, key, reason, named), draft)
     stream = must_find(state, key)
     state.drafted.append((draft.n, stream, stream.tail))

@@ -144,6 +144,7 @@ class State:
         drafted: Tails that moved in commits that are not finished: (n, stream, p).
         acks: Watermarks that moved in commits that are not finished: (n, stream, p).
         asked: Blocks that a restored parent lost and an ancestor has to be asked about; until they are taken.
+        lost: Own blocks sealed in commits which are missing from the log, until they are told north.
         version: Changes when streams are added or positions compared anew.
     """
 
@@ -170,6 +171,7 @@ class State:
         self.drafted: list[tuple[int, Stream, int]] = []
         self.acks: list[tuple[int, Stream, int]] = []
         self.asked: list[GapRange] = []
+        self.lost: list[GapRange] = []
         self.version = 0
 
     def clear(self) -> None:

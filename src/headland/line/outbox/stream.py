@@ -172,6 +172,7 @@ class Stream:
         frozen: The parent knows other blocks at these positions: nothing more is sent.
         frozen_why: Why, for people.
         theirs: Position and chain value that the parent told of a frozen stream in this process, or None.
+        stated_n: Commit that last said where this stream stands.
         frozen_told: That an operator was told so by this process.
         released: On-demand classes: sent up to here.
         live: Unanswered live positions: (p, sealed at ns, bytes).
@@ -203,6 +204,7 @@ class Stream:
         self.told: list[Gap] = []
         self.frozen = False
         self.frozen_why = ""
+        self.stated_n = 0
         self.theirs: tuple[int, bytes] | None = None
         self.frozen_told = False
         self.released = 0
@@ -253,6 +255,11 @@ class Stream:
         gap = Gap(self.tail, self.tail, after, ranges)
         self.pieces.append(gap)
         return gap
+
+    def hole(self, p: int, chain_value: bytes) -> None:
+        """What stood at the positions up to p is missing from the log; the chain value after it is known."""
+        self.pieces.append(Gap(self.tail + 1, p, chain_value, ()))
+        self.tail, self.tail_chain = p, chain_value
 
     def noted_live(self, now_ns: int, size: int) -> None:
         """The block at the tail is live, from now on until it is answered."""
