@@ -20,8 +20,8 @@ from headland.config.apportioning import (
 from headland.config.tiers import DEFAULTS
 from headland.vocabulary import ConfigurationError, Tier
 
-AT_ONCE = 7
-"""Segments while the oldest is being emptied: four, the open one, and what two checkpoints wait for."""
+AT_ONCE = 6
+"""Segments while the oldest is being emptied: four, the open one, and what checkpoints wait for."""
 
 
 def wishes(tier: Tier) -> Wishes:
@@ -38,7 +38,7 @@ def fits(budget: int, shares: Shares) -> None:
     usable = budget - shares.held_back_bytes
     assert AT_ONCE * shares.segment_bytes < usable // 2, "the journal leaves room for files"
     assert 2 * OPEN_FILES * shares.file_bytes < usable, "a file of each class can be given back"
-    assert shares.held_back_bytes >= 2 * shares.segment_bytes + OPEN_FILES * shares.file_bytes
+    assert shares.held_back_bytes >= 4 * shares.segment_bytes + OPEN_FILES * shares.file_bytes
     assert usable >= budget // 2
     assert shares.checkpoint_log_bytes <= shares.segment_bytes
     assert shares.segment_bytes >= MIB

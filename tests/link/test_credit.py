@@ -7,10 +7,11 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.link.test_children import E1, Wire, hello
-from tests.link.world import Clock, ParentNode
+from tests.link.world import Clock, Pair, ParentNode
 
 from headland.link.children import Children, ChildrenSettings
 from headland.link.credit import CLASSES, LEAST, Credit
+from headland.vocabulary import Lane
 
 KIB = 1 << 10
 WINDOW, TOGETHER = 64 * KIB, 1024 * KIB
@@ -85,3 +86,22 @@ def test_however_bytes_come_and_go_the_sum_holds_and_everybody_can_go_on(
         given = sum(max(0, one.unused) for one in children)
         assert credit.given == given
         assert given <= TOGETHER + len(children) * LEAST
+
+
+def test_backlog_goes_on_however_small_the_window_is() -> None:
+    """Kills: credit kept for live blocks that is more than all of it, so that backlog waits for ever."""
+    pair = Pair()
+    pair.parent.children = Children(
+        ChildrenSettings(node="parent", store=b"S" * 16, window=256, together=KIB),
+        lambda _child, _origin: True,
+    )
+    pair.reachable = False
+    for _ in range(40):
+        pair.child.keep()
+        pair.child.commit()
+        pair.run(0.1)
+    pair.reachable = True
+    pair.run(60)
+    (stream,) = [one for one in pair.child.outbox.state.streams() if one.tail]
+    assert stream.key.lane == Lane.BACKLOG
+    assert stream.acked == stream.tail == 40

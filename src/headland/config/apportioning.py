@@ -1,17 +1,19 @@
 """What a disk budget is divided into: sizes that fit each other, whatever the budget is.
 
 ```
-reserve    as configured (the tier's default), at most a quarter of the budget
+reserve    as configured (the tier's default), at most an eighth of the budget
 usable     budget - reserve
 segment    as configured, at most a twentieth of what is usable, at least 1 MiB
+credit     one segment: what all children may have under way, which still comes when nothing is taken in
 file       8 MiB, at most a fortieth, at least 256 KiB; one open for each class, or one at a root
 journal    4 segments: beyond it the oldest is emptied into files
-unfilled   2 segments and 4 files, allocated before they are filled
-held back  reserve + unfilled: more is taken in only while the data stay below budget - held back
+slack      4 segments and 4 files: what is allocated and not filled yet, what is copied before its segment
+           goes, what comes between two looks
+held back  reserve + slack: more is taken in only while the data stay below budget - held back
 unstored   as configured, at most a twentieth of what is usable: a commit should fit into a segment
 ```
 Whatever is refused, shed or given back is measured against budget - held back (`headland.node.budget`). The
-journal takes at most about two fifths of it, so files can always be filled, shed and given back. With less
+journal takes at most about half of it, so files can always be filled, shed and given back. With less
 than 32 MiB that is not so: such a budget is refused.
 """
 
@@ -28,7 +30,10 @@ LEAST_SEGMENTS = 32
 """A budget holds at least so many of the smallest segments."""
 LEAST_BUDGET_BYTES = LEAST_SEGMENTS * LEAST_SEGMENT_BYTES
 JOURNAL_SEGMENTS = 4
+SLACK_SEGMENTS = 4
 OPEN_FILES = 4
+RESERVE_SHARE = 8
+"""The reserve is at most this part of the budget."""
 ROUND_BYTES = 4096
 
 
@@ -79,12 +84,12 @@ def apportion(budget_bytes: int, wishes: Wishes, *, least_segment_bytes: int = L
             path="disk.budget_bytes",
             hint=f"at least {least}, or 0 for half of what is free",
         )
-    reserve = min(wishes.reserve_bytes, budget_bytes // 4)
+    reserve = min(wishes.reserve_bytes, budget_bytes // RESERVE_SHARE)
     usable = budget_bytes - reserve
     segment = min(wishes.segment_bytes, max(least_segment_bytes, _round(usable // 20)))
     file = min(FILE_BYTES, max(least_segment_bytes // 4, _round(usable // 40)))
     return Shares(
-        held_back_bytes=reserve + 2 * segment + OPEN_FILES * file,
+        held_back_bytes=reserve + SLACK_SEGMENTS * segment + OPEN_FILES * file,
         segment_bytes=segment,
         checkpoint_log_bytes=min(wishes.checkpoint_log_bytes, segment),
         journal_bytes=JOURNAL_SEGMENTS * segment,

@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from headland.config.apportioning import apportion
+from headland.config.apportioning import RESERVE_SHARE, apportion
 from headland.config.loading import Loaded
 from headland.drivers.clock import disciplined
 from headland.drivers.disk import InUse, RealDisk, check_owner, holder_of, owner_of
@@ -338,8 +338,8 @@ def _disk(loaded: Loaded, findings: list[Finding]) -> None:
     if config.disk.budget_bytes > free + ours:
         hint = "the budget is larger than what is free: input is refused before the budget is used up"
         findings.append(Finding("disk", "advice", text, hint))
-    elif _given(loaded, "reserve_bytes") and config.disk.reserve_bytes > budget // 4:
-        hint = f"of disk.reserve_bytes a quarter of the budget counts, {_mb(budget // 4)}"
+    elif _given(loaded, "reserve_bytes") and config.disk.reserve_bytes > budget // RESERVE_SHARE:
+        hint = f"of disk.reserve_bytes an eighth of the budget counts, {_mb(budget // RESERVE_SHARE)}"
         findings.append(Finding("disk", "advice", text, hint))
     else:
         findings.append(Finding("disk", "advice" if free < LITTLE_DISK_BYTES else "ok", text))

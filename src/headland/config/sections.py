@@ -288,7 +288,7 @@ class DiskSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Meta(
             ge=0,
             description="Of that, held back for answers, tombstones, the ledger and checkpoints when nothing "
-            "more is taken in, bytes; at most a quarter counts.",
+            "more is taken in, bytes; at most an eighth counts.",
         ),
     ] = 64 * 1024 * 1024
 

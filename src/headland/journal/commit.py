@@ -130,6 +130,12 @@ class Journal:
         return sum(info.bytes for info in self._segments)
 
     @property
+    def closed_bytes(self) -> int:
+        """Bytes that the segments take on the disk; of the open one, what is in use."""
+        closed = sum(max(info.bytes, self._sizes.get(info.id, 0)) for info in self._segments[:-1])
+        return closed + sum(info.bytes for info in self._segments[-1:])
+
+    @property
     def checkpoint_bytes(self) -> int:
         """Bytes of the checkpoints that are kept."""
         return sum(info.bytes for info in self._checkpoints)

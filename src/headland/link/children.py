@@ -413,6 +413,10 @@ class Children:
             actions += self._flush(link, now)
         return actions
 
+    def share_credit(self, together: int) -> None:
+        """Grant so much in all from now on."""
+        self._credit.share_out(together)
+
     def press(self, pressed: bool, now: Instant) -> list[DownlinkAction]:
         """Withhold credit while the disk is short; grant it again when it is not."""
         self.pressed = pressed

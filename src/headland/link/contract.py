@@ -354,9 +354,9 @@ class Outgoing(Protocol):
         """The connection is gone."""
 
     def next_to_send(
-        self, credit: Sequence[int], now: Instant, backlog: bool = True
+        self, credit: Sequence[int], now: Instant, backlog: Sequence[int] | None = None
     ) -> SendEntry | PageIn | None:
-        """The next block, tombstone or page request; claims it. `backlog`: whether that lane may be asked."""
+        """The next block, tombstone or page request; claims it. `backlog`: credit of that lane."""
 
     def sent(self, stream: StreamKey, p: int) -> None:
         """Its first byte is about to leave."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 CLASSES = 4
 LEAST = 4 << 10
+LEAST_SHARE = 16
+"""`LEAST` is at most this part of what all have together."""
 
 
 class Credit:
@@ -25,16 +27,21 @@ class Credit:
     def __init__(self, window: int, together: int) -> None:
         self.given = 0
         self._window = window
+        self.share_out(together)
+
+    def share_out(self, together: int) -> None:
+        """Grant so much in all from now on."""
         self._together = together
+        self._least = min(LEAST, max(1, together // LEAST_SHARE))
 
     def share(self, connections: int) -> int:
         """Window of each class of each of so many connections."""
-        return max(LEAST, min(self._window, self._together // (CLASSES * max(1, connections))))
+        return max(self._least, min(self._window, self._together // (CLASSES * max(1, connections))))
 
     def allow(self, wanted: int, unused: int) -> int:
         """How many bytes of those wanted are granted to a class that has so many left; 0 or a good part."""
-        allowed = min(wanted, max(self._together - self.given, LEAST - unused))
-        if allowed < min(wanted, LEAST):
+        allowed = min(wanted, max(self._together - self.given, self._least - unused))
+        if allowed < min(wanted, self._least):
             return 0
         self.moved(unused, unused + allowed)
         return allowed

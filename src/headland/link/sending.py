@@ -24,6 +24,8 @@ READ_WEIGHT_MIN = 4096
 """What a block counts at least towards the bound on reading ahead: a small one is work, too."""
 DEFINE_MAX = 256
 """Series in one DEFINE."""
+LIVE_RESERVE = 64 << 10
+"""Credit of a class that backlog leaves for its live lane: at most a quarter of what was granted last."""
 
 SeriesLookup = Callable[[str, bytes, int], SeriesKey]
 
@@ -81,6 +83,7 @@ class Sending:
         self._under_way = [0, 0]
         self._cut_short = [False, False]
         self._spent = [0, 0, 0, 0]
+        self._window = [0, 0, 0, 0]
         self._reserved = [0, 0, 0, 0]
         self._defined: dict[tuple[str, bytes], set[int]] = {}
 
@@ -134,6 +137,11 @@ class Sending:
         index = self.index(key.epoch)
         protocol.put(self.out, protocol.Open(key.priority << 1 | key.lane, index, p, chain))
 
+    def allow(self, priority: int, total: int) -> None:
+        """The parent has granted so many bytes of a class since the connection began."""
+        self.granted[priority] = max(self.granted[priority], total)
+        self._window[priority] = self.granted[priority] - self._spent[priority]
+
     def pull(self, now: Instant) -> list[UplinkAction]:
         """Take what may be sent from the outbox, as far as credit and read-ahead allow."""
         actions: list[UplinkAction] = []
@@ -141,7 +149,9 @@ class Sending:
         while self._room(Lane.LIVE) and not self.exhausted:
             backlog = self._room(Lane.BACKLOG) and now.monotonic_ns >= self.pacing.rested_ns
             credit = [g - s - r for g, s, r in zip(self.granted, self._spent, self._reserved, strict=True)]
-            entry = self._outgoing.next_to_send(credit, now, backlog)
+            least = [min(LIVE_RESERVE, window // 4) for window in self._window]
+            left = [c - r if backlog else 0 for c, r in zip(credit, least, strict=True)]
+            entry = self._outgoing.next_to_send(credit, now, left)
             match entry:
                 case None:
                     self._cut_short = [False, not backlog]

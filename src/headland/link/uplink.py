@@ -264,9 +264,7 @@ class Uplink:
                 key = self._sending.key(point.epoch, point.priority, point.lane)
                 return [StoredUpTo(key, point.p)]
             case Kind.CREDIT:
-                priority, total = protocol.parse_credit(payload)
-                granted = self._sending.granted
-                granted[priority] = max(granted[priority], total)
+                self._sending.allow(*protocol.parse_credit(payload))
             case Kind.HEARTBEAT:
                 pass
             case Kind.PROBE:
@@ -298,7 +296,8 @@ class Uplink:
         parent = ParentName(welcome.node, welcome.store)
         self.phase = Phase.UP
         self.parent = parent
-        self._sending.granted = list(welcome.credit)
+        for priority, total in enumerate(welcome.credit):
+            self._sending.allow(priority, total)
         self._dialling.up(now)
         actions: list[UplinkAction] = [Up(parent, welcome.version)]
         actions.append(PeerClock(welcome.wall_ns, welcome.trusted, now.monotonic_ns - self._since))

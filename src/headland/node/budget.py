@@ -73,6 +73,8 @@ class Budget:
         if self._outbox is not None and self._outbox.in_memory() > ROWS_IN_MEMORY_MAX:
             for file in self._outbox.forget_answered(in_journal, node.draft):
                 self.give_back(node, file)
+            # A step's work at a time; the next one comes soon.
+            self._due_ns = min(self._due_ns, now.monotonic_ns + WATCH_PRESSED_NS)
 
     def next_wake(self, node: Node) -> int | None:
         """Monotonic ns at which a full node looks for room again."""
@@ -102,8 +104,8 @@ class Budget:
         return self.short and self.used(node) > limit - limit // 8
 
     def used(self, node: Node) -> int:
-        """Bytes of blocks and log; checkpoints are in what is held back."""
-        return self._files.used_bytes + node.parts.journal.used_bytes
+        """Bytes of blocks and log; checkpoints, and what is still to be filled, are in what is held back."""
+        return self._files.used_bytes + node.parts.journal.closed_bytes
 
     def _watch_disk(self, node: Node) -> None:
         settings = node.settings
@@ -193,4 +195,4 @@ class Budget:
             for priority in Priority
             for info in self._files.by_directory[outbox_directory(priority)].files()
         }
-        return sorted(there - outbox.referred())
+        return sorted(there - outbox.referred(there))

@@ -144,7 +144,8 @@ def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Par
     store_id = entropy.randbytes(STORE_BYTES)
     # Blocks of this node's own name come from nobody else: they would be taken for its own.
     children = Children(
-        ChildrenSettings(node=settings.name, store=store_id), lambda _child, origin: origin != settings.name
+        ChildrenSettings(node=settings.name, store=store_id, together=settings.credit_bytes),
+        lambda _child, origin: origin != settings.name,
     )
     if outbox is not None:
         children.stored = StoredAbove()

@@ -268,6 +268,7 @@ def put_in_force(node: Node, settings: NodeSettings, now: Instant) -> None:
     if node.stages is not None:
         node.stages.aim(budgets_ms(settings))
     parts.journal.resize(sizes.journal)
+    parts.south.children.share_credit(sizes.credit_bytes)
     if sizes.file_bytes != before.file_bytes:
         parts.shelving.files.resize(sizes.file_bytes)
     node.settings = msgspec.structs.replace(
@@ -280,6 +281,7 @@ def put_in_force(node: Node, settings: NodeSettings, now: Instant) -> None:
         journal=sizes.journal,
         journal_bytes=sizes.journal_bytes,
         file_bytes=sizes.file_bytes,
+        credit_bytes=sizes.credit_bytes,
         budget_bytes=sizes.budget_bytes,
         reserve_bytes=sizes.reserve_bytes,
         unstored_bytes_max=sizes.unstored_bytes_max,

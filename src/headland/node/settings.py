@@ -36,6 +36,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         budget_bytes: Disk for journal, outbox and store together; 0 is no bound of ours.
         reserve_bytes: Of that, held back for what is written although nothing more is taken in, and for what
             is allocated and not filled.
+        credit_bytes: What children may have under way together: it still comes when nothing more is taken in.
         unstored_bytes_max: Readings in memory while the disk takes none; beyond it sockets are not read.
         waiting_bytes_max: Bytes read and not yet handled, of all connections; beyond it nothing is read.
         decide_budget_ms: Deadline of the deciding stage.
@@ -59,6 +60,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     commit_gap_ms: float = 1.0
     budget_bytes: int = 0
     reserve_bytes: int = 64 << 20
+    credit_bytes: int = 64 << 20
     unstored_bytes_max: int = 64 << 20
     waiting_bytes_max: int = 64 << 20
     decide_budget_ms: float = 10.0
@@ -103,6 +105,7 @@ def apportioned(settings: NodeSettings, budget_bytes: int) -> NodeSettings:
         reserve_bytes=shares.held_back_bytes,
         journal_bytes=shares.journal_bytes,
         file_bytes=shares.file_bytes,
+        credit_bytes=min(settings.credit_bytes, shares.segment_bytes),
         unstored_bytes_max=shares.unstored_bytes_max,
         journal=msgspec.structs.replace(
             journal,

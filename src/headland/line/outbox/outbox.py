@@ -220,18 +220,18 @@ class Outbox:
         return self.state.hello()
 
     def next_to_send(
-        self, credit: Sequence[int], now: Instant, backlog: bool = True
+        self, credit: Sequence[int], now: Instant, backlog: Sequence[int] | None = None
     ) -> SendEntry | PageIn | None:
         """The next block or tombstone, or headers that have to be read first; None when there is nothing.
 
         Args:
             credit: Bytes that may be sent, per class; a class with none is passed over.
             now: The moment.
-            backlog: Whether the backlog lane may be asked.
+            backlog: Of those, what the backlog lane may take; all of them unless it is told.
         """
         if not self._connected:
             return None
-        return self._scheduler.next(credit, self.age_clock(now), backlog)
+        return self._scheduler.next(credit, credit if backlog is None else backlog, self.age_clock(now))
 
     def sent(self, stream: StreamKey, p: int) -> None:
         """The first byte of the block at p is about to leave."""
@@ -415,8 +415,8 @@ class Outbox:
 
     # ── space ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> list[SpillRun]:
-        """Runs of blocks at the front of each stream whose `Ref` is `inside` (a segment to be recycled)."""
+    def to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> Iterator[SpillRun]:
+        """Runs of blocks whose `Ref` is `inside` (a segment to be recycled): take one, or all at once."""
         return space.to_spill(self.state, inside, self.age_clock(now))
 
     def letters_to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> list[SpillLetter]:
@@ -457,6 +457,8 @@ class Outbox:
     def forget_answered(self, inside: Callable[[Ref], bool], draft: DraftLike) -> list[int]:
         """Forget answered bodies at the front of each stream that are `inside` (a segment to be recycled).
 
+        A step's work; ask again while there are more.
+
         Returns:
             Outbox files that nothing refers to any more.
         """
@@ -472,9 +474,9 @@ class Outbox:
         """Whether of the bodies that are `inside` any may go, answered or shed."""
         return space.loose(self.state, inside)
 
-    def referred(self) -> set[int]:
-        """Every `Ref.space` at which a body is looked for."""
-        return space.referred(self.state)
+    def referred(self, files: set[int]) -> set[int]:
+        """Of these files those in which a body is looked for."""
+        return space.referred(self.state, files)
 
     def last_positions(self, file: int) -> list[tuple[StreamKey, int]]:
         """Of every stream with answered blocks in an outbox file, the last position there."""

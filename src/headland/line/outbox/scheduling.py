@@ -21,8 +21,6 @@ RUN = 1000
 """Blocks given up or parked in one commit."""
 EARNED_MAX = 64 * 1024
 """Bytes that backlog may have earned."""
-LIVE_RESERVE = 64 * 1024
-"""Credit of a class that backlog leaves for its live lane."""
 GAP_BYTES = 64
 
 Hold = Callable[[Stream, int, DraftLike], None]
@@ -55,12 +53,11 @@ class Scheduler:
         self._earned = 0.0
 
     def next(
-        self, credit: Sequence[int], age_ms: int, with_backlog: bool = True
+        self, credit: Sequence[int], backlog_credit: Sequence[int], age_ms: int
     ) -> SendEntry | PageIn | None:
         """The next entry, claimed; None when nothing may be sent."""
         live = self._head(Lane.LIVE, credit, age_ms)
-        left = [bytes_left - LIVE_RESERVE for bytes_left in credit]
-        backlog = self._head(Lane.BACKLOG, left, age_ms) if with_backlog else None
+        backlog = self._head(Lane.BACKLOG, backlog_credit, age_ms)
         if live is None or backlog is None:
             chosen = live or backlog
             if live is None:
