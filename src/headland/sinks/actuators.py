@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from queue import SimpleQueue
 
 import msgspec
 
@@ -34,7 +34,7 @@ WAITING_MAX = 1_000
 PER_TARGET_MAX = 100
 THREADS_MAX = 64
 CRITICAL_THREADS = 8
-IDLE_S = 10.0
+IDLE_S = 60.0
 """A thread without anything to do ends after so long."""
 
 Tell = Callable[[Actuation, Outcome, str], None]
@@ -50,7 +50,7 @@ class _Lane(msgspec.Struct, eq=False):
 
 
 class Actuators:
-    """Threads that do what rules want done; they begin when they are needed."""
+    """Threads that do what rules want done; they begin when they are needed, but for one that sorts."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Actuators:
         self._tell = tell
         self._reveal = reveal
         self._now_ns = monotonic_ns
+        self._arrived: SimpleQueue[Actuation | None] = SimpleQueue()
         self._changed = threading.Condition()
         self._lanes: dict[tuple[str, Priority], _Lane] = {}
         self._waiting = 0
@@ -75,9 +76,19 @@ class Actuators:
         self._idle = 0
         self._threads = 0
         self._closed = False
+        threading.Thread(target=self._sort, name="actuators", daemon=True).start()
 
     def start(self, actuation: Actuation) -> None:
-        """Do it as soon as its turn comes; never waits."""
+        """Do it as soon as its turn comes; never waits, not even for a thread that holds a lock."""
+        self._arrived.put(actuation)
+
+    def _sort(self) -> None:
+        """Give each its lane, in order of arrival."""
+        scheduling.ordinary()
+        while (actuation := self._arrived.get()) is not None:
+            self._place(actuation)
+
+    def _place(self, actuation: Actuation) -> None:
         dropped: list[Actuation] = []
         with self._changed:
             if self._closed:
@@ -99,6 +110,7 @@ class Actuators:
 
     def close(self) -> None:
         """Begin nothing more; what runs ends by its own time limit."""
+        self._arrived.put(None)
         with self._changed:
             self._closed = True
             self._lanes.clear()
@@ -176,4 +188,6 @@ class Actuators:
 
 def target_of(actuation: Actuation) -> str:
     """What an actuation waits for: a server, or a program."""
-    return urlsplit(actuation.target).netloc if actuation.kind == "http" else actuation.target
+    if actuation.kind != "http":
+        return actuation.target
+    return actuation.target.partition("://")[2].partition("/")[0].partition("?")[0]
