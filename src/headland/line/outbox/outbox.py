@@ -156,11 +156,16 @@ class Outbox:
             groups=tuple(groups),
             with_body=lane is Lane.LIVE,
         )
+        settling.stand(current_stream(self.state, priority, header.lane), draft)
         index = draft.section(records.SEALS, encode_alone(header))
         stream, p = self._place(header, born_ms, Ref(draft.n, index, len(body)), header.lane)
         stream.noted_live(now.monotonic_ns, len(body))
         self.state.drafted.append((draft.n, stream, p))
         return SealedBlock(header, body, stream.key, p, index)
+
+    def stand(self, priority: int, lane: Lane, draft: DraftLike) -> None:
+        """A child's block is about to be written: say first where the stream stands that it goes on in."""
+        settling.stand(current_stream(self.state, priority, lane), draft)
 
     def relay(
         self, header: BlockHeader, ref: Ref, lane: Lane, now: Instant, draft: DraftLike
@@ -391,6 +396,7 @@ class Outbox:
             else:
                 self.state.parked.discard(item.letter.origin)
                 key = StreamKey(current.epoch, item.priority, item.lane)
+                settling.stand(current_stream(self.state, item.priority, item.lane), draft)
                 settling.write(self.state, records.Reentered(item.number, key), draft)
                 stream = current_stream(self.state, item.priority, item.lane)
                 stream.noted_live(now.monotonic_ns, item.letter.row.length)
@@ -555,6 +561,7 @@ class Outbox:
         account = REASONS[Reason(item.reason)]
         book_out(draft, account, item.priority, -item.letter.row.rows, -item.letter.row.size)
         key = StreamKey(current.epoch, item.priority, item.lane)
+        settling.stand(current_stream(self.state, item.priority, item.lane), draft)
         settling.write(self.state, records.Resent(number, key, self.age_clock(now)), draft)
         stream = must_find(self.state, key)
         stream.noted_live(now.monotonic_ns, item.letter.row.length)
@@ -612,6 +619,18 @@ class Outbox:
             running_ms: The frame's running time.
         """
         durable.replay(self.state, kind, data, n, index, running_ms)
+
+    def tell_lost(self, draft: DraftLike) -> list[GapRange]:
+        """Own blocks that were sealed in commits which are missing from the log: tombstones, once."""
+        lost = list(self.state.lost)
+        for priority in sorted({item.priority for item in lost}):
+            stream = current_stream(self.state, priority, Lane.BACKLOG)
+            releasing.tell(self.state, stream, [item for item in lost if item.priority == priority], draft)
+        return lost
+
+    def held(self, priority: Priority) -> tuple[int, int]:
+        """Readings and payload bytes of a class that are `pending` in blocks."""
+        return releasing.held(self.state, priority)
 
     def recovered(self) -> None:
         """Replay is over: everything found is durable, and may have been sent."""
