@@ -62,13 +62,19 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        watching: What the witness is.
+    """
+
+    watching: type[Watching] = Watching
 
     def __init__(self, scenario: Scenario, seed: int, *, recording: bool = False) -> None:
         self.scenario = scenario
         self.world = World(seed)
         self._treatments: dict[tuple[str, str], Treatment] = {}
-        self.witness = Watching(self.world, recording=recording, treatment=self._treatment)
+        self.witness = self.watching(self.world, recording=recording, treatment=self._treatment)
         self.hosts = [
             Host(self.world, spec.name, scenario.settings(spec), spec.parent, SimulatedDisk())
             for spec in scenario.node
