@@ -237,7 +237,7 @@ class ChildNode(Node):
         number = FILE + len(self.files)
         blocks = self.files[number] = []
         now_ms = self.outbox.age_clock(self.now)
-        for run in self.outbox.to_spill(lambda ref: ref.space <= up_to_n, self.now):
+        for run in list(self.outbox.to_spill(lambda ref: ref.space <= up_to_n, self.now)):
             refs = []
             for ref, age in zip(run.refs, run.ages_ms, strict=True):
                 head, body = self.body_of(ref)

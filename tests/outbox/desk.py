@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from headland.blocks.header import BlockHeader, Run
 from headland.journal.draft import Draft
 from headland.line.ledger import Ledger
-from headland.line.outbox import Outbox, OutboxSettings, PagedHeader
+from headland.line.outbox import Outbox, OutboxSettings, PagedHeader, SpillRun
+from headland.line.outbox.rows import PIECE
 from headland.link.contract import (
     Answer,
     BlockEntry,
@@ -28,6 +30,20 @@ T0 = 1_800_000_000 * S
 PLENTY = (1 << 30,) * 4
 PARENT = ParentName("parent", b"S" * 16)
 FILE = 1 << 40
+
+
+def joined(runs: Iterable[SpillRun]) -> list[SpillRun]:
+    """Runs of a step each as the longest that could be noted."""
+    out: list[SpillRun] = []
+    for run in runs:
+        last = out[-1] if out else None
+        behind = last is not None and (last.stream, last.p_from + len(last.refs)) == (run.stream, run.p_from)
+        if last is not None and behind and run.p_from % PIECE != 1:
+            refs, ages = last.refs + run.refs, last.ages_ms + run.ages_ms
+            out[-1] = SpillRun(last.stream, last.p_from, refs, ages)
+        else:
+            out.append(run)
+    return out
 
 
 class Desk:
@@ -157,7 +173,7 @@ class Desk:
     def spill(self) -> int:
         number = FILE + len(self.files)
         headers = self.files[number] = []
-        for run in self.outbox.to_spill(lambda ref: ref.space < FILE, self.now):
+        for run in joined(self.outbox.to_spill(lambda ref: ref.space < FILE, self.now)):
             refs = []
             for ref, age in zip(run.refs, run.ages_ms, strict=True):
                 header = self.headers[(ref.space, ref.at)]

@@ -80,7 +80,7 @@ def test_a_block_that_came_again_behind_younger_ones_leaves_with_its_segment() -
     desk.advance(3600)
     desk.wake()
     old = desk.frames[0][0]
-    runs = desk.outbox.to_spill(lambda ref: ref.space <= old, desk.now)
+    runs = list(desk.outbox.to_spill(lambda ref: ref.space <= old, desk.now))
     assert [ref.space for run in runs for ref in run.refs if run.p_from > 1] == [old]
 
 

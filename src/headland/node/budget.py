@@ -195,4 +195,4 @@ class Budget:
             for priority in Priority
             for info in self._files.by_directory[outbox_directory(priority)].files()
         }
-        return sorted(there - outbox.referred())
+        return sorted(there - outbox.referred(there))

@@ -30,12 +30,9 @@ from headland.vocabulary import DefectError, Instant, Lane, Priority
 if TYPE_CHECKING:
     from headland.node.core import Node
 
-BATCH_BYTES = 1 << 20
 BATCH_BLOCKS = 256
-"""Blocks of one batch, where their bytes are not known before they are read."""
+"""Blocks of one batch of a root's store: their bytes are not known before they are read."""
 PLACES_MAX = 400_000
-SMALL_BYTES = 256
-"""What a block counts at least towards a batch that is copied."""
 RETRY_NS = 1_000_000_000
 
 
@@ -193,28 +190,21 @@ class Spilling:
         def inside(ref: Ref) -> bool:
             return in_journal(ref) and ref.space <= limit
 
-        for run in outbox.to_spill(inside, now):
-            refs: list[BlockRef] = []
-            size = 0
-            for ref in run.refs:
-                refs.append(_place(node, ref, run.stream.priority))
-                size += max(ref.length, SMALL_BYTES)
-                if size > BATCH_BYTES:
-                    break
-            count = len(refs)
-            part = msgspec.structs.replace(run, refs=run.refs[:count], ages_ms=run.ages_ms[:count])
+        run = next(iter(outbox.to_spill(inside, now)), None)
+        if run is not None:
+            priority = run.stream.priority
             return _Batch(
-                refs,
-                outbox_directory(Priority(run.stream.priority)),
-                part,
+                [_place(node, ref, priority) for ref in run.refs],
+                outbox_directory(Priority(priority)),
+                run,
                 age_clock_ms=outbox.age_clock(now),
-                priority=run.stream.priority,
+                priority=priority,
             )
         letters = outbox.letters_to_spill(inside, now)
         if not letters:
             return None
         priority = letters[0].priority
-        letters = [letter for letter in letters if letter.priority == priority][:BATCH_BLOCKS]
+        letters = [letter for letter in letters if letter.priority == priority]
         refs = [_place(node, letter.ref, priority) for letter in letters]
         return _Batch(refs, outbox_directory(Priority(priority)), letters=letters, priority=priority)
 

@@ -19,7 +19,7 @@ from headland.line.outbox.applying import (
     must_find,
     spill,
 )
-from headland.line.outbox.rows import SPACE, Rows
+from headland.line.outbox.rows import Rows
 from headland.line.outbox.state import Epoch, History, State, Waiting
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Piece, Stream
 from headland.line.outbox.values import PagedHeader
@@ -173,8 +173,9 @@ def _load(dumped: _Stream) -> Stream:
         kind = msgspec.msgpack.decode(kind_raw, type=int)
         piece: Piece
         if kind == 0:
-            piece = Rows.load(msgspec.msgpack.decode(body, type=_Dumped))
-        elif kind in (1, 2):
+            stream.pieces += Rows.load(msgspec.msgpack.decode(body, type=_Dumped)).parts()
+            continue
+        if kind in (1, 2):
             piece = Extent(msgspec.msgpack.decode(body, type=BacklogFile), whole=kind == 1)
         else:
             piece = msgspec.msgpack.decode(body, type=Gap)
@@ -279,6 +280,13 @@ def unused(state: State) -> list[int]:
     return sorted(gone)
 
 
+def files_of(rows: Rows, files: set[int]) -> set[int]:
+    """Of these files those in which bodies of `rows` are; every file has a larger number than any commit."""
+    if not files or not len(rows) or rows.newest_space < min(files):
+        return set()
+    return files.intersection(rows.spaces(rows.first, rows.last))
+
+
 def files(state: State) -> dict[int, bool]:
     """Files in use: whether everything in them is answered or given up.
 
@@ -291,14 +299,14 @@ def files(state: State) -> dict[int, bool]:
         for piece in stream.pieces:
             if isinstance(piece, Extent) and piece.last > stored:
                 not_stored.add(piece.info.file)
-            elif isinstance(piece, Rows) and piece.last > stored:
-                not_stored |= state.files_known.intersection(piece.columns[SPACE])
             if isinstance(piece, Extent):
                 number = piece.info.file
                 out[number] = out.get(number, True) and piece.last <= stream.acked
             elif isinstance(piece, Rows):
-                for number in state.files_known.intersection(piece.columns[SPACE]):
+                for number in files_of(piece, state.files_known):
                     out[number] = out.get(number, True) and piece.last <= stream.acked
+                    if piece.last > stored:
+                        not_stored.add(number)
     for letters, given_up in ((state.waiting, False), (state.dead, True)):
         for item in letters.values():
             if item.letter.row.space in state.files_known:

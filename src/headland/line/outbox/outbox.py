@@ -415,8 +415,8 @@ class Outbox:
 
     # ── space ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> list[SpillRun]:
-        """Runs of blocks at the front of each stream whose `Ref` is `inside` (a segment to be recycled)."""
+    def to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> Iterator[SpillRun]:
+        """Runs of blocks whose `Ref` is `inside` (a segment to be recycled): take one, or all at once."""
         return space.to_spill(self.state, inside, self.age_clock(now))
 
     def letters_to_spill(self, inside: Callable[[Ref], bool], now: Instant) -> list[SpillLetter]:
@@ -457,6 +457,8 @@ class Outbox:
     def forget_answered(self, inside: Callable[[Ref], bool], draft: DraftLike) -> list[int]:
         """Forget answered bodies at the front of each stream that are `inside` (a segment to be recycled).
 
+        A step's work; ask again while there are more.
+
         Returns:
             Outbox files that nothing refers to any more.
         """
@@ -472,9 +474,9 @@ class Outbox:
         """Whether of the bodies that are `inside` any may go, answered or shed."""
         return space.loose(self.state, inside)
 
-    def referred(self) -> set[int]:
-        """Every `Ref.space` at which a body is looked for."""
-        return space.referred(self.state)
+    def referred(self, files: set[int]) -> set[int]:
+        """Of these files those in which a body is looked for."""
+        return space.referred(self.state, files)
 
     def last_positions(self, file: int) -> list[tuple[StreamKey, int]]:
         """Of every stream with answered blocks in an outbox file, the last position there."""

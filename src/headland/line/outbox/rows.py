@@ -13,6 +13,8 @@ from headland.vocabulary import StorageDamage
 DIGEST_BYTES = 16
 _CODES = "IQIQqqqqqqIB"
 _COMPACT_FROM = 4096
+PIECE = 4096
+"""Positions that one `Rows` of a stream spans at most, so that cutting and searching it is a small step."""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -70,7 +72,7 @@ class Rows:
         chains: Chain values, 16 bytes each.
     """
 
-    __slots__ = ("_dead", "chains", "columns", "digests", "first")
+    __slots__ = ("_dead", "_span", "chains", "columns", "digests", "first")
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -78,6 +80,7 @@ class Rows:
         self.digests = bytearray()
         self.chains = bytearray()
         self._dead = 0
+        self._span: tuple[int, int] | None = (1 << 64, -1)
 
     def __len__(self) -> int:
         return len(self.columns[0]) - self._dead
@@ -90,6 +93,8 @@ class Rows:
     def append(self, row: Row) -> None:
         """Add the block at last + 1."""
         columns = self.columns
+        if self._span is not None:
+            self._span = min(self._span[0], row.space), max(self._span[1], row.space)
         columns[_IDENT].append(row.ident)
         columns[_K].append(row.k)
         columns[_ROWS].append(row.rows)
@@ -139,18 +144,35 @@ class Rows:
         i = self._index(p)
         return self.columns[_LENGTH][i] or self.columns[_SIZE][i]
 
-    def length_between(self, p_from: int, p_to: int) -> int:
-        """Encoded bytes of the blocks at p_from to p_to."""
-        return sum(map(self.length_at, range(p_from, p_to + 1)))
-
     @property
     def oldest_space(self) -> int:
         """Smallest first number of a `Ref` in it; it is not empty."""
-        return min(self.columns[SPACE][self._dead :])
+        return self._spanned()[0]
 
-    def spaces(self) -> Sequence[int]:
-        """First numbers of the `Ref`s in it."""
-        return self.columns[SPACE][self._dead :]
+    @property
+    def newest_space(self) -> int:
+        """Largest first number of a `Ref` in it; it is not empty."""
+        return self._spanned()[1]
+
+    def _spanned(self) -> tuple[int, int]:
+        if self._span is None:
+            spaces = self.columns[SPACE][self._dead :]
+            self._span = min(spaces), max(spaces)
+        return self._span
+
+    def spaces(self, p_from: int, p_to: int) -> Sequence[int]:
+        """First numbers of the `Ref`s of the blocks at p_from to p_to."""
+        return self.columns[SPACE][self._index(p_from) : self._index(p_to) + 1]
+
+    def places(self, p_from: int, p_to: int) -> Iterable[tuple[int, int, int, int]]:
+        """Both numbers, encoded bytes as `length_at` and born ms of the blocks at p_from to p_to."""
+        i, j = self._index(p_from), self._index(p_to) + 1
+        space, at, length, size, born = (
+            self.columns[field][i:j] for field in (SPACE, _AT, _LENGTH, _SIZE, _BORN)
+        )
+        return zip(
+            space, at, (known or plain for known, plain in zip(length, size, strict=True)), born, strict=True
+        )
 
     def totals(self, p_from: int, p_to: int) -> tuple[int, int]:
         """Readings and payload bytes of the blocks at p_from to p_to."""
@@ -160,6 +182,7 @@ class Rows:
     def move(self, p: int, ref: Ref) -> None:
         """The block at p is now at `ref`."""
         i = self._index(p)
+        self._span = None
         self.columns[SPACE][i], self.columns[_AT][i], self.columns[_LENGTH][i] = (
             ref.space,
             ref.at,
@@ -171,6 +194,7 @@ class Rows:
         count = min(p, self.last) - self.first + 1
         if count <= 0:
             return
+        self._span = None
         self._dead += count
         self.first += count
         if self._dead >= _COMPACT_FROM or self._dead == len(self.columns[0]):
@@ -183,6 +207,7 @@ class Rows:
     def split_after(self, p: int) -> Rows:
         """Cut off and return everything above p."""
         tail = Rows(p + 1)
+        self._span = tail._span = None
         i = self._index(p + 1)
         tail.columns = [column[i:] for column in self.columns]
         tail.digests = self.digests[i * DIGEST_BYTES :]
@@ -192,6 +217,13 @@ class Rows:
         del self.digests[i * DIGEST_BYTES :]
         del self.chains[i * CHAIN_BYTES :]
         return tail
+
+    def parts(self) -> list[Rows]:
+        """These blocks, each part within one span of `PIECE` positions; what is here is the first of them."""
+        out = [self]
+        while (end := (out[-1].first + PIECE - 1) // PIECE * PIECE) < out[-1].last:
+            out.append(out[-1].split_after(end))
+        return out
 
     def dump(self) -> list[object]:
         """Everything, for a snapshot."""
@@ -211,6 +243,7 @@ class Rows:
             StorageDamage: The columns do not fit together.
         """
         rows = cls(dumped[0])
+        rows._span = None
         for column, data in zip(rows.columns, dumped[1], strict=True):
             column.frombytes(data)
         rows.digests += dumped[2]

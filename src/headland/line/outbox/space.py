@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from headland.line.outbox import records, settling
 from headland.line.outbox.applying import must_find, spill
+from headland.line.outbox.durable import files_of
 from headland.line.outbox.rows import Rows
 from headland.line.outbox.state import State
 from headland.line.outbox.stream import Extent, Stream, extent_of
@@ -13,59 +15,87 @@ from headland.line.outbox.values import SpillLetter, SpillRun
 from headland.link.contract import START, DraftLike, Ref, StreamKey
 from headland.vocabulary import Priority, Reason
 
+SPILL_BYTES = 1 << 20
+SPILL_BLOCKS = 256
+"""What is copied, or given up before it is copied, in one step: about a millisecond of the node's loop."""
+SMALL_BYTES = 256
+"""What a block counts at least towards that."""
+FORGET_BLOCKS = 1 << 15
+"""Blocks forgotten in one step: they cost a comparison each."""
 
-def to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[SpillRun]:
+
+def to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> Iterator[SpillRun]:
     """Runs of durable blocks whose `Ref` is `inside`, anywhere in a stream: what came again is behind others.
 
-    `inside` holds for every smaller `Ref.space` when it holds for one.
+    A run is a step's work at most, and is looked for when it is asked for: take one, or all before the first
+    is noted. `inside` holds for every smaller `Ref.space` when it holds for one.
     """
-    out = []
     for stream in state.streams():
-        for rows in stream.rows_pieces():
-            if not len(rows) or not inside(Ref(rows.oldest_space, 0, 0)):
-                continue
-            refs: list[Ref] = []
-            ages: list[int] = []
+        for rows in list(stream.rows_pieces()):
             last = min(rows.last, stream.durable)
-            for p in range(rows.first, last + 1):
-                row = rows.row(p)
-                if inside(row.ref):
-                    refs.append(Ref(row.space, row.at, row.length or row.size))
-                    ages.append(max(0, age_ms - row.born_ms))
-                if refs and (p == last or not inside(row.ref)):
-                    first = p - len(refs) + (p == last and inside(row.ref))
-                    out.append(SpillRun(stream.key, first, tuple(refs), tuple(ages)))
-                    refs, ages = [], []
-    return out
+            if len(rows) and last >= rows.first and inside(Ref(rows.oldest_space, 0, 0)):
+                yield from _runs_inside(stream.key, rows, last, inside, age_ms)
+
+
+def _runs_inside(
+    key: StreamKey, rows: Rows, last: int, inside: Callable[[Ref], bool], age_ms: int
+) -> Iterator[SpillRun]:
+    refs: list[Ref] = []
+    ages: list[int] = []
+    size = 0
+    for p, (number, at, length, born_ms) in enumerate(rows.places(rows.first, last), rows.first):
+        ref = Ref(number, at, length)
+        taken = inside(ref)
+        if taken:
+            refs.append(ref)
+            ages.append(max(0, age_ms - born_ms))
+            size += max(length, SMALL_BYTES)
+        full = size > SPILL_BYTES or len(refs) >= SPILL_BLOCKS
+        if refs and (full or p == last or not taken):
+            yield SpillRun(key, p + taken - len(refs), tuple(refs), tuple(ages))
+            refs, ages, size = [], [], 0
 
 
 def answered(state: State, inside: Callable[[Ref], bool]) -> list[tuple[StreamKey, int]]:
-    """Of each stream the last position up to which everything is answered and, in the journal, `inside`."""
+    """Of each stream the last position up to which everything is answered and, in the journal, `inside`.
+
+    A step's work at most: what is left is found when it is asked for again.
+    """
     out = []
+    left = FORGET_BLOCKS
     for stream in state.streams():
         p = stream.floor
         for piece in stream.pieces:
-            if isinstance(piece, Rows):
-                while p < min(piece.last, stream.acked) and inside(piece.row(p + 1).ref):
-                    p += 1
-                if p < piece.last:
-                    break
-            elif piece.last <= stream.acked:
-                p = piece.last
-            else:
+            end = min(piece.last, stream.acked, p + left) if isinstance(piece, Rows) else piece.last
+            if end > stream.acked or left <= 0:
+                break
+            reached = _inside_to(piece, p + 1, end, inside) if isinstance(piece, Rows) else end
+            left -= reached - p if isinstance(piece, Rows) else 1
+            p = reached
+            if p < piece.last:
                 break
         if p > stream.floor:
             out.append((stream.key, p))
     return out
 
 
+def _inside_to(rows: Rows, p_from: int, p_to: int, inside: Callable[[Ref], bool]) -> int:
+    """Last position of p_from to p_to up to which every `Ref` is `inside`; p_from - 1 for none."""
+    if p_to < p_from or inside(Ref(rows.newest_space, 0, 0)):
+        return max(p_to, p_from - 1)
+    spaces = rows.spaces(p_from, p_to)
+    return next((p for p, at in enumerate(spaces, p_from) if not inside(Ref(at, 0, 0))), p_to + 1) - 1
+
+
 def letters_to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[SpillLetter]:
-    """Blocks outside of all streams, waiting or dead, whose `Ref` is `inside`."""
-    return [
+    """Blocks outside of all streams, waiting or dead, whose `Ref` is `inside`: a step's work at most."""
+    found = (
         SpillLetter(item.number, item.priority, item.lane, row.ref, max(0, age_ms - row.born_ms))
-        for item in (*state.waiting.values(), *state.dead.values())
+        for letters in (state.waiting, state.dead)
+        for item in letters.values()
         if inside((row := item.letter.row).ref)
-    ]
+    )
+    return list(islice(found, SPILL_BLOCKS))
 
 
 def spilled(state: State, run: SpillRun, refs: Sequence[Ref], now_ms: int, draft: DraftLike) -> None:
@@ -114,7 +144,8 @@ def shed_rows(
 ) -> list[tuple[Stream, int]]:
     """Give up blocks that are `inside` before they are copied: (stream, first p).
 
-    Only of the lowest class of which anything may go, and not while older ones of it are in files.
+    Only of the lowest class of which anything may go, and not while older ones of it are in files. A step's
+    work at most: what is left goes when it is asked for again.
     """
     for streams in _shedding(state):
         if any(True for _ in _whole(streams)):
@@ -123,9 +154,12 @@ def shed_rows(
         if not loose:
             continue
         out = []
+        left = SPILL_BLOCKS
         for stream, rows in loose:
             low, high = max(rows.first, stream.touchable), min(rows.last, stream.durable)
-            places = [p for p in range(low, high + 1) if inside(rows.row(p).ref)]
+            found = (p for p, at in enumerate(rows.spaces(low, high), low) if inside(Ref(at, 0, 0)))
+            places = list(islice(found, left))
+            left -= len(places)
             for first, last in _runs(places):
                 settling.give_up(state, stream, first, last, Reason.SHED, draft)
             if places:
@@ -180,8 +214,8 @@ def loose(state: State, inside: Callable[[Ref], bool]) -> bool:
     )
 
 
-def referred(state: State) -> set[int]:
-    """Every `Ref.space` at which a body is looked for: of those in a file, that file."""
+def referred(state: State, files: set[int]) -> set[int]:
+    """Of these files those in which a body is looked for."""
     out = {item.letter.row.space for letters in (state.waiting, state.dead) for item in letters.values()}
     out.update(run.info.file for run in state.dead_runs.values())
     for stream in state.streams():
@@ -189,5 +223,5 @@ def referred(state: State) -> set[int]:
             if isinstance(piece, Extent):
                 out.add(piece.info.file)
             elif isinstance(piece, Rows):
-                out.update(piece.spaces())
-    return out
+                out |= files_of(piece, files)
+    return files & out

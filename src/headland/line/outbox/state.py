@@ -28,7 +28,7 @@ from headland.link.contract import (
 )
 from headland.vocabulary import NO_TIME, Account, Lane
 
-DEAD_RUNS_MAX = 1024
+DEAD_RUNS_MAX = 4096
 """Runs in files listed as dead; the oldest makes room, and its file may go."""
 DRAINED_EPOCHS_KEPT = 256
 """Epochs without anything unanswered that a handshake still names."""

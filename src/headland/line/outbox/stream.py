@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 from headland.blocks.digest import chain, identity_bytes
-from headland.line.outbox.rows import Row, Rows
+from headland.line.outbox.rows import PIECE, Row, Rows
 from headland.link.contract import START, Answer, GapRange, Ref, StreamKey
 from headland.vocabulary import DefectError, Lane
 
@@ -242,7 +242,7 @@ class Stream:
         self.tail_chain = chain(self.tail_chain, identity, row.digest)
         self.tail += 1
         last = self.pieces[-1] if self.pieces else None
-        if not isinstance(last, Rows):
+        if not isinstance(last, Rows) or self.tail % PIECE == 1:
             last = Rows(self.tail)
             self.pieces.append(last)
         last.append(msgspec.structs.replace(row, chain=self.tail_chain))
