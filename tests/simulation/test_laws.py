@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from headland.simulation.many import report, run_many
 from headland.simulation.run import run_seed
 from headland.simulation.scenario import Scenario
 
 
+@pytest.mark.timeout(900)
 def test_every_law_holds_over_the_first_seeds(factory: Scenario) -> None:
     result = run_many(factory, range(1, 21), processes=2)
     broken = [(one.seed, one.law, one.story[0]) for one in result.violations]
