@@ -23,6 +23,9 @@ class Patch:
 
     def put(self, owner: Any, name: str, value: Any) -> Any:
         """Let `owner.name` be `value`; returns what it was before."""
+        where = sys.modules[getattr(owner, "__module__", None) or owner.__name__].__file__ or ""
+        if where.endswith(".so"):
+            raise RuntimeError(f"{owner!r} is compiled, and calls itself natively: set HEADLAND_PURE=1")
         before = vars(owner)[name]
         self._undo.append((owner, name, before))
         self.replaced.append(f"{getattr(owner, '__qualname__', owner.__name__)}.{name}")
