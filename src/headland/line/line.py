@@ -40,6 +40,7 @@ from headland.line.ingest import Admitted, Ingest, Senders
 from headland.line.pace import Pace
 from headland.line.plans import Plans
 from headland.line.replay import NORTH, FrameRows, readings_of
+from headland.line.resting import Resting
 from headland.line.rules import LineRules, digest_of, told
 from headland.vocabulary import (
     NO_TIME,
@@ -110,6 +111,7 @@ class Line:
         self._node_ns = 0
         self._timed = False
         self._untrusted_since: int | None = None
+        self._resting = Resting()
         self._plans = Plans(rules, table)
         self._deciders = _deciders_of(rules, table)
         self.pace = Pace()
@@ -187,46 +189,15 @@ class Line:
         out = Decisions()
         if admitted.rows.sid:
             self._take(admitted, desk, out, decided=decided)
-        needs = self._needs(senders, batch, admitted, desk)
+        needs = self._resting.needs(senders, batch, admitted, desk, self._plans.of)
         self._timed = self._timed or (desk.wrote and desk.timeless)
         desk.close()
         self.pace.filtered(len(batch.sid))
         return Offered(needs, tuple(out.actuations), len(admitted.duplicates))
 
-    def _needs(self, senders: Senders, batch: Batch, admitted: Admitted, desk: Desk) -> list[int]:
-        """What each sender's readings rest on: this commit where one of its series was written to."""
-        touched, count = desk.touched, len(senders.ends)
-        if desk.for_all or (touched and (count == 1 or touched.issuperset(batch.sid))):
-            return [desk.n] * count
-        if admitted.duplicates:
-            return [max(admitted.duplicates_n, self._newest(set(admitted.rows.sid)))]
-        newest = self._newest(set(batch.sid) - touched)
-        if not touched and (count == 1 or newest < desk.n - 1):
-            return [newest] * count
-        needs: list[int] = []
-        ends, start = batch.message_ends, 0
-        for end in senders.ends:
-            stop = ends[end - 1]
-            sids = batch.sid[start:stop]
-            if not touched.isdisjoint(sids):
-                needs.append(desk.n)
-            else:
-                # Most often all of it is durable long since, whichever of it is looked at.
-                needs.append(newest if newest < desk.n - 1 else self._newest(set(sids)))
-            start = stop
-        return needs
-
-    def _newest(self, sids: set[int]) -> int:
-        """The newest commit of the state that drops of these series are judged against."""
-        plans: dict[Plan, list[int]] = {}
-        for sid in sids:
-            plans.setdefault(self._plans.of[sid], []).append(sid)
-        return max(
-            (filter_.needs(some) for plan, some in plans.items() for filter_ in plan.filters), default=0
-        )
-
     def _desk(self, draft: OpenCommit, now: Instant) -> Desk:
         if draft.n != self._draft_n:
+            self._resting.next_commit()
             self._draft_n = draft.n
             self._node_ns = now.wall_ns
             self._timed = False
