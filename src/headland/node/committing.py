@@ -5,6 +5,8 @@ Laws
 * At most one commit is in flight. What arrives meanwhile shares the next.
 * A draft is closed on a tick, never inside the handling of what filled it: everything that the sockets hold
   at that moment gets into the same fsync.
+* Commits begin at least a gap apart. Clients that a commit answers send again within moments: the next waits
+  until as many messages have come as the last one held, but not longer than one gap after that was durable.
 * `release` hands out whatever waits for a number only when that number is durable, in the order it was put
 in.
 * A draft that holds nothing but drop counts waits up to `BOOKS_WAIT_NS`.
@@ -37,6 +39,7 @@ class Committing(Generic[T]):
         stalled: Whether it found no space.
         commits: How many this process has made.
         opened_ns: Monotonic time of the first write into the draft, or None.
+        arrived: Messages of clients that came while this draft was open.
     """
 
     def __init__(self, durable_n: int, gap_ns: int) -> None:
@@ -50,6 +53,9 @@ class Committing(Generic[T]):
         self._gap_ns = gap_ns
         self._plan: Sequence[DiskOp] = ()
         self._closed_ns = -gap_ns
+        self._durable_ns = -gap_ns
+        self.arrived = 0
+        self._expected = 0
         self._books_since_ns: int | None = None
         self._retry_ns = 0
         self._waiting: deque[tuple[int, T]] = deque()
@@ -64,7 +70,8 @@ class Committing(Generic[T]):
             if self._books_since_ns is None:
                 self._books_since_ns = now.monotonic_ns
             return self._books_since_ns + BOOKS_WAIT_NS
-        return self._closed_ns + self._gap_ns
+        since_ns = self._closed_ns if self.arrived >= self._expected else self._durable_ns
+        return since_ns + self._gap_ns
 
     def closed(self, plan: Sequence[DiskOp], now: Instant) -> int:
         """The draft has become a frame: it is in flight, and the next draft is open."""
@@ -76,6 +83,7 @@ class Committing(Generic[T]):
         self.opened_ns = None
         self._plan = plan
         self._closed_ns = now.monotonic_ns
+        self._expected, self.arrived = self.arrived, 0
         self._books_since_ns = None
         self.draft = Draft(n + 1)
         return n
@@ -89,13 +97,14 @@ class Committing(Generic[T]):
         """How long the oldest reading of the commit in flight has waited since it was read."""
         return now.monotonic_ns - self._begun_ns
 
-    def committed(self, n: int) -> None:
+    def committed(self, n: int, now: Instant) -> None:
         """Commit `n` is on disk."""
         if n != self.in_flight:
             raise DefectError(f"commit {n} reported, {self.in_flight} is in flight")
         self.in_flight = None
         self.stalled = False
         self.durable_n = n
+        self._durable_ns = now.monotonic_ns
         self.commits += 1
         self._plan = ()
 

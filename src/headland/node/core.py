@@ -441,6 +441,7 @@ class Node:
             needs: Sequence[int] = [need for one in run.apart() for need in self._judge(one)]
         else:
             needs = self._judge(run)
+        self.commits.arrived += len(run.topics)
         self._mqtt(self.parts.broker.rest_on(run, needs, now))
         for rebirth in self.parts.intake.mapping.take_rebirths():
             payload = rebirth.payload(now.wall_ns)
@@ -590,7 +591,7 @@ class Node:
     def _committed(self, n: int, now: Instant) -> None:
         if self.stages is not None:
             self.stages[StageName.ACK].observe(self.commits.waited_ns(now))
-        self.commits.committed(n)
+        self.commits.committed(n, now)
         self._mqtt(self.parts.broker.committed(n, now))
         for action in self.commits.release():
             self._leave(action)

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from headland.drivers import network as net
 from headland.drivers import scheduling
+from headland.drivers.alarm import Alarm
 from headland.drivers.clock import Clock
 from headland.drivers.committer import DiskWorker, Done, Failed, Outcome
 from headland.drivers.committer import NoSpace as PlanNoSpace
@@ -56,7 +57,6 @@ class Hands(Protocol):
         """End the process."""
 
 
-IMMINENT_NS = 2_000_000
 HOLDS: dict[type[ev.Event], Cause] = {
     ev.Received: Cause.LINK,  # without readings: children, or the parent
     ev.Unwritten: Cause.LINK,
@@ -116,8 +116,7 @@ class Runner:
         self._paused: set[int] = set()
         self._behind: set[int] = set()
         self._feeding = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
+        self._alarm = Alarm(self._loop, self._tick)
         self._now_ns = 0
         self._dialled: int | None = None
         self._breath = scheduling.Breath() if scheduling.is_real_time() else None
@@ -228,25 +227,9 @@ class Runner:
         self._hands.exit(ev.Exit(1, self.node.failed))
 
     def _arm(self) -> None:
-        now_ns = self._now_ns
-        if self._timer is not None and self._timer_ns - now_ns < IMMINENT_NS:
-            return  # the tick that is about to come asks again
-        due = self.node.next_wake()
-        if due is None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            return
-        if self._timer is not None:
-            if self._timer_ns == due:
-                return
-            self._timer.cancel()
-        self._timer_ns = due
-        wait_s = max(0.0, (due - now_ns) / 1e9)
-        self._timer = self._loop.call_later(wait_s, self._tick)
+        self._alarm.set(self.node.next_wake(), self._now_ns)
 
     def _tick(self) -> None:
-        self._timer = None
         self.feed(ev.Tick())
 
     def _watch_http(self) -> None:
