@@ -47,8 +47,9 @@ def told(books: Books) -> str:
         "\n".join(map(_equation, books.equations)),
         table(("account", "group", "class", "rule", "readings", "bytes"), flows),
         (
-            f"payload saved {books.reduction:.1%}; sent north {size(books.wire_bytes_north)} so far, "
-            f"{books.cost_per_month:.2f} {books.currency} a month at this rate"
+            f"payload saved {books.reduction:.1%}; sent north {size(books.wire_bytes_north)} so far "
+            f"({books.cost:.2f} {books.currency}), {books.cost_per_month:.2f} {books.currency} a month "
+            f"at the rate of {books.cost_hours:.1f} h"
         ),
     ]
     if books.hours is not None:

@@ -562,6 +562,7 @@ class Node:
         self._book_pending(draft)
         if any(account in GIVEN_UP and amount[0] > 0 for (account, *_), amount in draft.ledger.items()):
             self._holes = True
+        parts.north.book_wire(draft)
         section = parts.names.own_section()
         if section is not None:
             draft.section(SectionType.SERIES, section)

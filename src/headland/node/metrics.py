@@ -89,9 +89,19 @@ def exposition(runner: Runner) -> bytes:
     _gauge(
         lines,
         "headland_wire_bytes_north",
-        "Bytes sent to the parent, before TLS.",
+        "Bytes sent to the parent since the data directory was made, before TLS.",
         [({}, status.wire_bytes_north)],
     )
+    if node.settings.price_per_gb:
+        _gauge(
+            lines,
+            "headland_wire_cost",
+            "Price of the bytes sent to the parent: of all so far, of a month at the rate of 30 days.",
+            [
+                ({"of": "so_far", "currency": books.currency}, books.cost),
+                ({"of": "month", "currency": books.currency}, books.cost_per_month),
+            ],
+        )
     _gauge(
         lines,
         "headland_mqtt",

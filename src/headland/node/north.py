@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headland.blocks.header import BlockHeader
+from headland.journal.draft import Draft
 from headland.journal.outbox_files import outbox_directory, path_of
 from headland.line.outbox import DeadRun, Outbox, PagedHeader
 from headland.link import actions as link
@@ -22,7 +23,7 @@ from headland.node import restores
 from headland.node.blocks_on_disk import Paged, block_at, file_number
 from headland.node.forwarding import Forwarding
 from headland.node.link_trouble import Trouble
-from headland.vocabulary import Instant, Priority
+from headland.vocabulary import Account, Instant, Priority
 
 if TYPE_CHECKING:
     from headland.node.core import Node
@@ -73,6 +74,7 @@ class North:
         self.reached_ns: int | None = None
         self.link_downs = 0
         self.trouble = Trouble()
+        self._wire_booked = 0
         self.forwarding = Forwarding()
         self._reads: dict[int, list[BlockEntry]] = {}
         self._pages: dict[int, PageIn] = {}
@@ -175,6 +177,18 @@ class North:
         """Say goodbye."""
         if self.uplink is not None:
             self._do(node, self.uplink.stop(now), now)
+
+    @property
+    def wire_unbooked(self) -> int:
+        """Bytes sent that no commit has in its books yet."""
+        return self.uplink.bytes_sent - self._wire_booked if self.uplink is not None else 0
+
+    def book_wire(self, draft: Draft) -> None:
+        """What was sent since the last commit; a crash forgets at most that."""
+        sent = self.wire_unbooked
+        if sent:
+            self._wire_booked += sent
+            draft.book(Account.WIRE, "", 0, "", 0, sent)
 
     @property
     def up(self) -> bool:

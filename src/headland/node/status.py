@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 SERIES_SHOWN = 100
+MONTH_H = 730
+COST_DAYS = 30
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -78,8 +80,10 @@ class Books(msgspec.Struct, frozen=True):
         failures: Those that do not.
         accounts: Account name to amount, over everything.
         flows: Every balance: account, series group, class, rule, readings, payload bytes.
-        wire_bytes_north: Bytes sent to the parent, before TLS.
-        cost_per_month: Of those, at the configured price, projected from the running time.
+        wire_bytes_north: Bytes sent to the parent since the data directory was made, before TLS.
+        cost: Of those, at the configured price.
+        cost_per_month: Of a month (730 h), projected from the hourly totals of the last 30 days.
+        cost_hours: Hours that this projection rests on.
         currency: Of the price.
         equations: Both of them with their sums.
         reduction: Share of the offered payload bytes that does not go north as payload, 0 to 1.
@@ -92,7 +96,9 @@ class Books(msgspec.Struct, frozen=True):
     accounts: dict[str, Amount]
     flows: list[tuple[str, str, int, str, int, int]]
     wire_bytes_north: int
+    cost: float
     cost_per_month: float
+    cost_hours: float
     currency: str
     equations: list[Equation]
     reduction: float
@@ -161,7 +167,7 @@ def status_of(node: Node, now: Instant) -> Status:
         balanced=node.healthy and not parts.ledger.check(),
         alarms=node.alarms[-20:],
         mqtt=parts.broker.counters.values(),
-        wire_bytes_north=north.uplink.bytes_sent if north.uplink is not None else 0,
+        wire_bytes_north=_wire_bytes(node),
         journal_bytes=parts.journal.used_bytes,
         file_bytes=parts.shelving.files.used_bytes,
         checkpoint_bytes=parts.journal.checkpoint_bytes,
@@ -193,8 +199,9 @@ def ledger_of(node: Node, now: Instant, *, hours: bool = False) -> Books:
     """The books now; they speak of everything up to the newest closed commit."""
     parts, settings = node.parts, node.settings
     failures = parts.ledger.check()
-    wire = parts.north.uplink.bytes_sent if parts.north.uplink is not None else 0
-    running_h = max(1e-9, (now.monotonic_ns - node.started_ns) / 3.6e12)
+    wire = _wire_bytes(node)
+    lately, base_h = _wire_lately(node, now)
+    price = settings.price_per_gb / 1e9
     return Books(
         balanced=node.healthy and not failures,
         failures=failures,
@@ -204,7 +211,9 @@ def ledger_of(node: Node, now: Instant, *, hours: bool = False) -> Books:
             for (account, group, cls, rule), amount in sorted(parts.ledger.balances.items())
         ],
         wire_bytes_north=wire,
-        cost_per_month=round(wire / running_h * 730 / 1e9 * settings.price_per_gb, 2),
+        cost=round(wire * price, 2),
+        cost_per_month=round(lately / base_h * MONTH_H * price, 2),
+        cost_hours=round(base_h, 2),
         currency=settings.currency,
         equations=[
             _equation(node, "south", SOUTH_LEFT, SOUTH_RIGHT),
@@ -213,6 +222,26 @@ def ledger_of(node: Node, now: Instant, *, hours: bool = False) -> Books:
         reduction=_reduction(node),
         hours=_hours(node) if hours else None,
     )
+
+
+def _wire_bytes(node: Node) -> int:
+    """Ever, over all starts."""
+    return node.parts.ledger.total(Account.WIRE)[1] + node.parts.north.wire_unbooked
+
+
+def _wire_lately(node: Node, now: Instant) -> tuple[int, float]:
+    """Bytes sent in the last 30 days at most, and the hours in which that was."""
+    begun = now.wall_ns // HOUR_NS - COST_DAYS * 24
+    sent = {
+        hour: sum(amount[1] for (account, *_), amount in flows.items() if account == Account.WIRE)
+        for hour, flows in node.parts.ledger.hours.items()
+        if hour >= begun
+    }
+    first = min((hour for hour, size in sent.items() if size), default=now.wall_ns // HOUR_NS)
+    span_h = (now.wall_ns - first * HOUR_NS) / HOUR_NS
+    alive_h = (now.monotonic_ns - node.started_ns) / HOUR_NS
+    base_h = span_h if span_h >= 1 else min(span_h, max(alive_h, node.running_ms(now) / 3_600_000))
+    return sum(sent.values()) + node.parts.north.wire_unbooked, max(base_h, 1 / 3600)
 
 
 def _equation(node: Node, name: str, left: tuple[Account, ...], right: tuple[Account, ...]) -> Equation:

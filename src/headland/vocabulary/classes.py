@@ -94,6 +94,8 @@ class Account(IntEnum):
     UNAPPLIED = 21
     APPLIED = 22
     DUPLICATE_RECEIVED = 23
+    WIRE = 24
+    """Bytes sent to the parent (before TLS), with no readings: in no equation, and what a month costs."""
 
 
 class Reason(IntEnum):
