@@ -101,3 +101,52 @@ def test_the_systemd_unit_is_well_formed(tmp_path: Path) -> None:
     (tmp_path / "headland.service").write_text(unit.replace("/opt/headland/bin/headland", "/bin/true"))
     done = run("systemd-analyze", "verify", "--man=no", tmp_path / "headland.service", folder=tmp_path)
     assert not done.stderr.strip()
+
+
+def test_the_steps_of_the_readme_make_a_node_that_runs(
+    tmp_path: Path,
+) -> None:
+    """All but users and systemd: what the unit reads is what `init` makes."""
+    readme = (ROOT / "packaging" / "README.md").read_text(encoding="utf-8")
+    unit = (ROOT / "packaging" / "headland.service").read_text(encoding="utf-8")
+    (line,) = [line for line in readme.splitlines() if line.startswith("$ /opt/headland/bin/headland init")]
+    words = line.split("#")[0].split()[2:]
+    assert f"ExecStart=/opt/headland/bin/headland run {words[1]}/node.toml" in unit
+    assert "User=headland" in unit
+    assert words[words.index("--data-dir") + 1] == "/var/lib/headland"
+    assert "StateDirectory=headland" in unit
+    etc, var = tmp_path / "etc", tmp_path / "var"
+    placed = [
+        str(etc) if word == words[1] else str(var) if word == "/var/lib/headland" else word for word in words
+    ]
+    ports = ["--mqtt-port", "0", "--http-port", "0", "--link-port", "0"]
+    run(
+        sys.executable,
+        "-m",
+        "headland",
+        *placed,
+        *ports,
+        folder=tmp_path,
+        PYTHONPATH=os.pathsep.join(sys.path),
+    )
+    shutil.move(etc / "ca", tmp_path / "ca")
+    for path in (*etc.rglob("*"), etc):
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    file = etc / "node.toml"
+    checked = run(
+        sys.executable, "-m", "headland", "check", file, "--json",
+        folder=tmp_path, PYTHONPATH=os.pathsep.join(sys.path),
+    )  # fmt: skip
+    assert not [one for one in json.loads(checked.stdout)["findings"] if one["outcome"] == "broken"]
+    node = subprocess.Popen(
+        [sys.executable, "-m", "headland", "run", str(file)], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    try:
+        assert node.stderr is not None
+        assert any('"started"' in line for line in node.stderr)
+    finally:
+        node.terminate()
+        node.communicate(timeout=30)
+    assert (var / "journal").is_dir()
+    assert not (etc / "data").exists()

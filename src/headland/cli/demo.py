@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import sys
 from pathlib import Path
 
 import click
 import msgspec
+
+from headland.vocabulary import ConfigurationError
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @click.command(name="demo")
@@ -52,6 +62,11 @@ def command(
     the cloud, from the clients' own logs, the rules and one query: exit 0 only if none is lost, doubled or
     out of order, and all books balance. Progress is on stderr.
     """
+    for module, what in (("paho.mqtt.client", "paho-mqtt"), ("cel", "common-expression-language")):
+        if not _is_there(module):
+            raise ConfigurationError(
+                f"the demonstration needs {what}", hint="pip install 'headland[demo]' brings what it needs"
+            )
     from headland.demo.story import Options, play
     from headland.demo.view import View
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import re
 import socket
 from pathlib import Path
@@ -43,6 +44,16 @@ class Made(msgspec.Struct, frozen=True):
 @click.option(
     "--host", multiple=True, metavar="HOST", help="A name or address that clients call the node by."
 )
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where children are listened for; 0.0.0.0 for those on other machines.",
+)
+@click.option(
+    "--data-dir", default="data", show_default=True, help="Where its data will be; relative to the file."
+)
 @click.option("--mqtt-port", type=click.IntRange(0, 65535), default=1883, show_default=True)
 @click.option("--http-port", type=click.IntRange(0, 65535), default=8480, show_default=True)
 @click.option("--link-port", type=click.IntRange(0, 65535), default=8470, show_default=True)
@@ -56,6 +67,8 @@ def command(
     parent_name: str,
     ca: Path | None,
     host: tuple[str, ...],
+    listen: str,
+    data_dir: str,
     mqtt_port: int,
     http_port: int,
     link_port: int,
@@ -64,8 +77,12 @@ def command(
     """Write a commented starting file, and a development authority with a certificate for the node.
 
     Nodes that shall know each other share an authority: give --ca with the `ca` directory of the first one.
-    There are no default passwords: only this machine can reach the listeners until the file says otherwise.
+    There are no default passwords: only this machine can reach the listeners until the file says otherwise,
+    but for children where --listen says so: they show certificates.
     """
+    if not _is_address(listen):
+        hint = "0.0.0.0, ::, or an address of this machine"
+        raise ConfigurationError(f"{listen!r} is no address", path="--listen", hint=hint)
     identity = Identity(site, name if name is not None else _name_of(directory))
     parent_host, parent_port, full_name = _parent(parent, parent_name, site)
     start = Start(
@@ -75,6 +92,8 @@ def command(
         mqtt_port=mqtt_port,
         http_port=http_port,
         link_port=link_port,
+        link_address=listen,
+        data_dir=data_dir,
         parent_host=parent_host,
         parent_port=parent_port,
         parent_name=full_name,
@@ -128,7 +147,8 @@ def make_node(
         write_file(certificates / "ca.pem", authority.certificate_pem, PUBLIC_FILE)
         write_file(certificates / "node.pem", issued.certificate_pem, PUBLIC_FILE)
         write_file(certificates / "node.key", issued.key_pem)
-        make_private_directory(directory / "data")
+        if not Path(start.data_dir).is_absolute():
+            make_private_directory(directory / start.data_dir)
         write_file(file, starting_file(start).encode())
     except OSError as error:
         raise ConfigurationError(f"{error.strerror}", file=str(error.filename or directory)) from None
@@ -146,6 +166,14 @@ def _authority(directory: Path, now: dt.datetime) -> tuple[Authority, bool]:
         write_file(directory / "ca.key", authority.key_pem())
         write_file(directory / "ca.pem", authority.certificate_pem, PUBLIC_FILE)
         return authority, True
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return text == "localhost"
+    return True
 
 
 def _name_of(directory: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from headland.vocabulary import Tier
@@ -13,6 +15,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name, site, tier: The node.
         mqtt_port, http_port, link_port: TCP ports; a device node has no listener for children.
+        link_address: Where children are listened for.
+        data_dir: Where the data will be, relative to the file.
         parent_host, parent_port, parent_name: Whom to send to; "" for a root.
     """
 
@@ -22,6 +26,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     mqtt_port: int = 1883
     http_port: int = 8480
     link_port: int = 8470
+    link_address: str = "127.0.0.1"
+    data_dir: str = "data"
     parent_host: str = ""
     parent_port: int = 8470
     parent_name: str = ""
@@ -31,15 +37,26 @@ def starting_file(start: Start) -> str:
     """The text of node.toml. Commented keys show their defaults."""
     return "".join(
         (
-            _NODE.format(name=start.name, site=start.site, tier=start.tier.value),
+            _NODE.format(
+                name=start.name, site=start.site, tier=start.tier.value, data_dir=_quoted(start.data_dir)
+            ),
             _LISTEN.format(port=start.mqtt_port),
             _HTTP.format(port=start.http_port),
-            _LINK.format(port=start.link_port, mark="# " if start.tier is Tier.DEVICE else ""),
+            _LINK.format(
+                address=start.link_address,
+                port=start.link_port,
+                mark="# " if start.tier is Tier.DEVICE else "",
+            ),
             _parent(start),
             _RULES,
             _REST,
         )
     )
+
+
+def _quoted(text: str) -> str:
+    """A TOML string; JSON's form is one."""
+    return json.dumps(text)
 
 
 def _parent(start: Start) -> str:
@@ -61,7 +78,7 @@ _NODE = """\
 name = "{name}"
 site = "{site}"
 tier = "{tier}"             # device, local, regional or cloud: chooses defaults
-data_dir = "data"           # relative to this file
+data_dir = {data_dir}           # relative to this file
 # labels = {{ hall = "2" }}   # put on every series that starts here
 
 [certificates]              # made by `headland init`; replace them by your own authority's
@@ -99,9 +116,9 @@ port = {port}
 """
 
 _LINK = """
-# Where child nodes call: TLS 1.3, certificates on both sides, always.
+# Where child nodes call: TLS 1.3, certificates on both sides, always. From other machines: "0.0.0.0".
 {mark}[link.listen]
-{mark}address = "127.0.0.1"
+{mark}address = "{address}"
 {mark}port = {port}
 """
 
