@@ -151,7 +151,7 @@ _RULES = """
 
 _REST = """
 # [disk]
-# budget_bytes = 0            # 0: half of what is free at the first start
+# budget_bytes = 0            # 0: half of what is free at a start; at least 32 MiB
 
 # [classes.normal]            # published table: 5 attempts, 7 days
 # sync = "every"
