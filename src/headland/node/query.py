@@ -57,11 +57,15 @@ SortKey = tuple[int, str, int, int, int, int, int]
 """Event time, origin, ordinal of its epoch, commit there, class, block, row."""
 
 
+ANYTHING = "*"
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked.
 
     Attributes:
-        series: Pattern on the series' text (`*` is anything).
+        series: Pattern on the series' text (`*` is anything; rows of `headland/rules` are given when they are
+            asked for by series or kind).
         origin: Pattern on the origin.
         since_ns: Event time from here on, ns UTC, or None.
         until_ns: Event time before this, or None.
@@ -72,7 +76,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         limit: At most so many rows, the first in this order.
     """
 
-    series: str = "*"
+    series: str = ANYTHING
     origin: str = "*"
     since_ns: int | None = None
     until_ns: int | None = None
@@ -307,6 +311,8 @@ def _rows(
         by_node = ts == NO_TIME or bool(flags & RowFlag.TIME_IMPLAUSIBLE)
         event_ns = node_times[n] if by_node else ts
         if sid not in texts or _outside(event_ns, kind, question):
+            continue
+        if kind == RowKind.CONFIG and question.series == ANYTHING and question.kind is None:
             continue
         value: Any = columns.value[i]
         if kind != RowKind.READING and isinstance(value, bytes):
