@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
 import pytest
 from tests.node.chain import Chain
 
 from headland.blocks.header import BlockHeader, Run
+from headland.link.bounds import PAYLOAD_MAX
 from headland.link.contract import GapRange
 from headland.node import gaps, shelving
 from headland.node.gaps import UNTOLD, Gap
@@ -162,3 +164,38 @@ def test_a_root_forgets_old_epochs_in_a_commit_and_a_restart_has_forgotten_the_s
     chain.run_s(50)
     assert chain.total(chain.cloud, Account.APPLIED) == chain.total(chain.local, Account.KEPT)
     assert chain.balanced()
+
+
+def test_tombstones_of_one_identity_have_a_bound_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Kills: a hundred thousand tombstones of one child, looked through for each of its blocks.
+    monkeypatch.setattr(gaps, "EACH_MAX", 2)
+    shelf = Shelf()
+    for low in (1, 3, 5, 7):
+        shelf.missing.tell("s/a", [tombstone(low, low)])
+    assert numbers(shelf.missing.report()) == {5, 7}
+    assert shelf.missing.unlisted == 2
+
+
+def test_adjoining_tombstones_of_one_child_and_reason_are_one() -> None:
+    shelf = Shelf()
+    for low in range(1, 101):
+        shelf.missing.tell("s/a", [tombstone(low, low)])
+    shelf.missing.tell("s/a", [tombstone(101, 101, Reason.SHED)])
+    shelf.missing.tell("s/b", [tombstone(102, 102, Reason.SHED)])
+    put(shelf, block(50))
+    for one in (shelf, again(shelf)):
+        first, *others = one.missing.report()
+        assert first.blocks == [(1, 49), (51, 100)]
+        assert (first.readings, first.bytes) == (198, 1980)
+        assert [(gap.blocks, gap.custodian) for gap in others] == [
+            ([(101, 101)], "s/a"),
+            ([(102, 102)], "s/b"),
+        ]
+
+
+def test_tombstones_are_joined_only_as_far_as_their_sum_can_be_read_again() -> None:
+    shelf = Shelf()
+    for low in (1, 2):
+        most = msgspec.structs.replace(tombstone(low, low), payload_bytes=PAYLOAD_MAX)
+        shelf.missing.tell("s/a", [most])
+    assert len(again(shelf).missing.report()) == 2

@@ -98,7 +98,7 @@ class Deliver(msgspec.Struct, frozen=True):
     Attributes:
         item: What came; write it with `headland.link.received.encode` after setting `lane`.
         sids: The series in a block, none for tombstones.
-        definitions: Names first seen on this connection since the last delivery.
+        definitions: Names of those that a block of this connection uses for the first time.
     """
 
     item: ReceivedBlock | ReceivedGap

@@ -16,9 +16,11 @@ MAX_EPOCHS = 8192
 
 Number = Annotated[int, Meta(ge=0, le=1 << 62)]
 """A position, block number, version or commit: grows by one, and never comes near."""
-Readings = Annotated[int, Meta(ge=0, le=1 << 40)]
+READINGS_MAX = 1 << 40
+Readings = Annotated[int, Meta(ge=0, le=READINGS_MAX)]
 """Readings of one tombstone."""
-PayloadBytes = Annotated[int, Meta(ge=0, le=1 << 48)]
+PAYLOAD_MAX = 1 << 48
+PayloadBytes = Annotated[int, Meta(ge=0, le=PAYLOAD_MAX)]
 """Payload bytes of one tombstone."""
 TimeNs = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 """ns UTC; `NO_TIME` is the least."""

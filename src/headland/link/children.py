@@ -27,6 +27,7 @@ from headland.link.actions import (
     ChildDown,
     ChildUp,
     Close,
+    Definitions,
     Deliver,
     DownlinkAction,
     Reported,
@@ -281,7 +282,10 @@ class Children:
         else:
             self.positions.stand(name, stream.key, draft)
             self.positions.take(taken.item)
-            actions.append(Deliver(taken.item, taken.sids, link.new_definitions()))
+            names: tuple[Definitions, ...] = ()
+            if block is not None:
+                names = link.definitions_of(block.header.origin, block.header.epoch, taken.sids)
+            actions.append(Deliver(taken.item, taken.sids, names))
         self._drafted.append((draft.n, name, stream.key, taken.p, taken.chain))
         return actions
 

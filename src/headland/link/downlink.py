@@ -10,6 +10,7 @@ What it decides alone: the shape of frames, positions, chain values, digests, de
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 import msgspec
@@ -38,6 +39,14 @@ from headland.link.received import ReceivedBlock, ReceivedGap
 from headland.link.stored import StoredAbove
 from headland.vocabulary import Instant, Lane, PeerError, SeriesKey
 
+MAX_DEFINED_AHEAD = 1 << 18
+MAX_DEFINED_AHEAD_BYTES = 64 << 20
+"""Names that a connection may define without having sent a block that uses them, and their bytes in memory.
+
+Names of blocks that were answered with an exception stay: they come again without their names.
+"""
+NAME_BYTES = 200
+"""What a name takes beside its text."""
 MAX_PAYLOAD_BYTES = 1 << 40
 """Payload that the rows of one block may have been: more is no block of ours, and would spoil the books."""
 
@@ -131,7 +140,9 @@ class ChildLink:
         self._names: list[bytes] = []
         self._turns: dict[int, tuple[ChildStream, int]] = {}
         self._defined: dict[tuple[str, bytes], set[int]] = {}
-        self._new: list[Definitions] = []
+        self._ahead: dict[tuple[str, bytes], dict[int, SeriesKey]] = {}
+        self._ahead_count = 0
+        self._ahead_bytes = 0
         self.openable: set[StreamKey] = set()
 
     def index(self, key: StreamKey) -> int:
@@ -172,24 +183,39 @@ class ChildLink:
         self._turns[point.priority << 1 | point.lane] = (stream, point.p)
 
     def define(self, message: protocol.Define) -> None:
-        """DEFINE: names of series.
+        """DEFINE: names of series; they are kept when a block uses them.
 
         Raises:
-            PeerError: Out of bounds.
+            PeerError: Out of bounds, or a name for what has one.
         """
-        known = self._defined.setdefault((message.origin, message.epoch), set())
-        series = []
+        if len(message.epoch) != 16 or not message.series:
+            raise PeerError("a definition of nothing")
+        scope = (message.origin, message.epoch)
+        known, ahead = self._defined.setdefault(scope, set()), self._ahead.setdefault(scope, {})
         for sid, name, labels in message.series:
             if len(name) > protocol.MAX_SERIES_NAME or len(labels) > protocol.MAX_LABELS:
                 raise PeerError(f"definition of series {sid}")
+            if sid in known:
+                raise PeerError(f"series {sid} of {message.origin} is defined twice")
             known.add(sid)
-            series.append((sid, SeriesKey(name, labels)))
-        self._new.append(Definitions(message.origin, message.epoch, tuple(series)))
+            ahead[sid] = SeriesKey(name, labels)
+            self._ahead_count += 1
+            self._ahead_bytes += _bytes_of(ahead[sid])
+        self._ahead_bytes += len(message.origin)
+        if self._ahead_count > MAX_DEFINED_AHEAD or self._ahead_bytes > MAX_DEFINED_AHEAD_BYTES:
+            raise PeerError(f"{self._ahead_count} series are defined that no block uses")
 
-    def new_definitions(self) -> tuple[Definitions, ...]:
-        """Names since the last call."""
-        new, self._new = tuple(self._new), []
-        return new
+    def definitions_of(self, origin: str, epoch: bytes, sids: Iterable[int]) -> tuple[Definitions, ...]:
+        """Names of these series, as far as they are used for the first time on this connection."""
+        ahead = self._ahead.get((origin, epoch), {})
+        series = tuple((sid, ahead.pop(sid)) for sid in sorted(sids) if sid in ahead)
+        if not series:
+            return ()
+        self._ahead_count -= len(series)
+        self._ahead_bytes -= sum(_bytes_of(key) for _, key in series)
+        if not ahead:
+            del self._ahead[origin, epoch]
+        return (Definitions(origin, epoch, series),)
 
     def block(self, payload: memoryview, name: str) -> Taken | None:
         """BLOCK: check it; None for one whose position is here already, and for backlog: that waits its turn.
@@ -369,6 +395,10 @@ class ChildLink:
     def beat(self) -> None:
         """Append a heartbeat."""
         put_frame(self.out, Kind.HEARTBEAT)
+
+
+def _bytes_of(key: SeriesKey) -> int:
+    return NAME_BYTES + len(key.name) + sum(len(name) + len(value) for name, value in key.labels)
 
 
 def not_authorised(p: int) -> Later:

@@ -85,6 +85,7 @@ class Deframer:
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
         self._buffer = bytearray()
+        self._needed = 0
 
     def feed(self, data: bytes) -> list[tuple[int, memoryview]]:
         """(kind, payload) of every frame that `data` completes; views are valid until the next call.
@@ -94,21 +95,25 @@ class Deframer:
         """
         buffer = self._buffer
         buffer += data
-        if len(buffer) < 2:
-            return []
-        whole = memoryview(bytes(buffer))
-        out = []
+        if len(buffer) < self._needed:
+            return []  # nothing is copied before the frame is whole, however small the reads are
+        found = []
         at = 0
         while True:
-            length, start = self._length(whole, at)
-            if start < 0 or start + length > len(whole):
+            length, start = self._length(buffer, at)
+            if start < 0 or start + length > len(buffer):
                 break
-            out.append((whole[start], whole[start + 1 : start + length]))
+            found.append((start, length))
             at = start + length
+        self._needed = start + length - at if start >= 0 else 0
+        if not found:
+            return []
+        with memoryview(buffer) as view:
+            whole = memoryview(bytes(view[:at]))
         del buffer[:at]
-        return out
+        return [(whole[start], whole[start + 1 : start + length]) for start, length in found]
 
-    def _length(self, data: memoryview, at: int) -> tuple[int, int]:
+    def _length(self, data: bytearray, at: int) -> tuple[int, int]:
         """Length of the frame at `at` and where its kind stands; -1 when the length is not complete."""
         length = shift = 0
         while at < len(data):

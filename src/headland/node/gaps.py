@@ -4,8 +4,9 @@ A tombstone names whoever told it; a block of it that comes after all (a dead le
 is no longer missing, and a tombstone of which nothing is missing is gone. A hole is what is missing before a
 block that has come; its last known custodian is the child that had brought the origin's blocks before it.
 
-Bounds: `TOLD_MAX` tombstones; then the oldest are no longer listed, and counted. Holes are those of the key
-table.
+Bounds: adjoining tombstones of one child and reason are one; `EACH_MAX` of one (origin, epoch, class) and
+`TOLD_MAX` in all, beyond which the oldest are no longer listed, and counted: their blocks are holes then.
+Holes are those of the key table.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from headland.blocks.header import BlockHeader
+from headland.link.bounds import PAYLOAD_MAX, READINGS_MAX
 from headland.link.contract import GapRange
 from headland.storage import Applied, RangeSet
 from headland.vocabulary import NO_TIME, Priority, Reason
 
 TOLD_MAX = 100_000
+EACH_MAX = 4_096
+"""Looked through for each block that comes."""
 REASONS = {int(reason): reason.name.lower() for reason in Reason}
 UNTOLD = "unknown"
 """Reason of a hole that nobody has explained."""
@@ -98,15 +102,20 @@ class Gaps:
         for info in ranges:
             entries = self._told.setdefault((info.origin, info.epoch, info.priority), [])
             told = Told(child, info, info.readings, info.payload_bytes)
-            if self._missing(told):
+            if self._missing(told) and not (entries and _join(entries[-1], told)):
                 entries.append(told)
                 self._count += 1
+            if len(entries) > EACH_MAX:
+                self._unlist((info.origin, info.epoch, info.priority))
             if not entries:
                 del self._told[info.origin, info.epoch, info.priority]
         while self._count > TOLD_MAX:
-            key = next(iter(self._told))
-            self._drop(key, self._told[key][0])
-            self.unlisted += 1
+            self._unlist(next(iter(self._told)))
+
+    def _unlist(self, key: Key) -> None:
+        """The oldest of these makes room."""
+        self._drop(key, self._told[key][0])
+        self.unlisted += 1
 
     def came(self, header: BlockHeader, last: int, custodian: str) -> None:
         """A block was applied for the first time.
@@ -205,6 +214,30 @@ class Gaps:
 def _custodian(custodians: dict[int, str], first: int) -> str:
     """Whoever had brought what stands before a hole: that of the newest hole that opened at or before it."""
     return custodians[max(low for low in custodians if low <= first)] if min(custodians) <= first else ""
+
+
+def _join(last: Told, told: Told) -> bool:
+    """Let one tombstone go on in the next; whether it could."""
+    before, info = last.info, told.info
+    same = (last.child, before.reason, before.groups) == (told.child, info.reason, info.groups)
+    if not same or info.k_from != before.k_to + 1:
+        return False
+    if (
+        before.readings + info.readings > READINGS_MAX
+        or before.payload_bytes + info.payload_bytes > PAYLOAD_MAX
+    ):
+        return False
+    last.info = msgspec.structs.replace(
+        before,
+        k_to=info.k_to,
+        readings=before.readings + info.readings,
+        payload_bytes=before.payload_bytes + info.payload_bytes,
+        ts_min=min((ts for ts in (before.ts_min, info.ts_min) if ts != NO_TIME), default=NO_TIME),
+        ts_max=max(before.ts_max, info.ts_max),
+    )
+    last.readings += told.readings
+    last.payload_bytes += told.payload_bytes
+    return True
 
 
 def _within(k: int, info: GapRange) -> bool:

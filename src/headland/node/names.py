@@ -45,13 +45,21 @@ class Names:
         return encode("", b"", new) if new else None
 
     def learn(self, definitions: Definitions) -> bytes | None:
-        """Take a child's definitions; the section for the open commit, or None when all were known."""
+        """Take a child's definitions; the section for the open commit, or None when all were known.
+
+        The first definition is final: rows that are here already must not change their names.
+        """
         known = self._foreign.setdefault((definitions.origin, definitions.epoch), {})
-        new = [(sid, key) for sid, key in definitions.series if known.get(sid) != key]
+        new = [(sid, key) for sid, key in definitions.series if sid not in known]
         if not new:
             return None
         known.update(new)
         return encode(definitions.origin, definitions.epoch, new)
+
+    def renamed(self, definitions: Definitions) -> list[int]:
+        """Series that have another name here."""
+        known = self._foreign.get((definitions.origin, definitions.epoch), {})
+        return [sid for sid, key in definitions.series if known.get(sid, key) != key]
 
     def replay(self, data: bytes) -> None:
         """A SERIES section of a recovered commit."""

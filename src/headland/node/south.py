@@ -147,6 +147,10 @@ class South:
 
     def _deliver(self, node: Node, deliver: link.Deliver, now: Instant) -> None:
         for definitions in deliver.definitions:
+            renamed = node.parts.names.renamed(definitions)
+            if renamed:
+                told = f"{deliver.item.child} renames series {renamed[:5]} of {definitions.origin}: not taken"
+                node.alarm("series_renamed", told)
             section = node.parts.names.learn(definitions)
             if section is not None:
                 node.draft.section(SectionType.SERIES, section)

@@ -71,6 +71,7 @@ _CHAINS = ("tail_chain", "acked_chain", "floor_chain")
 
 def snapshot(state: State) -> bytes:
     """Everything, msgpack; columns are copied as they are."""
+    state.free_idents()
     out = _Snapshot(
         version=VERSION,
         epochs=[
@@ -131,10 +132,7 @@ def restore(state: State, data: bytes) -> None:
         if dumped.version > VERSION:
             raise StorageDamage(f"the outbox was written by a newer version ({dumped.version})")
         state.clear()
-        for ident in dumped.idents:
-            state.ident(*ident)
-        for groups in dumped.groups:
-            state.group(groups)
+        state.number_as(dumped.idents, dumped.groups)
         for item in dumped.epochs:
             epoch = Epoch(item.epoch, item.predecessor, item.predecessor_n, {})
             state.epochs.append(epoch)

@@ -145,6 +145,11 @@ class Rows:
         return self.columns[_LENGTH][i] or self.columns[_SIZE][i]
 
     @property
+    def identities(self) -> Sequence[int]:
+        """Indexes of the (origin, epoch)s in it."""
+        return self.columns[_IDENT][self._dead :]
+
+    @property
     def oldest_space(self) -> int:
         """Smallest first number of a `Ref` in it; it is not empty."""
         return self._spanned()[0]

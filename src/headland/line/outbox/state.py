@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections.abc import Iterable
+from itertools import chain
 
 import msgspec
 
@@ -13,6 +14,7 @@ from headland.line.outbox.records import DeadRun, Letter
 from headland.line.outbox.rows import Row
 from headland.line.outbox.settings import OutboxSettings
 from headland.line.outbox.stream import BacklogFile, Stream
+from headland.link.bounds import PAYLOAD_MAX
 from headland.link.contract import (
     ANY_GROUP,
     CHAIN_BYTES,
@@ -30,6 +32,11 @@ from headland.vocabulary import NO_TIME, Account, Lane
 
 DEAD_RUNS_MAX = 4096
 """Runs in files listed as dead; the oldest makes room, and its file may go."""
+GROUP_SETS_MAX = 4096
+GROUP_TEXT_MAX = 1 << 20
+"""Sets of series groups that are told apart, and characters in them; of others blocks have any group."""
+IDENTS_KEPT = 1024
+"""Identities that are remembered without any block of theirs; of more the numbers are used again."""
 DRAINED_EPOCHS_KEPT = 256
 """Epochs without anything unanswered that a handshake still names."""
 
@@ -128,7 +135,7 @@ class State:
     Attributes:
         settings: As configured.
         epochs: This node's epochs with anything left to say, oldest first, the current one last.
-        idents: (origin, epoch) by number.
+        idents: (origin, epoch) by number; ("", b"") for a number that is free.
         groups: Sets of series groups by number.
         waiting: Blocks between a `Later` and their next attempt, by number.
         dead: Dead letters, by number, oldest first.
@@ -155,6 +162,8 @@ class State:
         self._ident: dict[tuple[str, bytes], int] = {}
         self.groups: list[tuple[str, ...]] = [()]
         self._group: dict[tuple[str, ...], int] = {(): 0}
+        self._group_text = 0
+        self._free: list[int] = []
         self.waiting: dict[int, Waiting] = {}
         self.due: list[tuple[int, int]] = []
         self.dead: dict[int, Waiting] = {}
@@ -211,14 +220,43 @@ class State:
         """Number of (origin, epoch)."""
         key = (origin, epoch)
         number = self._ident.get(key)
-        if number is None:
+        if number is None and self._free:
+            number = self._ident[key] = self._free.pop()
+            self.idents[number] = key
+        elif number is None:
             number = self._ident[key] = len(self.idents)
             self.idents.append(key)
         return number
 
+    def free_idents(self) -> None:
+        """Let go of the numbers of identities of which no block is left here, when there are many."""
+        if len(self.idents) - len(self._free) <= IDENTS_KEPT:
+            return
+        columns = [piece.identities for stream in self.streams() for piece in stream.rows_held()]
+        columns += [history.columns[0] for history in self.history.values()]
+        used = set[int]().union(*columns)
+        for number, key in enumerate(self.idents):
+            if number not in used and key[1]:
+                del self._ident[key]
+                self.idents[number] = ("", b"")
+                self._free.append(number)
+
+    def number_as(self, idents: list[tuple[str, bytes]], groups: list[tuple[str, ...]]) -> None:
+        """Take over the numbering of a snapshot (into an empty state)."""
+        self.idents, self.groups = list(idents), list(groups)
+        self._ident = {key: number for number, key in enumerate(idents) if key[1]}
+        self._free = [number for number, key in enumerate(idents) if not key[1]]
+        self._group = {names: number for number, names in enumerate(groups)}
+        self._group_text = sum(map(len, chain.from_iterable(groups)))
+
     def group(self, groups: tuple[str, ...]) -> int:
         """Number of a set of series groups."""
         number = self._group.get(groups)
+        if number is None and groups != ANY_GROUP:
+            size = sum(map(len, groups))
+            if len(self.groups) >= GROUP_SETS_MAX or self._group_text + size > GROUP_TEXT_MAX:
+                return self.group(ANY_GROUP)
+            self._group_text += size
         if number is None:
             number = self._group[groups] = len(self.groups)
             self.groups.append(groups)
@@ -301,7 +339,8 @@ class State:
             origin, epoch = self.idents[row.ident]
             groups = self.groups[row.groups] or ANY_GROUP
             last = out[-1] if out else None
-            if last and (last.origin, last.epoch, last.k_to + 1) == (origin, epoch, row.k):
+            adjoins = last and (last.origin, last.epoch, last.k_to + 1) == (origin, epoch, row.k)
+            if last and adjoins and last.payload_bytes + row.size <= PAYLOAD_MAX:
                 out[-1] = _joined(last, row, groups)
             else:
                 out.append(

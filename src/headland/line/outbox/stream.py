@@ -401,6 +401,14 @@ class Stream:
         self.pieces = kept
         del self.told[:-TOLD_MAX]
 
+    def rows_held(self) -> Iterator[Rows]:
+        """All columns in memory, of runs in files too."""
+        for piece in self.pieces:
+            if isinstance(piece, Rows):
+                yield piece
+            elif isinstance(piece, Extent) and piece.rows is not None:
+                yield piece.rows
+
     def rows_pieces(self) -> Iterator[Rows]:
         """The blocks whose bodies are in the journal."""
         return (piece for piece in self.pieces if isinstance(piece, Rows))
