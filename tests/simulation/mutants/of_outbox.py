@@ -354,14 +354,14 @@ def files_are_reclaimed_before_they_are_committed(patch: Patch) -> None:
 
 @garden.mutant("3.1: critical is never shed; here it goes first", scenario="tight", seeds=(1,))
 def critical_is_shed(patch: Patch) -> None:
-    def shed(state: State, bytes_needed: int, draft: Any) -> list[tuple[Stream, int]]:
+    def shed(state: State, bytes_needed: int, draft: Any, in_journal: Any) -> list[tuple[Stream, int]]:
         out = []
         for stream in [one for one in state.streams() if one.key.priority == Priority.CRITICAL]:
             for extent in [piece for piece in stream.pieces if isinstance(piece, Extent)]:
                 if extent.whole and extent.first >= stream.touchable and not stream.frozen:
                     settling.give_up_extent(state, stream, extent, Reason.SHED, draft)
                     out.append((stream, extent.first))
-        return out + original(state, bytes_needed, draft)
+        return out + original(state, bytes_needed, draft, in_journal)
 
     original = patch.put(space, "shed", shed)
 
