@@ -293,9 +293,9 @@ def newest_epoch_drains_first(patch: Patch) -> None:
 
 @garden.mutant("1, stream: live streams go first; here the backlog does")
 def backlog_goes_first(patch: Patch) -> None:
-    def following(self: Scheduler, credit: Any, age_ms: int, with_backlog: bool = True) -> Any:
+    def following(self: Scheduler, credit: Any, backlog_credit: Any, age_ms: int) -> Any:
         self._earned = float(1 << 30)
-        return original(self, credit, age_ms, with_backlog)
+        return original(self, credit, backlog_credit, age_ms)
 
     original = patch.put(Scheduler, "next", following)
 
