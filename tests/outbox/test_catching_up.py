@@ -56,6 +56,22 @@ def test_a_parent_that_stands_inside_our_tombstones_is_a_fork_too():
     assert desk.send() == []
 
 
+def test_a_parent_that_goes_back_into_our_tombstones_is_a_fork_too():
+    # Kills: the process ends at the handshake, and at every later one.
+    desk = Desk()
+    for _ in range(4):
+        desk.keep(Priority.HIGH)
+    desk.commit()
+    desk.advance(2 * 86_400)
+    desk.up()
+    (gap,) = desk.send()
+    desk.answer(gap.stream, 4)
+    desk.down()
+    desk.up([StreamWelcome(gap.stream, 2, b"c" * 16)])
+    assert [alarm.kind for alarm in desk.alarms] == ["fork"]
+    assert desk.send() == []
+
+
 def test_what_a_fork_keeps_is_told_again_by_every_process_and_once():
     # Kills: a restart that makes stuck blocks look like an ordinary backlog.
     desk, chains = answered(4, 1)

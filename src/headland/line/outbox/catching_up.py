@@ -26,6 +26,8 @@ from headland.line.outbox.stream import Extent, Stream
 from headland.link.contract import START, Alarm, Answer, DraftLike, GapRange, ParentName, StreamWelcome
 from headland.vocabulary import Account, Instant
 
+INSIDE = "at position {} the parent has a block, and here are tombstones"
+
 
 def meet(state: State, parent: ParentName, draft: DraftLike) -> bool:
     """Note who the parent is; whether it is the one that the last positions were compared with."""
@@ -82,6 +84,8 @@ def compare(
         return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)
     alarms: list[Alarm] = []
     if p < stream.acked:
+        if here is None and p >= stream.floor and not isinstance(stream.piece_at(p), Extent):
+            return freeze(state, stream, "fork", INSIDE.format(p), draft)
         alarms = rewind(state, stream, p, welcome.chain, draft)
     elif p > stream.acked:
         answer = Answer(stream.key, p, welcome.chain, welcome.exceptions)
@@ -90,8 +94,7 @@ def compare(
             _restart(stream)
             return []
         if stream.chain_at(p) is None:
-            detail = f"at position {p} the parent has a block, and here are tombstones"
-            return freeze(state, stream, "fork", detail, draft)
+            return freeze(state, stream, "fork", INSIDE.format(p), draft)
         stream.sent = stream.claimed = p
         alarms = settle(state, stream, answer, now, draft)
     _restart(stream)
