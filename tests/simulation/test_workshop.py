@@ -17,7 +17,7 @@ def workshop() -> Scenario:
 
 
 def test_every_law_holds_among_liars_strangers_and_rot(workshop: Scenario) -> None:
-    result = run_many(workshop, range(1, 7), processes=2)
+    result = run_many(workshop, range(1, 5), processes=2)
     broken = [(one.seed, one.law, one.story[0]) for one in result.violations]
     assert not broken
     for what in (
