@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import docs_http
 import mqtt_conformance
 from docs_architecture import architecture
 
@@ -57,6 +58,7 @@ def configuration() -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     "ARCHITECTURE.md": architecture,
     "docs/reference/commands.md": commands,
+    "docs/reference/http.md": lambda: f"{NOTICE}\n{docs_http.document()}",
     "docs/configuration.md": configuration,
     "docs/mqtt-conformance.md": mqtt_conformance.document,
     "docs/configuration.schema.json": lambda: reference.schema(source_kinds()),

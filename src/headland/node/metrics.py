@@ -36,6 +36,13 @@ def exposition(runner: Runner) -> bytes:
         "1 while nothing more is taken in, by cause.",
         [({"cause": cause}, int(refusal is not None and refusal.cause == cause)) for cause in CAUSES],
     )
+    site, _, name = status.name.partition("/")
+    _gauge(
+        lines,
+        "headland_node_info",
+        "1; its labels say which node this is, to be joined with the other figures.",
+        [({"site": site, "name": name, "tier": status.tier}, 1)],
+    )
     _gauge(lines, "headland_running_seconds", "Running time over all starts.", [({}, status.running_s)])
     _gauge(
         lines,

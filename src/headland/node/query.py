@@ -329,6 +329,7 @@ def _rows(
             "kind": kind,
             "severity": flags >> RowFlag.SEVERITY_SHIFT,
             "_origin": origin,
+            "_site": origin.partition("/")[0],
             "_epoch": epoch,
             "_n": n,
             "_node_ns": node_times[n],

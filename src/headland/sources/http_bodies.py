@@ -6,8 +6,10 @@ A body is gzip (of any number of members) or plain. `readings` takes one reading
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +45,13 @@ class _ReadingsBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     labels: dict[str, str] = {}
     seq: int | None = None
 
+
+_UNKNOWN: Final = re.compile("unknown field `(.*)`")
+MEANT: Final = {
+    "time": "ts", "timestamp": "ts", "t": "ts", "name": "series", "metric": "series", "topic": "series",
+    "tags": "labels", "sequence": "seq", "v": "value", "val": "value",
+}  # fmt: skip
+"""What others call the fields of a reading."""
 
 _list: Final = msgspec.json.Decoder(list[ReadingBody])
 _object: Final = msgspec.json.Decoder(_ReadingsBody)
@@ -134,7 +143,8 @@ def _bodies(raw: bytes, media: str) -> list[ReadingBody]:
         raise Unfit(RejectReason.TOO_DEEP, "nested too deeply") from error
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
-        raise Unfit(RejectReason.WRONG_TYPE, message, path=path.rstrip("`") or "$") from error
+        hint = _hint(message, raw)
+        raise Unfit(RejectReason.WRONG_TYPE, message, path=path.rstrip("`") or "$", hint=hint) from error
     except msgspec.DecodeError as error:
         raise Unfit(RejectReason.NOT_JSON, str(error), path="$") from error
     if not isinstance(body.readings, UnsetType):
@@ -145,6 +155,19 @@ def _bodies(raw: bytes, media: str) -> list[ReadingBody]:
             hint='send {"series": ..., "value": ...}, an array of those, or {"readings": [...]}',
         )  # fmt: skip
     return [ReadingBody(body.series, body.value, body.ts, body.labels, body.seq)]
+
+
+def _hint(message: str, raw: bytes) -> str:
+    """The field that was meant, where one was that is none of a reading."""
+    unknown = _UNKNOWN.search(message)
+    if unknown is None:
+        return ""
+    if b'"specversion"' in raw:
+        return "that is a CloudEvent: POST it to /v1/cloudevents"
+    given, names = unknown[1], ReadingBody.__struct_fields__
+    meant = MEANT.get(given.lower()) or next(iter(get_close_matches(given, names, 1)), "")
+    told = f"`{meant}`? " if meant else ""
+    return f"{told}a reading has {', '.join(names)}"
 
 
 def events(raw: bytes, headers: Headers, limits: FormatLimits) -> Found:

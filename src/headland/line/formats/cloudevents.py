@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from headland.line.formats.config import FormatLimits, MappingConfig
@@ -21,6 +22,7 @@ from headland.line.formats.plain import plain_value
 from headland.line.formats.rejection import RejectReason, Unfit
 from headland.vocabulary import NO_TIME
 
+_ATTRIBUTES = ("specversion", "id", "source", "type")
 _SUPPORTED: Final = "1.0"
 _ANY: Final = MappingConfig(topic="#")
 
@@ -97,9 +99,13 @@ def _data(event: dict[str, Any], path: str) -> Any:
 
 
 def _event(event: dict[str, Any], data: Any, path: str, limits: FormatLimits, found: Found) -> None:
-    for attribute in ("specversion", "id", "source", "type"):
+    for attribute in _ATTRIBUTES:
         if not isinstance(event.get(attribute), str) or not event[attribute]:
-            raise Unfit(RejectReason.NOT_CLOUDEVENT, f"`{attribute}` is missing", path=path)
+            near = get_close_matches(attribute, [name for name in event if name not in _ATTRIBUTES], 1)
+            hint = f"`{near[0]}` is given" if near else ""
+            if "series" in event:
+                hint = "that is a reading: POST it to /v1/readings"
+            raise Unfit(RejectReason.NOT_CLOUDEVENT, f"`{attribute}` is missing", path=path, hint=hint)
     if event["specversion"] != _SUPPORTED:
         raise Unfit(
             RejectReason.UNSUPPORTED, f"specversion {event['specversion'][:20]!r}, supported: 1.0", path=path
