@@ -145,7 +145,7 @@ def test_what_is_sent_on_demand_waits_and_leaves_when_it_is_asked_for(site: Site
 
 
 def test_there_are_no_dead_letters_and_none_can_be_sent(site: Site) -> None:
-    assert one_object(run("queue", "dead", site.child.file, "--json")) == {"dead": []}
+    assert one_object(run("queue", "dead", site.child.file, "--json")) == {"dead": [], "unlisted": 0}
     assert run("queue", "dead", site.child.file).stdout == "no dead letters\n"
     result = run("queue", "resend", site.child.file, "7")
     assert result.exit_code == 1
@@ -155,6 +155,12 @@ def test_there_are_no_dead_letters_and_none_can_be_sent(site: Site) -> None:
     assert result.exit_code == 1
     assert "is not a stopped stream; stopped are: none" in result.output
     assert run("queue", "demand", site.child.file, "urgent").exit_code == 2
+    result = run("queue", "parent-gone", site.child.file)
+    assert result.exit_code == 2
+    assert "say --yes" in result.output
+    result = run("queue", "parent-gone", site.child.file, "--yes")
+    assert result.exit_code == 1
+    assert "no parent but the one that is connected" in result.output
 
 
 def test_a_query_gives_rows_at_the_root_and_a_reason_elsewhere(site: Site) -> None:

@@ -66,7 +66,7 @@ def test_a_drained_queue_is_empty_and_its_positions_agree() -> None:
     queue = ask(chain.local, "queue")
     assert not any(lane["blocks"] for lane in queue["lanes"])
     assert all(one["sealed"] == one["sent"] == one["confirmed"] for one in queue["streams"])
-    assert ask(chain.local, "dead") == {"dead": []}
+    assert ask(chain.local, "dead") == {"dead": [], "unlisted": 0}
 
 
 def test_asking_changes_nothing() -> None:

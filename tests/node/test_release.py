@@ -87,3 +87,25 @@ def test_an_order_to_release_that_makes_no_sense_is_refused() -> None:
     assert _order(chain, "release", stream="none/high/live")[0] == 400
     token = chain.cloud.ask("release", stream="none/high/live", **{"as": "dead"})
     assert chain.cloud.answers[token][0] == 409
+
+
+def test_an_operator_says_that_a_parent_is_gone_and_the_word_is_on_disk_before_it_is_answered() -> None:
+    """Kills: blocks of unknown outcome that nothing can ever free."""
+    chain = Chain(1, readings=2500, interval_ns=2_000_000)
+    chain.run_s(2)
+    local = chain.local
+    assert _order(chain, "parent_gone")[0] == 409, "the parent is there"
+    chain.world.cut("s/local", "s/regional", Weather.BLACK_HOLE)
+    chain.run_s(12)
+    assert local.node is not None
+    outbox = local.node.parts.north.outbox
+    assert outbox is not None
+    assert outbox.unknown() is not None
+    status, body = _order(chain, "parent_gone")
+    assert (status, body["parent"], body["state"]) == (200, "s/regional", "counts as unsent")
+    assert isinstance(body["blocks"], int)
+    assert body["blocks"] > 0
+    assert outbox.unknown() is None
+    assert _order(chain, "parent_gone")[0] == 409
+    token = chain.cloud.ask("parent_gone")
+    assert chain.cloud.answers[token][0] == 409

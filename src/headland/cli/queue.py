@@ -17,6 +17,15 @@ class Dead(msgspec.Struct, frozen=True):
     """What `headland queue dead --json` prints."""
 
     dead: list[DeadLetter]
+    unlisted: int = 0
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """What `headland queue parent-gone --json` prints."""
+
+    parent: str
+    blocks: int
+    state: str
 
 
 class Released(msgspec.Struct, frozen=True):
@@ -54,10 +63,14 @@ def dead(target: str, as_json: bool, ca: Path | None, token_env: str) -> None:
     A file that expired unread is one line: its first k and how many blocks follow.
     """
     data = ask(door_of(target, token_env, ca), "/v1/queue/dead")
-    letters = answer(data, Dead).dead
+    listed = answer(data, Dead)
+    letters = listed.dead
     if as_json:
         click.echo(data.decode())
-    elif not letters:
+        return
+    if listed.unlisted:
+        click.echo(f"{listed.unlisted:,} blocks had to make room, or went with their file")
+    if not letters:
         click.echo("no dead letters")
     else:
         rows = [
@@ -100,6 +113,27 @@ def release(target: str, as_json: bool, ca: Path | None, token_env: str, stream:
         return
     done = answer(data, Released)
     click.echo(f"{stream} goes on; {done.blocks:,} blocks, {done.readings:,} readings: {done.state}")
+
+
+@command.command(name="parent-gone")
+@asks_a_node
+@click.option("--yes", is_flag=True, help="It will not come back: needed, for this cannot be taken back.")
+def parent_gone(target: str, as_json: bool, ca: Path | None, token_env: str, yes: bool) -> None:
+    """Tell NODE that its parent is gone for good, and everything with it that it did not pass on.
+
+    Blocks that it may have are neither expired nor given up nor buried while it may come back; from now on
+    they count as unsent. While the link is up this is said of earlier parents only. If a parent comes back
+    that has such blocks after all, streams of which blocks were given up meanwhile stop. Exit 1 when no
+    block is of unknown outcome.
+    """
+    if not yes:
+        raise click.UsageError("this cannot be taken back: say --yes")
+    data = ask(door_of(target, token_env, ca), "/v1/queue/parent-gone", method="POST")
+    if as_json:
+        click.echo(data.decode())
+        return
+    done = answer(data, Gone)
+    click.echo(f"{done.parent} is gone: {done.blocks:,} blocks that it may have count as unsent")
 
 
 @command.command(name="demand")

@@ -1,7 +1,7 @@
 """Questions to a running node, and the few orders that it takes from its operator.
 
-Questions change nothing. An order (`resend`, `release`, `demand`, `desire`) is answered when its
-commit is durable.
+Questions change nothing. An order (`resend`, `release`, `parent_gone`, `demand`, `desire`) is answered when
+its commit is durable.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def answer(node: Node, asked: ev.Asked, now: Instant) -> None:
             _reply(node, asked.token, queue_of(node, now))
         case "dead":
             outbox = node.parts.north.outbox
-            _reply(node, asked.token, {"dead": dead_letters_of(outbox) if outbox is not None else []})
+            letters = dead_letters_of(outbox) if outbox is not None else []
+            unlisted = outbox.state.unlisted if outbox is not None else 0
+            _reply(node, asked.token, {"dead": letters, "unlisted": unlisted})
         case "quarantine":
             _reply(node, asked.token, _quarantine(node))
         case "children":
@@ -51,6 +53,8 @@ def answer(node: Node, asked: ev.Asked, now: Instant) -> None:
             _resend(node, asked, now)
         case "release":
             _release(node, asked, now)
+        case "parent_gone":
+            _parent_gone(node, asked, now)
         case "demand":
             _demand(node, asked, now)
         case "desire":
@@ -131,6 +135,26 @@ def _release(node: Node, asked: ev.Asked, now: Instant) -> None:
         for number in done.runs:
             node.parts.north.resend_run(node, number, NOBODY)
     node.parts.north.stir()
+    node.after(node.draft.n, _answer_of(asked.token, body))
+
+
+def _parent_gone(node: Node, asked: ev.Asked, now: Instant) -> None:
+    """What a parent may hold that will not come back counts as unsent: it may expire, go, or be buried."""
+    outbox = node.parts.north.outbox
+    if outbox is None:
+        _reply(node, asked.token, ROOT, 409)
+        return
+    unknown = outbox.unknown()
+    if unknown is None:
+        message = "no parent but the one that is connected may hold a block of unknown outcome"
+        _problem(node, asked.token, 409, "nothing_unknown", message)
+        return
+    name, blocks = unknown
+    node.begin(now)
+    outbox.parent_gone(node.draft)
+    node.say("warning", "order", what="parent_gone", parent=name, blocks=blocks)
+    node.parts.north.stir()
+    body = {"parent": name, "blocks": blocks, "state": "counts as unsent"}
     node.after(node.draft.n, _answer_of(asked.token, body))
 
 

@@ -9,6 +9,7 @@ GET  /v1/queue, /v1/queue/dead, /v1/quarantine          what waits, what was giv
 GET  /v1/gaps            blocks that a node that stores does not have, and where each was seen last
 POST /v1/queue/resend?number=N                          send a dead letter again
 POST /v1/queue/release?stream=STREAM&as=waiting|dead     let a stopped stream go on
+POST /v1/queue/parent-gone                              what a parent may hold that is gone counts as unsent
 POST /v1/queue/demand?class=CLASS                       seal and send what an on-demand class has
 GET  /v1/children                                       children, what is wanted of them and what they said
 POST /v1/children/SITE/NAME/intents/config              want this TOML in force at a child
@@ -45,6 +46,7 @@ ASKS = {
     ("GET", "/v1/gaps"): ("gaps", "read"),
     ("POST", "/v1/queue/resend"): ("resend", "operate"),
     ("POST", "/v1/queue/release"): ("release", "operate"),
+    ("POST", "/v1/queue/parent-gone"): ("parent_gone", "operate"),
     ("POST", "/v1/queue/demand"): ("demand", "operate"),
     ("GET", "/v1/children"): ("children", "read"),
 }

@@ -90,8 +90,7 @@ def apply(state: State, record: Record) -> None:
         case records.Moved():
             state.move_letter(record.number, record.ref)
         case records.Evicted():
-            state.dead.pop(record.number, None)
-            state.dead_runs.pop(record.number, None)
+            state.unlist(record.number)
         case records.RunResent():
             stream = must_find_or_open(state, record.stream)
             for letter in record.letters:
@@ -189,7 +188,8 @@ def _parent_is(state: State, record: records.ParentIs) -> None:
         state.foreign_parent = None
         for stream in state.streams():
             stream.foreign = 0
-            stream.uncertain = 0
+            if not record.name:
+                stream.uncertain = 0
         return
     parent = ParentName(record.name, record.store)
     if state.parent is not None and state.parent != parent:

@@ -63,6 +63,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
     k: dict[str, int]
     files: list[int] = []
     dead_runs: list[records.DeadRun] = []
+    unlisted: int = 0
 
 
 _NUMBERS = ("tail", "durable", "acked", "floor", "horizon", "uncertain", "foreign", "released", "booked")
@@ -94,6 +95,7 @@ def snapshot(state: State) -> bytes:
         k={str(priority): k for priority, k in state.k.items()},
         files=sorted(state.files_known),
         dead_runs=list(state.dead_runs.values()),
+        unlisted=state.unlisted,
     )
     return msgspec.msgpack.encode(out)
 
@@ -146,7 +148,7 @@ def restore(state: State, data: bytes) -> None:
     except (msgspec.MsgspecError, ValueError) as error:
         raise StorageDamage(f"snapshot of the outbox: {error}") from None
     state.parent, state.foreign_parent = dumped.parent, dumped.foreign_parent
-    state.next_number = dumped.next_number
+    state.next_number, state.unlisted = dumped.next_number, dumped.unlisted
     state.k = {int(priority): k for priority, k in dumped.k.items()}
     state.dead = {item.number: item for item in dumped.dead}
     state.dead_runs = {item.number: item for item in dumped.dead_runs}

@@ -341,9 +341,20 @@ class Outbox:
         """Last position whose answer is in a finished commit."""
         return must_find(self.state, stream).acked_durable
 
+    def unknown(self) -> tuple[str, int] | None:
+        """A parent that is not connected, and how many blocks it may have; None when there are none."""
+        parent = self.state.foreign_parent or (None if self._connected else self.state.parent)
+        blocks = sum(stream.unknown(foreign_only=self._connected) for stream in self.state.streams())
+        return (parent.name, blocks) if parent is not None and blocks else None
+
     def parent_gone(self, draft: DraftLike) -> None:
-        """An operator's word: the parent is gone for good, what it may hold counts as unsent."""
-        settling.write(self.state, records.ParentIs("", b"", gone=True), draft)
+        """An operator's word: the parent is gone for good, what it may hold counts as unsent.
+
+        While the link is up the word is of earlier parents only.
+        """
+        here = self.state.parent if self._connected else None
+        name, store = (here.name, here.store) if here is not None else ("", b"")
+        settling.write(self.state, records.ParentIs(name, store, gone=True), draft)
 
     def _set_times(self, first_number: int, now: Instant, draft: DraftLike) -> None:
         for number in range(first_number, self.state.next_number):

@@ -43,7 +43,10 @@ class EpochOpened(msgspec.Struct, frozen=True, array_like=True, tag="e"):
 
 
 class ParentIs(msgspec.Struct, frozen=True, array_like=True, tag="p"):
-    """The parent that positions are compared with from here on; `gone`: an operator gave the last one up."""
+    """The parent that positions are compared with from here on.
+
+    `gone`: an operator gave all other parents up that may hold blocks; no name: this one too.
+    """
 
     name: str
     store: bytes

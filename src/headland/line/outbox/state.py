@@ -140,6 +140,7 @@ class State:
         waiting: Blocks between a `Later` and their next attempt, by number.
         dead: Dead letters, by number, oldest first.
         dead_runs: Runs in files that were given up unread, by number of the same numbering, oldest first.
+        unlisted: Blocks that were listed as dead and are not any more, without having been sent again.
         parent: The parent that positions were last compared with.
         foreign_parent: An earlier parent that may hold blocks of unknown outcome.
         parked: Origins that the parent does not accept at present.
@@ -172,6 +173,7 @@ class State:
         self.foreign_parent: ParentName | None = None
         self.parked: set[str] = set()
         self.history: dict[StreamKey, History] = {}
+        self.unlisted = 0
         self.next_number = 1
         self.k: dict[int, int] = {}
         self.files_known: set[int] = set()
@@ -316,21 +318,26 @@ class State:
         number, self.next_number = self.next_number, self.next_number + 1
         return number
 
-    def bury(self, item: Waiting) -> int | None:
-        """List a dead letter; the number of the one that had to make room, if any."""
+    def bury(self, item: Waiting) -> None:
+        """List a dead letter; the oldest makes room."""
         self.dead[item.number] = item
-        if len(self.dead) <= self.settings.dead_max:
-            return None
-        oldest = next(iter(self.dead))
-        del self.dead[oldest]
-        return oldest
+        while len(self.dead) > self.settings.dead_max:
+            self.unlist(next(iter(self.dead)))
+
+    def unlist(self, number: int) -> None:
+        """A dead letter, or a run, can no longer be sent again."""
+        if self.dead.pop(number, None) is not None:
+            self.unlisted += 1
+        run = self.dead_runs.pop(number, None)
+        if run is not None:
+            self.unlisted += run.blocks
 
     def bury_run(self, key: StreamKey, reason: int, info: BacklogFile) -> None:
         """List a run in a file that was given up unread; the oldest makes room."""
         number = self.take_number()
         self.dead_runs[number] = DeadRun(number, key.priority, key.lane, reason, info)
         while len(self.dead_runs) > DEAD_RUNS_MAX:
-            del self.dead_runs[next(iter(self.dead_runs))]
+            self.unlist(next(iter(self.dead_runs)))
 
     def ranges(self, rows: Iterable[Row], priority: int, reason: int) -> tuple[GapRange, ...]:
         """Tombstones for blocks: one for each run of consecutive k of one identity."""

@@ -232,6 +232,11 @@ class Stream:
         """First position whose block may be given up: nobody else can have it."""
         return max(self.acked, self.uncertain, self.foreign, self.claimed, self.booked) + 1
 
+    def unknown(self, *, foreign_only: bool) -> int:
+        """Positions of unknown outcome: a parent may have them, or one that is no longer ours."""
+        last = self.foreign if foreign_only else max(self.foreign, self.uncertain)
+        return max(0, min(last, self.tail) - self.acked)
+
     def may_go_unread(self, extent: Extent) -> bool:
         """Whether every block of a run in a file stands here and nowhere else: all may be given up as one."""
         return extent.whole and not any(extent.first <= p <= extent.last for p in self.elsewhere)
