@@ -1,7 +1,7 @@
 """Every route of a node's HTTP listener: what it is for, who may ask, with which arguments.
 
-`headland.node.http_api` serves them; docs/reference/http.md is made from this table by `./dev docs`, and a test
-compares both: a route without a line here fails.
+`headland.node.http_api` serves them; docs/reference/http.md is made from this table by `./dev docs`, and a
+test compares both: a route without a line here fails.
 """
 
 from __future__ import annotations
