@@ -54,6 +54,7 @@ ROUTES = (
         "let a stopped stream go on",
         "`stream`, `as=waiting` or `as=dead`",
     ),
+    Route("POST", "/v1/queue/parent-gone", "operate", "what a parent that is gone may hold counts as unsent"),
     Route("POST", "/v1/queue/demand", "operate", "seal and send what an on-demand class has", "`class`"),
     Route(
         "POST",
