@@ -41,6 +41,26 @@ def test_a_block_that_waits_for_another_attempt_leaves_the_segment_with_the_othe
         assert other.files() == {FILE: False}
 
 
+def test_a_block_that_came_again_from_a_file_is_forgotten_with_the_file() -> None:
+    # Kills: it is taken for being here, and a parent that goes back is promised what is gone.
+    desk = Desk()
+    desk.keep()
+    desk.commit()
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 1, Later(1, LaterReason.FULL))
+    (letter,) = desk.outbox.letters_to_spill(_inside, desk.now)
+    desk.outbox.letters_spilled([letter.number], [Ref(FILE, 7, 40)], desk.draft)
+    desk.commit()
+    desk.advance(600)
+    desk.wake()
+    (again,) = desk.send()
+    desk.answer(again.stream, again.p)
+    assert desk.outbox.files() == {FILE: True}
+    assert desk.outbox.last_positions(FILE) == [(again.stream, again.p)]
+    assert desk.outbox.last_positions(FILE + 1) == []
+
+
 def test_a_dead_letter_whose_file_is_deleted_can_no_longer_be_sent_again() -> None:
     # Kills: it stays listed, and what is sent again is found to be unreadable.
     desk = Desk(settings=_with_ttl(1.0))

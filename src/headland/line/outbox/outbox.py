@@ -491,12 +491,7 @@ class Outbox:
 
     def last_positions(self, file: int) -> list[tuple[StreamKey, int]]:
         """Of every stream with answered blocks in an outbox file, the last position there."""
-        return [
-            (stream.key, piece.last)
-            for stream in self.state.streams()
-            for piece in stream.pieces
-            if isinstance(piece, Extent) and piece.info.file == file and piece.last <= stream.acked
-        ]
+        return space.last_positions(self.state, file)
 
     def shed_rows(
         self, inside: Callable[[Ref], bool], in_journal: Callable[[Ref], bool], draft: DraftLike

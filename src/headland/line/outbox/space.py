@@ -87,6 +87,25 @@ def _inside_to(rows: Rows, p_from: int, p_to: int, inside: Callable[[Ref], bool]
     return next((p for p, at in enumerate(spaces, p_from) if not inside(Ref(at, 0, 0))), p_to + 1) - 1
 
 
+def last_positions(state: State, file: int) -> list[tuple[StreamKey, int]]:
+    """Of every stream with answered blocks in an outbox file, the last position there.
+
+    A block that came again is a row of its own, whose body may be in a file too.
+    """
+    out = []
+    for stream in state.streams():
+        last = 0
+        for piece in stream.pieces:
+            if isinstance(piece, Extent) and piece.info.file == file and piece.last <= stream.acked:
+                last = piece.last
+            elif isinstance(piece, Rows):
+                rows = piece.rows_between(piece.first, min(piece.last, stream.acked))
+                last = max([last, *(p for p, row in enumerate(rows, piece.first) if row.space == file)])
+        if last:
+            out.append((stream.key, last))
+    return out
+
+
 def letters_to_spill(state: State, inside: Callable[[Ref], bool], age_ms: int) -> list[SpillLetter]:
     """Blocks outside of all streams, waiting or dead, whose `Ref` is `inside`: a step's work at most."""
     found = (
