@@ -5,32 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 from headland.cli.asking import answer, ask, asks_a_node, door_of, moment, size, table
+from headland.node.quarantine import Listed
 
 PREVIEW = 40
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One payload: who sent it when, why it did not fit, and its bytes in base64."""
-
-    number: int
-    node_ns: int
-    client: str
-    topic: str
-    reason: str
-    detail: str
-    bytes: int
-    payload: str
-    preview: str
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """What `headland quarantine --json` prints."""
-
-    evicted: int
-    entries: list[Entry]
 
 
 @click.command(name="quarantine")

@@ -23,6 +23,7 @@ from typing import TypeVar
 
 import msgspec
 
+from headland.journal import LedgerEntry
 from headland.vocabulary import Account
 
 HOURLY_KEPT = 90 * 24
@@ -75,18 +76,8 @@ class Imbalance(msgspec.Struct, frozen=True):
     payload_bytes: int
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One line of the books."""
-
-    account: int
-    group: str
-    cls: int
-    rule: str
-    readings: int
-    payload_bytes: int
-
-
-_entries = msgspec.msgpack.Decoder(list[Entry])
+_entries = msgspec.msgpack.Decoder(list[LedgerEntry])
+_snapshots = msgspec.msgpack.Decoder(tuple[list[LedgerEntry], dict[str, list[LedgerEntry]]])
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -160,7 +151,7 @@ class Ledger:
 
     def restore(self, data: bytes) -> None:
         """Replace everything by a snapshot."""
-        balances, hours = msgspec.msgpack.decode(data, type=tuple[list[Entry], dict[str, list[Entry]]])
+        balances, hours = _snapshots.decode(data)
         self.balances.clear()
         self._south.clear()
         self._north.clear()

@@ -11,8 +11,9 @@ Laws
     5. A peer that breaks the protocol loses its connection and nothing else.
     6. Live blocks are taken as they come; backlog is checked a turn at a time, the children's in turn.
 
-Bounds: one unfinished frame and one credit window a class for each connection; 10,000 children; together
-they may have 64 MiB under way, or 4 KiB a class each (and one block).
+Bounds: one unfinished frame, one credit window a class and `downlink.MAX_DEFINED_AHEAD` names without a block
+for each connection; 10,000 children; together they may have 64 MiB under way, or 4 KiB a class each (and one
+block).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import msgspec
 from headland.blocks.digest import chain, identity_bytes
 from headland.link import received
 from headland.link.contract import START, DraftLike, ExceptionAnswer, StreamKey, Verdict
-from headland.vocabulary import StorageDamage
+from headland.vocabulary.stored import read_back, read_snapshot
 
 OWNER = "link"
 EXCEPTIONS_MAX = 100_000
@@ -166,6 +166,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
 
 
 _records: msgspec.msgpack.Decoder[_Record] = msgspec.msgpack.Decoder(_Record)
+_snapshots = msgspec.msgpack.Decoder(_Snapshot)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -211,10 +212,7 @@ class Positions:
         Raises:
             StorageDamage: It does not decode.
         """
-        try:
-            self._apply(_records.decode(data))
-        except msgspec.MsgspecError as error:
-            raise StorageDamage(f"positions of children: {error}") from None
+        self._apply(read_back(_records, data, "positions of children"))
 
     def recovered(self) -> None:
         """Replay is over: everything found is durable."""
@@ -273,12 +271,7 @@ class Positions:
         Raises:
             StorageDamage: It is not one, or a newer version's.
         """
-        try:
-            dumped = msgspec.msgpack.decode(data, type=_Snapshot)
-        except msgspec.MsgspecError as error:
-            raise StorageDamage(f"positions of children: {error}") from None
-        if dumped.version > VERSION:
-            raise StorageDamage(f"positions of children were written by a newer version ({dumped.version})")
+        dumped = read_snapshot(_snapshots, data, "positions of children", VERSION)
         self.children = {}
         for placed in dumped.placed:
             self._apply(placed)

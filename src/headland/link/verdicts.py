@@ -27,7 +27,8 @@ from itertools import pairwise
 import msgspec
 
 from headland.link.contract import DraftLike, GapRange, Verdict
-from headland.vocabulary import Account, Reason, StorageDamage
+from headland.vocabulary import Account, Reason
+from headland.vocabulary.stored import read_back, read_snapshot
 
 OWNER = "verdicts"
 HERE = ""
@@ -107,6 +108,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
 
 _Identity = tuple[str, bytes, int]
 _records: msgspec.msgpack.Decoder[Asked | Decided] = msgspec.msgpack.Decoder(Asked | Decided)
+_snapshots = msgspec.msgpack.Decoder(_Snapshot)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -172,10 +174,7 @@ class Verdicts:
         Raises:
             StorageDamage: It does not decode.
         """
-        try:
-            self._apply(_records.decode(data))
-        except msgspec.MsgspecError as error:
-            raise StorageDamage(f"verdicts: {error}") from None
+        self._apply(read_back(_records, data, "verdicts"))
 
     def snapshot(self) -> bytes:
         """Everything, for a checkpoint."""
@@ -187,12 +186,7 @@ class Verdicts:
         Raises:
             StorageDamage: It is not one, or a newer version's.
         """
-        try:
-            dumped = msgspec.msgpack.decode(data, type=_Snapshot)
-        except msgspec.MsgspecError as error:
-            raise StorageDamage(f"verdicts: {error}") from None
-        if dumped.version > VERSION:
-            raise StorageDamage(f"verdicts were written by a newer version ({dumped.version})")
+        dumped = read_snapshot(_snapshots, data, "verdicts", VERSION)
         self._by.clear()
         self._count = 0
         self._add(dumped.questions)

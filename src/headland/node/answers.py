@@ -7,13 +7,14 @@ its commit is durable.
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headland.config.loading import read_toml
 from headland.node import events as ev
 from headland.node.north import NOBODY
+from headland.node.quarantine import Entry, Listed
 from headland.node.queues import dead_letters_of, name_of_stream, queue_of
 from headland.node.reloading import BODY_MAX, KIND
 from headland.node.status import ledger_of, status_of
@@ -197,25 +198,23 @@ def _desire(node: Node, asked: ev.Asked, now: Instant) -> None:
     node.after(node.draft.n, _answer_of(asked.token, {"child": name, "kind": KIND, "version": version}))
 
 
-def _quarantine(node: Node) -> dict[str, Any]:
+def _quarantine(node: Node) -> Listed:
     quarantine = node.parts.intake.quarantine
-    return {
-        "evicted": quarantine.evicted,
-        "entries": [
-            {
-                "number": one.number,
-                "node_ns": one.node_ns,
-                "client": one.client,
-                "topic": one.topic,
-                "reason": one.reason,
-                "detail": one.detail,
-                "bytes": len(one.payload),
-                "payload": b64encode(one.payload).decode(),
-                "preview": _preview(one.payload),
-            }
-            for one in quarantine.entries()
-        ],
-    }
+    entries = [
+        Entry(
+            number=one.number,
+            node_ns=one.node_ns,
+            client=one.client,
+            topic=one.topic,
+            reason=one.reason,
+            detail=one.detail,
+            bytes=len(one.payload),
+            payload=b64encode(one.payload).decode(),
+            preview=_preview(one.payload),
+        )
+        for one in quarantine.entries()
+    ]
+    return Listed(evicted=quarantine.evicted, entries=entries)
 
 
 def _preview(payload: bytes) -> str:

@@ -7,8 +7,8 @@ Laws
   at that moment gets into the same fsync.
 * Commits begin at least a gap apart. Clients that a commit answers send again within moments: the next waits
   until as many messages have come as the last one held, but not longer than one gap after that was durable.
-* `release` hands out whatever waits for a number only when that number is durable, in the order it was put
-in.
+* `release` hands out whatever waits for a number only when that number is durable, in the order in which
+  it was put in.
 * A draft that holds nothing but drop counts waits up to `BOOKS_WAIT_NS`.
 * When a preallocation finds no space the same plan is tried again every `RETRY_NS`; nothing is acknowledged
   meanwhile, and the next draft goes on filling (its bound is the node's concern).

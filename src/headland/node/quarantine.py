@@ -37,6 +37,32 @@ class Quarantined(msgspec.Struct, frozen=True, array_like=True):
     payload: bytes
 
 
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One payload as `/v1/quarantine` lists it: who sent it when, why it did not fit, its bytes in base64."""
+
+    number: int
+    node_ns: int
+    client: str
+    topic: str
+    reason: str
+    detail: str
+    bytes: int
+    payload: str
+    preview: str
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `/v1/quarantine`.
+
+    Attributes:
+        evicted: Payloads that had to make room.
+        entries: The oldest first.
+    """
+
+    evicted: int
+    entries: list[Entry]
+
+
 class Quarantine:
     """The newest payloads that did not fit."""
 

@@ -12,7 +12,8 @@ import msgspec
 
 from headland.blocks import codec
 from headland.blocks.header import Run
-from headland.vocabulary import Instant, Priority, StorageDamage
+from headland.vocabulary import Instant, Priority
+from headland.vocabulary.stored import read_snapshot
 
 if TYPE_CHECKING:
     from headland.node.core import Node, Parts
@@ -75,18 +76,16 @@ def take_snapshot(node: Node) -> bytes:
     )
 
 
+_snapshots = msgspec.msgpack.Decoder(Snapshot)
+
+
 def restore_snapshot(parts: Parts, data: bytes, now: Instant) -> None:
     """Bring every machine to the state of a checkpoint.
 
     Raises:
         StorageDamage: It is not one, or a newer version's.
     """
-    try:
-        snapshot = msgspec.msgpack.decode(data, type=Snapshot)
-    except msgspec.MsgspecError as error:
-        raise StorageDamage(f"checkpoint: {error}") from None
-    if snapshot.version > VERSION:
-        raise StorageDamage(f"the checkpoint was written by a newer version ({snapshot.version})")
+    snapshot = read_snapshot(_snapshots, data, "checkpoint", VERSION)
     machines = snapshot.machines
     parts.store_id = snapshot.store_id
     parts.names.restore(machines["names"])

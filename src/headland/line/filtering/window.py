@@ -2,9 +2,8 @@
 
 Values wait in a list and are folded 256 at a time with C-speed operations; the sum is kept in two floats
 (value and remainder, `math.fsum` over both), so it is the correctly rounded sum up to 2^-100 (infinite once
-it no longer fits a float). The deviation
-is computed from differences to the window's first value, which keeps it accurate when the mean is far from
-zero.
+it no longer fits a float). The deviation is computed from differences to the window's first value, which
+keeps it accurate when the mean is far from zero.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ Laws
     6. What will not be sent leaves a tombstone at its positions, durable before anything is deleted.
     7. Every change that matters is a record in a commit; replaying the records gives the same state.
 
-The outbox holds no bodies: about 110 bytes a block while its body is in the journal, one object for a whole
-run of blocks in an outbox file, 40 bytes for each of the newest 100,000 answered blocks.
+The outbox holds no bodies: about 110 bytes a block while its body is in the journal, one object for a run of
+blocks in an outbox file (256 at most), 40 bytes for each of the newest 100,000 answered blocks.
 
 Books: whoever keeps, derives or receives rows books them into `pending` in the rows' own commit, under group
 "" and rule ""; the outbox books them out of it.

@@ -28,7 +28,7 @@ from headland.link.contract import (
     StreamHello,
     StreamKey,
 )
-from headland.vocabulary import NO_TIME, Account, Lane
+from headland.vocabulary import NO_TIME, Account
 
 DEAD_RUNS_MAX = 4096
 """Runs in files listed as dead; the oldest makes room, and its file may go."""
@@ -402,11 +402,6 @@ def book_out(draft: DraftLike, account: Account, priority: int, readings: int, p
     if readings or payload_bytes:
         draft.book(Account.PENDING, "", priority, "", -readings, -payload_bytes)
         draft.book(account, "", priority, "", readings, payload_bytes)
-
-
-def lane_name(lane: int) -> str:
-    """For people."""
-    return Lane(lane).name.lower()
 
 
 def _joined(last: GapRange, row: Row, groups: tuple[str, ...]) -> GapRange:
