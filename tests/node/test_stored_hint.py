@@ -30,7 +30,7 @@ def test_a_relay_passes_on_what_the_cloud_has_applied_and_no_more() -> None:
     chain = Chain(1, devices=1, readings=1200)
     chain.run_s(4)
     chain.world.cut("s/regional", "s/cloud", Weather.BLACK_HOLE)
-    chain.run_s(12)
+    chain.run_s(14)
     assert chain.total(chain.local, Account.PENDING) == 0, "the relay has taken everything"
     assert _behind(chain.local) > 0
     stored = sum(_outbox(chain.local).state.stored.values())
