@@ -42,7 +42,7 @@ INTENTS = (
     "",
 )
 """Configurations that a parent wants: good ones and wrong ones."""
-QUESTIONS = ("status", "ledger", "queue", "dead", "quarantine", "children", "what is this")
+QUESTIONS = ("status", "ledger", "queue", "dead", "quarantine", "children", "gaps", "what is this")
 PLACES = (
     "commit:Write",
     "commit:Write",
@@ -418,6 +418,8 @@ class Inflict:
 
     def _err(self, host: Host) -> None:
         """An operator's mistakes, and a file that cannot be read."""
+        host.ask("release", stream="nobody", **{"as": "waiting"})
+        host.ask("release", stream="nobody", **{"as": "gold"})
         host.ask("resend", number="seven")
         host.ask("resend", number="999999999")
         host.ask("demand", **{"class": "purple"})
@@ -425,6 +427,8 @@ class Inflict:
         for child in list(host.node.parts.south.children.positions.children) if host.node is not None else ():
             host.ask("desire", child=child, body="not = = toml")
             host.ask("desire", child=child, body="#" * (129 << 10))
+        now_s = host.now().wall_ns / 1e9
+        host.feed(ev.Certified(now_s - 86_400, now_s + self._world.uniform(-3_600, 40 * 86_400)))
         host.feed(ev.FileRefused("series[0].filter.kind: no such filter"))
         for connection in list(host.wires):
             host.feed(ev.Unwritten(connection, 64 << 20))

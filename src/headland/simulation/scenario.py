@@ -248,8 +248,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "default": msgspec.to_builtins(spec.default),
             "rule": msgspec.to_builtins(spec.rule),
             "classes": msgspec.to_builtins(spec.classes or self.classes),
-            "disk": {"budget_bytes": settings.budget_bytes, "reserve_bytes": settings.reserve_bytes},
         }
+        if settings.budget_bytes:  # smaller than a file may say: intents are refused
+            tree["disk"] = {"budget_bytes": settings.budget_bytes}
         if spec.parent is not None:
             tree["link"] = {"parent": {"host": "127.0.0.1", "name": spec.parent}}
         return Base(settings=settings, digest=settings.line.version, tree=tree)
