@@ -267,9 +267,12 @@ class EndLaws:
             self._witness.break_law("no_gap_without_reason", f"{label(identity)} is not there", identity)
 
     def _critical_stays(self, contents: Contents) -> None:
-        """Critical never expires, is never shed, and has no last attempt."""
+        """Critical never expires, is never shed, and has no last attempt (but by an operator's order)."""
+        forbidden = {Reason.EXPIRED, Reason.SHED}
+        if not self._witness.released:
+            forbidden.add(Reason.DEAD_LETTER)
         for origin, epoch, cls, low, high, reason in contents.tombstones:
-            if cls == Priority.CRITICAL and reason in (Reason.EXPIRED, Reason.SHED, Reason.DEAD_LETTER):
+            if cls == Priority.CRITICAL and reason in forbidden:
                 text = f"{label((origin, epoch, cls, low))} to {high}: {reason.name.lower()}"
                 self._witness.break_law("critical_stays", text, (origin, epoch, cls, low))
 

@@ -15,6 +15,7 @@ import msgspec
 
 from headland.line.filtering import Boost, Vibration
 from headland.line.outbox.settings import Sync
+from headland.node.queues import name_of_stream
 from headland.simulation.device import Device
 from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
@@ -148,12 +149,17 @@ class Run:
         return (world.now_ns - healed) / S
 
     def _demand(self) -> None:
-        """At the end an operator asks for what is only sent on demand."""
+        """At the end an operator asks for what waits for it, and clears what fills a disk for good."""
         for host in self.hosts:
             node = host.node
             outbox = node.parts.north.outbox if node is not None else None
             if node is None or outbox is None:
                 continue
+            if node.full:
+                for stream in outbox.stopped():
+                    host.ask("release", stream=name_of_stream(stream.key), **{"as": "dead"})
+                    self.world.count("stopped_stream_released")
+                    self.witness.released.add(host.name)
             for priority in Priority:
                 waits = len(node.parts.sealing.open[priority]) or any(
                     stream.key.priority == priority and stream.acked < stream.tail and not stream.frozen

@@ -88,6 +88,7 @@ class Witness(Observer):
         rewinds: A parent has gone back, or a child has another one.
         given_up: Blocks in whose place a tombstone has come: what comes all the same was sent again.
         rotten: Machines on whose disks something was overwritten.
+        released: Machines whose operator made dead letters of a stopped stream.
         recording: Whether the story is kept: (time, machine, what, about).
         treatment: What may happen to a reading.
     """
@@ -108,6 +109,7 @@ class Witness(Observer):
         self.story: list[tuple[int, str, str, frozenset[object]]] = []
         self.requeued: set[Identity] = set()
         self.rotten: set[str] = set()
+        self.released: set[str] = set()
         self.given_up: set[Identity] = set()
         self.rewinds = False
         self._waiting: dict[str, set[int]] = {}
@@ -396,6 +398,8 @@ class Witness(Observer):
             letter = item.letter
             identity = (letter.origin, letter.epoch, int(item.priority), letter.row.k)
             if number in seen or item.reason != Reason.DEAD_LETTER or retries is None:
+                continue
+            if host.name in self.released:
                 continue
             self.world.count("dead_letter")
             spent = self._spent[host.settings.name, identity]
