@@ -19,7 +19,7 @@ from headland.line.formats.rejection import RejectReason
 from headland.line.ingest import Senders
 from headland.line.line import Line
 from headland.node.quarantine import OWNER, Quarantine
-from headland.vocabulary import Account, Batch, Instant, RowClass, SeriesKey, SeriesTable, Value
+from headland.vocabulary import Account, Batch, Instant, RowClass, SeriesTable
 
 GROUP = "quarantine"
 MIXED = "volatile and durable series in one publish: publish them apart"
@@ -135,62 +135,3 @@ class Intake:
         draft.state(OWNER, msgspec.msgpack.encode([entry]))
         for account in (Account.OFFERED, Account.QUARANTINED):
             draft.book(account, GROUP, RowClass.QUARANTINE, reason, 1, len(payload))
-
-    def readings(
-        self,
-        source: str,
-        keys: Sequence[SeriesKey],
-        ts: Sequence[int],
-        values: Sequence[Value],
-        sizes: Sequence[int],
-        severities: Sequence[int] | None,
-        now: Instant,
-        draft: Draft,
-    ) -> Taken:
-        """Take readings that a source of this node already has as values."""
-        sids = list(map(self.table.intern, keys))
-        if 0 in sids:
-            return self._without_numberless(source, sids, keys, ts, values, sizes, severities, now, draft)
-        batch = Batch(
-            sids,
-            list(ts),
-            list(values),
-            list(sizes),
-            None,
-            None if severities is None else list(severities),
-            [len(sids)],
-        )
-        offered = self.line.offer(source, batch, now, draft)
-        return Taken(offered.needs, offered.actuations)
-
-    def _without_numberless(
-        self,
-        source: str,
-        sids: list[int],
-        keys: Sequence[SeriesKey],
-        ts: Sequence[int],
-        values: Sequence[Value],
-        sizes: Sequence[int],
-        severities: Sequence[int] | None,
-        now: Instant,
-        draft: Draft,
-    ) -> Taken:
-        """The series table is full: readings of further series are quarantined."""
-        good = [i for i, sid in enumerate(sids) if sid]
-        for i, sid in enumerate(sids):
-            if not sid:
-                text = repr(values[i]).encode()
-                self.reject(
-                    source, keys[i].name, "series_limit", "the series table is full", text, now, draft
-                )
-        taken = self.readings(
-            source,
-            [keys[i] for i in good],
-            [ts[i] for i in good],
-            [values[i] for i in good],
-            [sizes[i] for i in good],
-            None if severities is None else [severities[i] for i in good],
-            now,
-            draft,
-        )
-        return Taken([draft.n], taken.actuations)

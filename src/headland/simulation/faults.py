@@ -42,6 +42,7 @@ class Fault(StrEnum):
     STRANGER = "stranger"
     CONFUSED = "confused"
     ROT = "rot"
+    ROT_IN_LOG = "rot_in_log"
 
 
 class Often(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,8 +92,9 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         stranger: Somebody connects to a parent and breaks the protocol.
         confused: A parent sends its children what it should not.
         rot: A piece of a file of blocks, or of the newest checkpoint, is overwritten on a disk.
+        rot_in_log: A piece of the log of a node with a parent is overwritten, and the node crashes.
 
-    The last seven happen only where a scenario asks for them.
+    The last eight happen only where a scenario asks for them.
     """
 
     crash: Often = Often(0.8, 4)
@@ -126,6 +128,7 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     stranger: Often = Often(0.0, 10)
     confused: Often = Often(0.0, 3)
     rot: Often = Often(0.0, 1)
+    rot_in_log: Often = Often(0.0, 1)
 
     def often(self, fault: Fault) -> Often:
         """How often one fault happens."""

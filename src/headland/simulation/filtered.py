@@ -3,6 +3,7 @@
 * keep: the reading is there.
 * band: an absent reading is within the bound of the newest present one before it (a dead band's hold). What
   is marked late or implausible is a point, not a hold; nor is a reading a hold for one that came before it.
+  A fresh reference is a hold for what came after it, even if it is older than what was kept before.
   Of several clients' publishes to one series nobody outside sees the order: such a series is not judged.
 * window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
   revisions of all rule versions together count exactly the absent readings, and extremes and sums agree.
@@ -99,6 +100,7 @@ def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -
         and not row.flags & NO_HOLD
         and row.seq in order
     )
+    fresh = {row.seq for row in rows if row.flags & RowFlag.REFERENCE}
     wrong = []
     at = 0
     for reading in sorted(readings, key=lambda one: one.published.ts):
@@ -108,11 +110,12 @@ def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -
             at += 1
         if told.seq in here or not told.acked:
             continue
-        hold = next((one for one in reversed(points[:at]) if order[one[1]] < order[told.seq]), None)
-        if hold is None:
+        before = [one for one in points[:at] if order[one[1]] < order[told.seq]]
+        holds = [value for _, seq, value in before if seq in fresh] + [value for _, _, value in before[-1:]]
+        if not holds:
             wrong.append(f"({told.series}, {told.seq}) is absent, and nothing is before it")
-        elif abs(hold[2] - told.value) > bound + SLACK:
-            wrong.append(f"({told.series}, {told.seq}) = {told.value} is held as {hold[2]}, bound {bound}")
+        elif all(abs(value - told.value) > bound + SLACK for value in holds):
+            wrong.append(f"({told.series}, {told.seq}) = {told.value} is held as {holds[-1]}, bound {bound}")
     return wrong
 
 

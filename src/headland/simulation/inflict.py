@@ -13,6 +13,7 @@ from headland.simulation.device_port import DevicePort
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.faults import Fault
 from headland.simulation.laws import Forgiven
+from headland.simulation.operating import operate
 from headland.simulation.strangers import confuse, knock
 from headland.simulation.untrue import accept_again, forbid_for_a_while, lie, refuse_for_a_while
 from headland.simulation.watching import Trap, Watching
@@ -27,22 +28,6 @@ S = 1_000_000_000
 MS = 1_000_000
 HOUR = 3600 * S
 PLENTY_BYTES = 1 << 40
-INTENTS = (
-    "[decide]\nbudget_ms = 5.0\n",
-    "[classes.low]\nmax_retries = 3\n",
-    "[classes.low]\nmax_retries = 1\n",
-    "[ledger]\nprice_per_gb = 9.5\n",
-    "[formats]\nmax_depth = 12\n",
-    "[decide]\nbudget_ms = -5.0\n",
-    "[nonsense]\nkey = 1\n",
-    "[classes.low]\nnonsense = 1\n",
-    "[[user]]\nname = 'eve'\n",
-    "[[rule]]\nname = 'r'\nwhen = { kind = 'silence' }\nact = [{ kind = 'command', target = '/bin/true' }]\n",
-    "decide = 7\n",
-    "",
-)
-"""Configurations that a parent wants: good ones and wrong ones."""
-QUESTIONS = ("status", "ledger", "queue", "dead", "quarantine", "children", "gaps", "what is this")
 PLACES = (
     "commit:Write",
     "commit:Write",
@@ -149,7 +134,7 @@ class Inflict:
             case Fault.STOP:
                 self._any().feed(ev.Stop())
             case Fault.OPERATOR:
-                self._operate(self._any())
+                operate(self._world, self._any(), intents=self._scenario.intents)
             case Fault.DEVICE_CLOCK:
                 self._set_device_clock(self._world.rng.choice(self._ports))
             case Fault.PARENT_SPENDS:
@@ -164,6 +149,8 @@ class Inflict:
                 confuse(self._world, self._witness, self._parent())
             case Fault.ROT:
                 self._rot(self._any())
+            case Fault.ROT_IN_LOG:
+                self._rot_in_log(self._below())
             case _:
                 assert_never(fault)
 
@@ -292,6 +279,20 @@ class Inflict:
         self._world.count("rot")
         self._tell(host, f"{path} rots at {at}")
 
+    def _rot_in_log(self, host: Host) -> None:
+        """The same in the log, in front of commits that are whole; the next process has to do without."""
+        names = host.disk.names("journal")[:-1]
+        if host.node is None or not names:
+            return
+        path = f"journal/{self._world.rng.choice(names)}"
+        at = self._world.uniform(64, max(64, host.disk.size(path) - 64))
+        host.disk.overwrite(path, at, self._world.rng.randbytes(self._world.uniform(1, 48)))
+        self._witness.rotten.add(host.name)
+        self._forgive(host, 0)
+        self._world.count("rot_in_log")
+        self._tell(host, f"{path} rots at {at}")
+        self._crash(host)
+
     def _set_device_clock(self, port: DevicePort) -> None:
         far = 3 * HOUR if self._world.chance(0.2) else 20 * S
         port.clock_offset_ns = self._world.uniform(-far, far)
@@ -396,41 +397,3 @@ class Inflict:
         base = Base(settings=host.settings, digest=other.version, tree=tree)
         host.base = base if host.base is not None else None
         host.feed(ev.Reconfigure(base))
-
-    def _operate(self, host: Host) -> None:
-        """An operator looks at everything, sends dead letters again, wants a configuration at each child."""
-        for question in QUESTIONS:
-            host.ask(question, hours="1")
-        node = host.node
-        if node is None:
-            return
-        if node.parts.north.outbox is not None:
-            chosen = self._world.rng.choice(list(Priority)).name.lower()
-            host.ask("demand", **{"class": chosen})
-            for letter in node.parts.north.outbox.dead_letters()[:20]:
-                host.ask("resend", number=str(letter.number))
-                self._world.count("dead_letter_resent")
-        for child in list(node.parts.south.children.positions.children):
-            bodies = INTENTS if self._scenario.intents else INTENTS[:1]
-            host.ask("desire", child=child, body=self._world.rng.choice(bodies))
-        if self._scenario.intents:
-            self._err(host)
-
-    def _err(self, host: Host) -> None:
-        """An operator's mistakes, and a file that cannot be read."""
-        host.ask("release", stream="nobody", **{"as": "waiting"})
-        host.ask("release", stream="nobody", **{"as": "gold"})
-        host.ask("resend", number="seven")
-        host.ask("resend", number="999999999")
-        host.ask("demand", **{"class": "purple"})
-        host.ask("desire", child="nobody/here", body="")
-        for child in list(host.node.parts.south.children.positions.children) if host.node is not None else ():
-            host.ask("desire", child=child, body="not = = toml")
-            host.ask("desire", child=child, body="#" * (129 << 10))
-        now_s = host.now().wall_ns / 1e9
-        host.feed(ev.Certified(now_s - 86_400, now_s + self._world.uniform(-3_600, 40 * 86_400)))
-        host.feed(ev.FileRefused("series[0].filter.kind: no such filter"))
-        for connection in list(host.wires):
-            host.feed(ev.Unwritten(connection, 64 << 20))
-            host.feed(ev.Unwritten(connection, 0))
-        host.feed(ev.Refused("link", "192.0.2.1", "certificate", "a stranger"))
