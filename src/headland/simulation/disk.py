@@ -27,6 +27,7 @@ from headland.journal.plan import Create, DiskOp, Rename, Sync, SyncDir, Truncat
 from headland.vocabulary import DefectError
 
 SECTOR_BYTES = 512
+PAGE_BYTES = 4096
 
 
 class _Change(msgspec.Struct):
@@ -39,7 +40,7 @@ class _Change(msgspec.Struct):
 class _Inode:
     """A file: durable bytes, cached bytes, and the changes that lie between them."""
 
-    __slots__ = ("allocated", "changes", "durable", "durable_size", "live", "size")
+    __slots__ = ("allocated", "bad", "changes", "durable", "durable_size", "live", "size")
 
     def __init__(self) -> None:
         self.durable = bytearray()
@@ -48,10 +49,13 @@ class _Inode:
         self.size = 0
         self.allocated = 0
         self.changes: list[_Change] = []
+        self.bad: set[int] = set()
 
     def write(self, offset: int, data: bytes) -> None:
         _put(self.live, offset, data)
         self.changes.append(_Change(offset, data))
+        if self.bad:
+            self.bad.difference_update(_pages(offset, len(data)))
 
     def resize(self, size: int) -> None:
         self.size = size
@@ -84,6 +88,7 @@ class _Inode:
         del survivor.durable[size:]
         survivor.live = bytearray(survivor.durable)
         survivor.size = survivor.durable_size = survivor.allocated = size
+        survivor.bad = set(self.bad)
         return survivor
 
 
@@ -149,9 +154,15 @@ class SimulatedDisk:
         self.applied += 1
 
     def read(self, path: str, offset: int, length: int) -> bytes:
-        """Bytes of a file, fewer at its end."""
+        """Bytes of a file, fewer at its end.
+
+        Raises:
+            OSError: EIO where a page of them cannot be read.
+        """
         inode = self._file(path)
         length = max(min(length, inode.size - offset), 0)
+        if inode.bad and not inode.bad.isdisjoint(_pages(offset, length)):
+            raise OSError(errno.EIO, "a page cannot be read on the simulated disk", path)
         data = bytes(inode.live[offset : offset + length])
         return data + bytes(length - len(data))
 
@@ -195,6 +206,10 @@ class SimulatedDisk:
         _put(inode.live, offset, data)
         _put(inode.durable, offset, data)
 
+    def wear(self, path: str, offset: int) -> None:
+        """Media damage: the page at this offset of a file cannot be read until it is written again."""
+        self._file(path).bad.add(offset // PAGE_BYTES)
+
     def crash(self, rng: random.Random) -> SimulatedDisk:
         """The disk after a power cut: of everything unsynced, `rng` says what is there.
 
@@ -222,6 +237,7 @@ class SimulatedDisk:
             copy.durable, copy.live = bytearray(inode.durable), bytearray(inode.live)
             copy.durable_size, copy.size, copy.allocated = inode.durable_size, inode.size, inode.allocated
             copy.changes = list(inode.changes)
+            copy.bad = set(inode.bad)
         survivor._names = {path: copies[inode] for path, inode in self._names.items()}
         survivor._durable_names = {path: copies[inode] for path, inode in self._durable_names.items()}
         survivor._name_changes = [
@@ -343,6 +359,11 @@ def _put(image: bytearray, offset: int, data: bytes) -> None:
     if len(image) < offset:
         image += bytes(offset - len(image))
     image[offset : offset + len(data)] = data
+
+
+def _pages(offset: int, length: int) -> range:
+    """Pages that a stretch of a file touches."""
+    return range(offset // PAGE_BYTES, -(-(offset + length) // PAGE_BYTES)) if length else range(0)
 
 
 def _sector(offset: int, length: int, sector: int) -> tuple[int, int]:

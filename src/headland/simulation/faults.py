@@ -91,7 +91,7 @@ class FaultMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         parent_forbids: A parent takes no block of some origins, and refuses one in twenty for good, for 3 s.
         stranger: Somebody connects to a parent and breaks the protocol.
         confused: A parent sends its children what it should not.
-        rot: A piece of a file of blocks, or of the newest checkpoint, is overwritten on a disk.
+        rot: A piece of a file of blocks or of the newest checkpoint is overwritten, or cannot be read.
         rot_in_log: A piece of the log of a node with a parent is overwritten, and the node crashes.
 
     The last eight happen only where a scenario asks for them.

@@ -134,7 +134,7 @@ class Inflict:
             case Fault.STOP:
                 self._any().feed(ev.Stop())
             case Fault.OPERATOR:
-                operate(self._world, self._any(), intents=self._scenario.intents)
+                operate(self._world, self._witness, self._any(), intents=self._scenario.intents)
             case Fault.DEVICE_CLOCK:
                 self._set_device_clock(self._world.rng.choice(self._ports))
             case Fault.PARENT_SPENDS:
@@ -274,10 +274,17 @@ class Inflict:
         if size < 64:
             return
         at = self._world.uniform(0, size - 32)
-        host.disk.overwrite(path, at, self._world.rng.randbytes(self._world.uniform(1, 32)))
+        self._damage(host, path, at)
         self._witness.rotten.add(host.name)
         self._world.count("rot")
         self._tell(host, f"{path} rots at {at}")
+
+    def _damage(self, host: Host, path: str, at: int) -> None:
+        """Some bytes are others now, or (of a file of blocks) their page cannot be read at all."""
+        if self._world.chance(0.5) or not path.startswith("outbox/"):
+            host.disk.overwrite(path, at, self._world.rng.randbytes(self._world.uniform(1, 32)))
+        else:
+            host.disk.wear(path, at)
 
     def _rot_in_log(self, host: Host) -> None:
         """The same in the log, in front of commits that are whole; the next process has to do without."""
@@ -286,7 +293,7 @@ class Inflict:
             return
         path = f"journal/{self._world.rng.choice(names)}"
         at = self._world.uniform(64, max(64, host.disk.size(path) - 64))
-        host.disk.overwrite(path, at, self._world.rng.randbytes(self._world.uniform(1, 48)))
+        self._damage(host, path, at)
         self._witness.rotten.add(host.name)
         self._forgive(host, 0)
         self._world.count("rot_in_log")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from headland.node import events as ev
+from headland.node.queues import name_of_stream
+from headland.simulation.watching import Watching
 from headland.simulation.world import Host, World
 from headland.vocabulary import Priority
 
@@ -68,14 +70,16 @@ WRONG_INTENTS = (
 """Configurations that a node must refuse, naming the key."""
 QUESTIONS = ("status", "ledger", "queue", "dead", "quarantine", "children", "gaps", "what is this")
 RESENT_MAX = 20
+RELEASED_MAX = 3
 MISTAKES = 4
 
 
-def operate(world: World, host: Host, *, intents: bool) -> None:
+def operate(world: World, witness: Watching, host: Host, *, intents: bool) -> None:
     """An operator looks at everything, sends dead letters again, wants a configuration at each child.
 
     Args:
         world: Where.
+        witness: Who looks on.
         host: At which machine.
         intents: Whether nodes have files that configurations can be laid over; mistakes are made there, too.
     """
@@ -91,6 +95,11 @@ def operate(world: World, host: Host, *, intents: bool) -> None:
         for number in letters + [run.number for run in outbox.dead_runs()[:RESENT_MAX]]:
             host.ask("resend", number=str(number))
             world.count("dead_letter_resent")
+        for stream in outbox.stopped()[:RELEASED_MAX] if intents and world.chance(0.5) else ():
+            form = world.rng.choice(("waiting", "dead"))
+            host.ask("release", stream=name_of_stream(stream.key), **{"as": form})
+            world.count("stopped_stream_released")
+            witness.released.add(host.name)
     for child in list(node.parts.south.children.positions.children):
         bodies = INTENTS if intents else INTENTS[:1]
         host.ask("desire", child=child, body=world.rng.choice(bodies))
