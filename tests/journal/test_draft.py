@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.journal.harness import EPOCH, execute
 
@@ -11,7 +12,6 @@ from headland.journal import (
     LedgerEntry,
     Section,
     SectionType,
-    decode_ledger,
     decode_rows,
     decode_state,
     recover,
@@ -57,7 +57,8 @@ def test_a_commit_comes_back_as_it_was_drafted() -> None:
     }
     assert by_type[SectionType.CONFIG] == [Section(SectionType.CONFIG, b"rules", 3)]
     (ledger,) = by_type[SectionType.LEDGER]
-    assert decode_ledger(ledger.data) == [LedgerEntry(Account.OFFERED, "hall", RowClass.HIGH, "band", 3, 100)]
+    entries = msgspec.msgpack.decode(ledger.data, type=list[LedgerEntry])
+    assert entries == [LedgerEntry(Account.OFFERED, "hall", RowClass.HIGH, "band", 3, 100)]
 
 
 def test_a_draft_knows_whether_a_commit_is_worth_while() -> None:
@@ -73,7 +74,6 @@ def test_a_draft_knows_whether_a_commit_is_worth_while() -> None:
     draft.rows(RowClass.HIGH).append(1, 5, 1.5)
     assert not draft.only_books
     assert (draft.row_count(RowClass.HIGH), draft.row_count(RowClass.LOW)) == (1, 0)
-    assert draft.classes() == [RowClass.HIGH]
     other = Draft(2)
     other.state("line", b"")
     assert not other.empty
@@ -87,8 +87,6 @@ def test_rows_of_no_class_are_damage(data: bytes) -> None:
 
 
 def test_damaged_bodies_are_damage() -> None:
-    with pytest.raises(StorageDamage):
-        decode_ledger(b"\xc1")
     for data in (b"", b"\x05ab", b"\x01\xff"):
         with pytest.raises(StorageDamage):
             decode_state(data)

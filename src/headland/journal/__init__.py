@@ -6,7 +6,6 @@ from headland.journal.draft import (
     LedgerEntry,
     Section,
     SectionType,
-    decode_ledger,
     decode_rows,
     decode_state,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "SectionRef",
     "SectionType",
     "SegmentInfo",
-    "decode_ledger",
     "decode_rows",
     "decode_state",
     "recover",

@@ -22,8 +22,8 @@ import msgspec
 from headland.journal import checkpoint
 from headland.journal.checkpoint import CheckpointInfo, Place
 from headland.journal.draft import Section
-from headland.journal.frame import SectionRef, check_section, encode_frame, section_refs
-from headland.journal.plan import JOURNAL, Create, DiskOp, DiskReader, Rename, Sync, SyncDir, Unlink, Write
+from headland.journal.frame import SectionRef, encode_frame, section_refs
+from headland.journal.plan import JOURNAL, Create, DiskOp, Rename, Sync, SyncDir, Unlink, Write
 from headland.journal.segment import HEADER_BYTES, Mark, encode_header, path_of
 from headland.vocabulary import DefectError
 
@@ -175,15 +175,6 @@ class Journal:
         current.bytes += len(frame)
         current.last = Mark(epoch, n)
         return self._appended(plan, current, offset, len(frame), sections)
-
-    def section_at(self, disk: DiskReader, ref: SectionRef) -> bytes:
-        """The data of one section, read back and verified.
-
-        Raises:
-            StorageDamage: it is not what was written.
-            OSError: the segment cannot be read.
-        """
-        return check_section(ref, disk.read(path_of(ref.segment), ref.offset, ref.length))
 
     def recyclable(self) -> list[int]:
         """Segments that no recovery will read any more, oldest first."""

@@ -69,7 +69,6 @@ PIECE_ROWS = 16_384
 PIECE_BYTES = 1 << 20
 
 _ledger_encoder = msgspec.msgpack.Encoder()
-_ledger_decoder = msgspec.msgpack.Decoder(list[LedgerEntry])
 
 
 class Draft:
@@ -118,10 +117,6 @@ class Draft:
         """How many rows of `cls` it holds."""
         rows = self._rows.get(cls)
         return 0 if rows is None else len(rows)
-
-    def classes(self) -> list[RowClass]:
-        """Classes with at least one row, in order of first use."""
-        return [cls for cls, rows in self._rows.items() if len(rows)]
 
     def state(self, owner: str, data: bytes) -> None:
         """Append what the machine `owner` (ASCII, at most 255 characters) will replay after a crash."""
@@ -194,18 +189,6 @@ def decode_rows(data: bytes) -> tuple[RowClass, Columns]:
     except (IndexError, ValueError):
         raise StorageDamage("rows of an unknown class") from None
     return cls, codec.decode(data[1:])
-
-
-def decode_ledger(data: bytes) -> list[LedgerEntry]:
-    """Entries of a LEDGER section.
-
-    Raises:
-        StorageDamage: not such a list.
-    """
-    try:
-        return _ledger_decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise StorageDamage(f"ledger section: {error}") from None
 
 
 def decode_state(data: bytes) -> tuple[str, bytes]:

@@ -43,7 +43,7 @@ from headland.journal.plan import (
     Write,
 )
 from headland.journal.read_ahead import Patient, ReadAhead
-from headland.vocabulary import NO_TIME, DefectError, PeerError, Priority, StorageDamage
+from headland.vocabulary import NO_TIME, DefectError, PeerError, Priority
 
 FILE_BYTES = 8 << 20
 RECORD_HEADER_BYTES = 16
@@ -238,18 +238,6 @@ class BlockFiles:
         for number in self.lost:
             self._files[number] = msgspec.structs.replace(self._files[number], full=True)
         return plan
-
-    def read(self, disk: DiskReader, ref: BlockRef) -> StoredBlock:
-        """One block.
-
-        Raises:
-            StorageDamage: its record does not verify.
-        """
-        path = path_of(self.directory, ref.number)
-        block = _parse(path, ref.number, ref.offset, disk.read(path, ref.offset, ref.length))
-        if block is None:
-            raise StorageDamage(f"{path}: the record at {ref.offset} does not verify")
-        return block
 
     def blocks(self, disk: DiskReader, number: int, offset: int = 0) -> Iterator[StoredBlock | BadRecord]:
         """The blocks of a file in order, from a record's offset on, up to its noted length."""
