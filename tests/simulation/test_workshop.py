@@ -11,13 +11,16 @@ from headland.simulation.scenario import Scenario, load
 from headland.simulation.voices import Voice
 
 
+SEEDS = (1, 2, 3, 5)
+
+
 @pytest.fixture(scope="module")
 def workshop() -> Scenario:
     return load(EXAMPLES / "workshop")
 
 
 def test_every_law_holds_among_liars_strangers_and_rot(workshop: Scenario) -> None:
-    result = run_many(workshop, range(1, 5), processes=2)
+    result = run_many(workshop, SEEDS, processes=2)
     broken = [(one.seed, one.law, one.story[0]) for one in result.violations]
     assert not broken
     for what in (

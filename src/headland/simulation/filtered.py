@@ -6,7 +6,8 @@
   A fresh reference is a hold for what came after it, even if it is older than what was kept before.
   Of several clients' publishes to one series nobody outside sees the order: such a series is not judged.
 * window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
-  revisions of all rule versions together count exactly the absent readings, and extremes and sums agree.
+  revisions of all rule versions together count exactly the absent readings, and extremes and sums agree. Two
+  rows of one revision are two windows: rules were changed and changed back within one.
 """
 
 from __future__ import annotations
@@ -122,15 +123,17 @@ def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -
 def judge_windows(series: str, readings: Sequence[Reading], rows: Sequence[Row]) -> list[str]:
     """What is wrong with a series under summaries."""
     here = {row.seq for row in rows if row.kind == RowKind.READING}
-    newest: dict[tuple[str, int], dict[str, Any]] = {}
+    newest: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in rows:
         if row.kind != RowKind.WINDOW or not isinstance(row.value, bytes):
             continue
         window = msgspec.msgpack.decode(row.value)
         key = (window["version"], window["start"])
-        if key not in newest or newest[key]["revision"] <= window["revision"]:
-            newest[key] = window
-    stretches = _stretches(list(newest.values()))
+        if key not in newest or newest[key][0]["revision"] < window["revision"]:
+            newest[key] = [window]
+        elif newest[key][0]["revision"] == window["revision"]:
+            newest[key].append(window)
+    stretches = _stretches([window for windows in newest.values() for window in windows])
     absent: list[list[float]] = [[] for _ in stretches]
     wrong = []
     for reading in readings:

@@ -267,8 +267,10 @@ class Inflict:
 
     def _rot(self, host: Host) -> None:
         """Media damage: some bytes of a file at rest are others now."""
-        directories = ["checkpoint", *(f"outbox/{priority.name.lower()}" for priority in Priority)]
-        found = [f"{folder}/{name}" for folder in directories for name in host.disk.names(folder)[-1:]]
+        found = [f"checkpoint/{name}" for name in host.disk.names("checkpoint")[-1:]]
+        for priority in Priority:
+            folder = f"outbox/{priority.name.lower()}"
+            found += [f"{folder}/{name}" for name in host.disk.names(folder)]
         path = self._world.rng.choice(found) if found else ""
         size = host.disk.size(path) if path else 0
         if size < 64:
