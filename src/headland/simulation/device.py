@@ -6,7 +6,7 @@ the promise that the laws are judged by.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from enum import StrEnum
 from typing import Protocol
 
@@ -96,6 +96,9 @@ class Port(Protocol):
     def acknowledged(self, device: Device, reading: Published) -> None:
         """The node has acknowledged a reading."""
 
+    def disordered(self, device: Device, reading: Published) -> None:
+        """The node has acknowledged a reading before one that was published earlier on this connection."""
+
 
 PATIENCE_NS = 3_000_000_000
 """A device that waits for an answer for so long gives its connection up."""
@@ -116,6 +119,7 @@ class Device:
         self.limit = limit
         self.habits = habits
         self._port = port
+        self._order: deque[int] = deque()
         self._inflight: OrderedDict[int, Published] = OrderedDict()
         self._back: list[tuple[int, Published]] = []
         self._packet_id = 0
@@ -142,6 +146,7 @@ class Device:
 
     def opened(self) -> None:
         """The transport is there; it is connected when the broker has said so."""
+        self._order.clear()
         self._buffer = b""
         client = self.name.encode()
         body = b"\x00\x04MQTT\x04\x02\x00\x1e" + len(client).to_bytes(2) + client
@@ -165,8 +170,12 @@ class Device:
                     self.resent += 1
                     self._publish(packet_id, reading, dup=True)
             elif kind == 4:
-                answered = self._inflight.pop(int.from_bytes(body), None)
+                number = int.from_bytes(body)
+                in_turn = bool(self._order) and self._order.popleft() == number
+                answered = self._inflight.pop(number, None)
                 if answered is not None:
+                    if not in_turn:
+                        self._port.disordered(self, answered)
                     answered.acked = True
                     self._port.acknowledged(self, answered)
 
@@ -230,6 +239,8 @@ class Device:
 
     def _publish(self, packet_id: int, reading: Published, *, dup: bool) -> None:
         reading.sent += 1
+        if self.habits.qos:
+            self._order.append(packet_id)
         self._port.published(self, reading)
         words, payload = self._words(reading)
         topic = words.encode()

@@ -87,6 +87,10 @@ class DevicePort:
         """It is the node's now."""
         self._world.observer.acknowledged(self._host, device.name, reading)
 
+    def disordered(self, device: Device, reading: Published) -> None:
+        """Acknowledgements leave in the order of what they acknowledge."""
+        self._world.observer.disordered(self._host, device.name, reading)
+
     def wire_received(self, connection: int, data: bytes) -> None:
         """Bytes from the broker."""
         device = self._devices.get(connection)

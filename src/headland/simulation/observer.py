@@ -38,6 +38,9 @@ class Observer:
     def acknowledged(self, host: Host, client: str, reading: Published) -> None:
         """A client has got the acknowledgement of a reading."""
 
+    def disordered(self, host: Host, client: str, reading: Published) -> None:
+        """A client has got an acknowledgement out of turn."""
+
     def told(self, host: Host, level: str, event: str, fields: dict[str, str | int | float]) -> None:
         """A line of a node's log."""
 

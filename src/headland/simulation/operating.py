@@ -97,9 +97,9 @@ def operate(world: World, witness: Watching, host: Host, *, intents: bool) -> No
             world.count("dead_letter_resent")
         for stream in outbox.stopped()[:RELEASED_MAX] if intents and world.chance(0.5) else ():
             form = world.rng.choice(("waiting", "dead"))
-            host.ask("release", stream=name_of_stream(stream.key), **{"as": form})
-            world.count("stopped_stream_released")
             witness.released.add(host.name)
+            world.count("stopped_stream_released")
+            host.ask("release", stream=name_of_stream(stream.key), **{"as": form})
     for child in list(node.parts.south.children.positions.children):
         bodies = INTENTS if intents else INTENTS[:1]
         host.ask("desire", child=child, body=world.rng.choice(bodies))

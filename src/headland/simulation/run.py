@@ -157,9 +157,9 @@ class Run:
                 continue
             if node.full:
                 for stream in outbox.stopped():
-                    host.ask("release", stream=name_of_stream(stream.key), **{"as": "dead"})
-                    self.world.count("stopped_stream_released")
                     self.witness.released.add(host.name)
+                    self.world.count("stopped_stream_released")
+                    host.ask("release", stream=name_of_stream(stream.key), **{"as": "dead"})
             for priority in Priority:
                 waits = len(node.parts.sealing.open[priority]) or any(
                     stream.key.priority == priority and stream.acked < stream.tail and not stream.frozen

@@ -166,6 +166,11 @@ class Witness(Observer):
         if lacks:
             self.break_law("durable_before_ack", f"{key} was acknowledged by {host.name}: {lacks}", key)
 
+    def disordered(self, host: Host, client: str, reading: Published) -> None:
+        """Acknowledgements leave in arrival order on each connection (MQTT 4.6)."""
+        key = (reading.series, reading.seq)
+        self.break_law("acknowledged_in_order", f"{host.name} acknowledges {key} out of turn", key)
+
     # ── commits ────────────────────────────────────────────────────────────────────────────────────
     def opened(self, host: Host, opening: Opening) -> None:
         """What the last process had in flight may have reached the disk."""

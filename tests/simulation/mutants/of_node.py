@@ -49,14 +49,16 @@ def acknowledged_by_the_commit_before(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "2.1: acknowledgements leave in arrival order; here one that waits is passed by", scenario="filters"
+    "2.1: acknowledgements leave in arrival order; here one that waits is passed by",
+    scenario="shared",
+    seeds=(1,),
 )
 def acknowledged_out_of_arrival_order(patch: Patch) -> None:
     def release(self: BrokerState, connection: Any) -> None:
         owed = connection.owed
         ready = [item for item in owed if item.run is not None and 0 < item.needs <= self.durable]
         late = [item for item in owed if item not in ready]
-        if ready and late and not any(item.marks for item in owed):
+        if ready and late and all(item.run is not None for item in owed):
             connection.owed = deque([*ready, *late])
         original(self, connection)
 
@@ -142,7 +144,9 @@ def unsealed_rows_are_not_in_the_snapshot(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.3: a checkpoint is of a durable commit; here it is written beside one under way", scenario="late"
+    "3.3: a checkpoint is of a durable commit; here it is written beside one under way",
+    scenario="tight",
+    seeds=(1,),
 )
 def checkpoint_overtakes_its_commit(patch: Patch) -> None:
     def closed(self: Checkpointing, node: Node, n: int) -> None:
@@ -156,7 +160,9 @@ def checkpoint_overtakes_its_commit(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun", scenario="late"
+    "3.3: a checkpoint counts when it is on disk; here segments go when it has been begun",
+    scenario="tight",
+    seeds=(2,),
 )
 def checkpoint_counts_when_it_is_begun(patch: Patch) -> None:
     def closed(self: Checkpointing, node: Node, n: int) -> None:
@@ -266,7 +272,8 @@ def kept_rows_are_booked_twice(patch: Patch) -> None:
 
 @garden.mutant(
     "1, commit: names ride in the commit of their first rows; here own names are not written",
-    scenario="crashes",
+    scenario="workshop",
+    seeds=(1,),
 )
 def series_names_are_not_written(patch: Patch) -> None:
     patch.put(Names, "own_section", lambda self: None)

@@ -155,7 +155,11 @@ def tombstone_is_one_block_short(patch: Patch) -> None:
     original = patch.put(State, "ranges", ranges)
 
 
-@garden.mutant("4.5: a block with unknown outcome may not expire; here everything above the watermark may")
+@garden.mutant(
+    "4.5: a block with unknown outcome may not expire; here everything above the watermark may",
+    scenario="tight",
+    seeds=(1,),
+)
 def unknown_outcome_expires(patch: Patch) -> None:
     patch.put(Stream, "touchable", property(lambda self: self.acked + 1))
 
@@ -265,7 +269,11 @@ def new_parent_gets_only_what_was_not_sent(patch: Patch) -> None:
     original = patch.put(catching_up, "compare", compare)
 
 
-@garden.mutant("1, lane: a block that arrived as backlog stays backlog; here a relay makes it live again")
+@garden.mutant(
+    "1, lane: a block that arrived as backlog stays backlog; here a relay makes it live again",
+    scenario="refusals",
+    seeds=(2,),
+)
 def relay_promotes_backlog(patch: Patch) -> None:
     def lane(self: Outbox, priority: Any, now: Any, arrived: Lane = Lane.LIVE) -> Lane:
         return Lane(original(self, priority, now, Lane.LIVE))
@@ -283,7 +291,11 @@ def live_lane_has_no_bound(patch: Patch) -> None:
     patch.put(Outbox, "lane_of_seal", lane)
 
 
-@garden.mutant("1, lane: epochs drain oldest first within a lane; here the newest goes first")
+@garden.mutant(
+    "1, lane: epochs drain oldest first within a lane; here the newest goes first",
+    scenario="refusals",
+    seeds=(1,),
+)
 def newest_epoch_drains_first(patch: Patch) -> None:
     def streams(self: Scheduler, lane: int, priority: int) -> list[Stream]:
         return list(reversed(original(self, lane, priority)))
