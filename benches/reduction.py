@@ -109,10 +109,10 @@ def run(column: Column, filter_: FilterKind, *, hold: bool = False) -> Outcome:
 
 
 def _counted(draft: Draft, rows: int, size: int, kept: list[tuple[int, Value]]) -> tuple[int, int]:
-    for cls in draft.classes():
-        columns = draft.rows(cls)
+    for cls in RowClass:
         if cls > RowClass.LOW:
             continue
+        columns = draft.rows(cls)
         kinds = columns.kind or [0] * len(columns)
         sizes = columns.size or [0] * len(columns)
         for kind, ts, value, own in zip(kinds, columns.ts, columns.value, sizes, strict=True):
@@ -132,7 +132,7 @@ def _hold_error(column: Column, kept: list[tuple[int, Value]]) -> float:
     for ts, value in column:
         held = known.get(ts, held)
         if value == value and held == held:
-            worst = max(worst, abs(value - held))  # type: ignore[operator]
+            worst = max(worst, abs(value - held))
     return worst
 
 
@@ -141,7 +141,8 @@ def banded(kind: str, file: str, name: str, column: Column) -> Figure:
     """5 % untuned; tuned: the smallest absolute band, as a share of the range, that reaches the published."""
     values = [float(v) for _, v in column if v == v]
     spread = max(values) - min(values) if values else 0.0
-    untuned = run(column, DeadBand(), hold=True)
+    untuned = tuned = run(column, DeadBand(), hold=True)
+    share = 0.0
     for share in BANDS:
         tuned = run(column, DeadBand(absolute=share * spread), hold=True)
         if tuned.rows >= PUBLISHED["sensors"] / 100:
