@@ -82,6 +82,11 @@ class Seen:
         self.resent_after_commit = 0
         self._in_flight: dict[tuple[str, int], bytes] = {}
 
+    @property
+    def in_flight(self) -> int:
+        """Publishes that passed and were not acknowledged."""
+        return len(self._in_flight)
+
     def published(self, client: str, first: int, body: bytes) -> None:
         """A PUBLISH passes northward."""
         if not first & 0x06:
@@ -254,14 +259,14 @@ class ClientProxy(Proxy):
         self._caught = 0
         self._catch.clear()
 
-    async def caught(self, within_s: float) -> int:
+    async def caught(self, within_s: float, more_s: float = MORE_S) -> int:
         """Wait for the first acknowledgement that is held back, and a moment for more; how many there are."""
         try:
             async with asyncio.timeout(within_s):
                 await self._catch.wait()
         except TimeoutError:
             return 0
-        await asyncio.sleep(MORE_S)
+        await asyncio.sleep(more_s)
         return self._caught
 
     def release(self) -> None:

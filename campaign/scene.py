@@ -1,0 +1,157 @@
+"""What a round plays with: nodes, wires, doors and clients of one copy of the site."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from campaign.chain import CHAIN, NODES, PLANS, Site
+from campaign.load import Load
+from campaign.nodes import Node, Status
+from campaign.wire import Wire
+from headland.demo.processes import ProcessGroup
+from headland.demo.proxies import ClientProxy
+
+REVIVE_S = 0.2
+
+
+class Proof(msgspec.Struct):
+    """What a fault did.
+
+    Attributes:
+        fault: Its name.
+        effective: Whether it hurt anything.
+        text: What shows it, in words.
+        figures: The same in numbers.
+    """
+
+    fault: str
+    effective: bool
+    text: str
+    figures: dict[str, float] = {}
+
+
+class Scene:
+    """One round's world.
+
+    Attributes:
+        site: Its directory.
+        chance: Every choice of the round.
+        nodes: By name; `spare` does not run unless a fault wants it.
+        wires: By the name of the child.
+        doors: By the name of the node.
+        load: The clients.
+        excused: (origin, series, sequence) of readings that a restored disk lost and both nodes told of.
+        uneven: Why the two sides of a hop need not agree at the end; "" if they have to.
+        findings: What a fault itself saw go wrong.
+    """
+
+    def __init__(self, site: Site, processes: ProcessGroup, seed: int) -> None:
+        ports = site.ports
+        self.site = site
+        self.chance = random.Random(seed)
+        self.processes = processes
+        self.nodes = {
+            plan.name: Node(plan.name, site.file(plan.name), ports.http[plan.name], processes)
+            for plan in NODES
+        }
+        self.wires = {
+            plan.name: Wire(ports.wire[plan.name], ports.link[plan.parent], random.Random(seed + number))
+            for number, plan in enumerate(NODES)
+            if plan.parent
+        }
+        self.doors = {name: ClientProxy(ports.mqtt[name]) for name in ports.door}
+        for name, port in ports.door.items():
+            self.doors[name].port = port
+        self.load = Load(site, processes, seed)
+        self.excused: set[tuple[str, str, int]] = set()
+        self.uneven = ""
+        self.findings: list[str] = []
+        self.began = time.monotonic()
+
+    async def open(self) -> None:
+        """Wires, doors, nodes, clients."""
+        for proxy in self.wires.values():
+            await proxy.open()
+        for door in self.doors.values():
+            await door.start()
+        await asyncio.gather(*(self.nodes[name].start() for name in CHAIN))
+        await self.load.start()
+        self.began = time.monotonic()
+
+    async def close(self) -> None:
+        """End everything that this made."""
+        await self.load.stop() if self.load.running else None
+        for node in self.nodes.values():
+            await node.kill()
+        for door in self.doors.values():
+            await door.close()
+        for wire in self.wires.values():
+            await wire.close()
+
+    @asynccontextmanager
+    async def supervised(self) -> AsyncIterator[None]:
+        """Meanwhile nodes that end by themselves are started again, as a service manager does."""
+
+        async def supervise() -> None:
+            while True:
+                for node in self.nodes.values():
+                    if not node.hands.locked():
+                        await node.revive()
+                await asyncio.sleep(REVIVE_S)
+
+        task = asyncio.create_task(supervise())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def parent_of(self, name: str) -> Node:
+        """The node above another."""
+        return self.nodes[PLANS[name].parent]
+
+    async def pending(self, name: str) -> int:
+        """Readings that wait for a node's parent; 0 if it does not answer."""
+        status = await self.nodes[name].look()
+        return status.pending_readings if status is not None else 0
+
+    async def drained(self, within_s: float, names: tuple[str, ...] = ("device", "local")) -> bool:
+        """Wait until nothing waits at these nodes; whether that came true."""
+        quiet = 0
+
+        async def still() -> bool:
+            nonlocal quiet
+            statuses = [await self.nodes[name].look() for name in names]
+            empty = all(
+                one is not None and not one.pending_readings and not one.unsealed_rows for one in statuses
+            )
+            quiet = quiet + 1 if empty else 0
+            return quiet >= 3
+
+        return await eventually(still, within_s)
+
+    async def statuses(self) -> dict[str, Status]:
+        """Of every node that answers."""
+        found = {}
+        for name, node in self.nodes.items():
+            status = await node.look(5.0)
+            if status is not None:
+                found[name] = status
+        return found
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float, every_s: float = 0.05) -> bool:
+    """Wait for a condition; whether it came true in time."""
+    until = time.monotonic() + within_s
+    while True:
+        if await holds():
+            return True
+        if time.monotonic() >= until:
+            return False
+        await asyncio.sleep(every_s)
