@@ -130,7 +130,7 @@ class Plan:
         self.decode: Callable[[bytes], Any] | None = None
         self.timed = 0
         self.sid = 0
-        self.low = self.high = 0.0
+        self.low = self.high = 0
         self.scale = 1
         self.missed = 0
         self.keys: tuple[str, ...] = ()
@@ -216,9 +216,9 @@ class Plan:
             unit = unit_of(root[key])
             self.low, self.high = _RANGE[unit]
             if self.compiled.config.time == "" and key in ("time", "t"):
-                self.low = max(self.low, 1e8)
+                self.low = max(self.low, 10**8)
         else:
-            self.low, self.high = 0.0, 9.2e18 / scale_ns(unit)
+            self.low, self.high = 0, 92 * 10**17 // scale_ns(unit)
         self.scale = scale_ns(unit)
 
     def _key(self, name: Hashable) -> SeriesKey:
@@ -257,10 +257,10 @@ class Shapes:
 
 
 _RANGE: Final = {
-    TimeUnit.S: (0.0, 9.2e9),
-    TimeUnit.MS: (1e11, 9.2e12),
-    TimeUnit.US: (1e14, 9.2e15),
-    TimeUnit.NS: (1e17, 9.2e18),
+    TimeUnit.S: (0, 92 * 10**8),
+    TimeUnit.MS: (10**11, 92 * 10**11),
+    TimeUnit.US: (10**14, 92 * 10**14),
+    TimeUnit.NS: (10**17, 92 * 10**17),
 }
 
 
