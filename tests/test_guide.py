@@ -58,7 +58,7 @@ def rows_at(port: int, count: int) -> list[dict[str, object]]:
     deadline = time.monotonic() + 20
     while len(rows) < count and time.monotonic() < deadline:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/query", timeout=5) as answer:
-            rows = [row for row in json.load(answer)["rows"] if row["series"] != "headland/rules"]
+            rows = [row for row in json.load(answer)["rows"] if row["name"] != "headland/rules"]
         time.sleep(0.05)
     return rows
 
@@ -96,7 +96,8 @@ def test_the_first_plant_grows_as_it_is_written(tmp_path: Path) -> None:
         finally:
             os.killpg(shell.pid, signal.SIGKILL)
             shell.wait()
-    readings = [(row["series"], row["value"]) for row in rows if row["kind"] == 0]
+    assert all(row["labels"] == {"site": "site"} for row in rows)
+    readings = [(row["name"], row["value"]) for row in rows if row["kind"] == 0]
     assert sorted(readings, key=str) == [
         ("plant/press-7/pressure", 4.2),
         ("plant/press-7/temperature", 21.5),

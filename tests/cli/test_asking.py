@@ -20,6 +20,7 @@ from tests.node.running import RunningNode, eventually, headland
 from headland.cli import main
 from headland.cli.asking import moment, plain, size, span, table
 from headland.drivers.keys import write_file
+from headland.vocabulary import Priority
 
 RULES = """
 [default]
@@ -34,6 +35,22 @@ filter = { kind = "keep" }
 sync = "on_demand"
 [decide]
 real_time = false
+"""
+TENANTS = """
+[[mapping]]
+topic = "halls/{site}/x"
+series = "halls/x"
+[[series]]
+name = "elsewhere"
+match = "only/**"
+labels = { tenant = "elsewhere" }
+filter = { kind = "drop" }
+[[series]]
+name = "acme"
+match = "only/**"
+labels = { tenant = "acme", site = "s*" }
+priority = "high"
+filter = { kind = "keep" }
 """
 JSON = {"Content-Type": "application/json"}
 TOKEN = "an-operators-token-of-32-letters"
@@ -63,8 +80,9 @@ class Site:
         self.root.start()
         self.child = RunningNode(
             self._directory / "child",
-            RULES,
+            RULES + TENANTS,
             tier="local",
+            environment={"HEADLAND__NODE__TENANT": "acme", "HEADLAND__NODE__LABELS": '{ hall = "2" }'},
             arguments=(
                 "--ca", str(self.root.directory / "ca"),
                 "--parent", f"127.0.0.1:{self.root.ports['link']}",
@@ -175,6 +193,23 @@ def test_a_query_gives_rows_at_the_root_and_a_reason_elsewhere(site: Site) -> No
     assert result.exit_code == 1
     assert "ask its parent" in result.stderr
     assert run("query", site.url, "--since", "yesterday").exit_code == 2
+
+
+def test_site_tenant_and_labels_of_a_node_are_labels_of_its_series_at_the_root(site: Site) -> None:
+    """Kills: labels that stay at the node, rules that do not see them, a reading's own label overwritten."""
+    push(site.child, "/v1/readings", b'[{"series": "only/x", "value": 1, "labels": {"hall": "7"}}]')
+    push(site.child, "/v1/topics/halls/south/x", b"2")
+    eventually(lambda: site.root.values("only/*") and site.root.values("halls/x"))
+    found = one_object(run("query", site.url, "--series", "*{*tenant=acme}", "--json"))["rows"]
+    assert isinstance(found, list)
+    rows = {row["name"]: row for row in found}
+    assert rows["now/x"]["series"] == "now/x{hall=2,site=site,tenant=acme}"
+    assert rows["now/x"]["labels"] == {"hall": "2", "site": "site", "tenant": "acme"}
+    assert rows["only/x"]["labels"] == {"hall": "7", "site": "site", "tenant": "acme"}
+    assert Priority(rows["only/x"]["_class"]) == Priority.HIGH
+    assert rows["halls/x"]["labels"] == {"hall": "2", "site": "south", "tenant": "acme"}
+    assert {row["_site"] for row in found} == {"site"}
+    assert run("query", site.url, "--series", "*{*tenant=other*}").stdout == "no rows\n"
 
 
 def test_the_quarantine_lists_what_did_not_fit(site: Site) -> None:

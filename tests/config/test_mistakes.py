@@ -32,7 +32,7 @@ def mistake(text: str, environ: dict[str, str] | None = None) -> str:
         (NODE + "[lnk]", "node.toml:3: lnk: unknown key (did you mean link?)"),
         (
             NODE + "colour = 1",
-            "node.toml:3: node.colour: unknown key (node has data_dir, labels, name, site, tier)",
+            "node.toml:3: node.colour: unknown key (node has data_dir, labels, name, site, tenant, tier)",
         ),
         # A wrong unit.
         (
@@ -65,6 +65,13 @@ def mistake(text: str, environ: dict[str, str] | None = None) -> str:
         ),
         ("[node]\nname = 5", "node.toml:2: node.name: expected text, got a whole number"),
         ('[node]\nname = "../x"', "node.toml:2: node.name: '../x' has not the right form"),
+        (NODE + 'labels = { site = "x" }', "node.toml:3: node.labels.site: a key of its own"),
+        (NODE + 'tenant = "A corp"', "node.toml:3: node.tenant: 'A corp' has not the right form"),
+        (NODE + 'labels = { "" = "x" }', "node.toml:3: node.labels: the name of a label has 1 to 63"),
+        (
+            NODE + "[formats]\nmax_labels = 64",
+            "formats.max_labels: with those of [node] more than the 64 labels",
+        ),
         # Numbers that no node can mean.
         (
             NODE + "[decide]\nbudget_ms = inf",
@@ -291,6 +298,7 @@ def test_a_variable_overrides_the_file_and_the_file_the_tier() -> None:
     assert config.mqtt.connections_max == 20_000
     assert config.ledger.currency == "USD"
     assert config.node.labels == {"hall": "2"}
+    assert config.node.series_labels == (("hall", "2"), ("site", "site"))
     assert config.link.listen is not None
     assert config.link.listen.children == ("site/*",)
     assert len(overridden) == 6

@@ -105,8 +105,8 @@ def test_the_answer_of_the_cloud_becomes_rows() -> None:
     }  # fmt: skip
     answer = {
         "rows": [
-            {"series": "a/b", "ts": 5, "seq": None, "value": 1.5, "kind": 0, **common},
-            {"series": "a/b", "ts": 0, "seq": None, "value": window, "kind": 1, **common},
+            {"name": "a/b", "ts": 5, "seq": None, "value": 1.5, "kind": 0, **common},
+            {"name": "a/b", "ts": 0, "seq": None, "value": window, "kind": 1, **common},
         ]
     }
     reading, summary = rows_of(answer)

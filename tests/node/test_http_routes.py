@@ -86,4 +86,6 @@ def test_sites_are_labels_of_the_figures_and_columns_of_the_rows(node: RunningNo
     )
     assert status == 200
     rows = node.ask("/v1/query?series=s/x")["rows"]
-    assert [row["_site"] for row in rows] == ["site"]
+    assert [(row["series"], row["name"], row["labels"], row["_site"]) for row in rows] == [
+        ("s/x{site=site}", "s/x", {"site": "site"}, "site")
+    ]

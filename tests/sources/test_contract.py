@@ -79,8 +79,8 @@ def test_an_unknown_kind_or_key_is_refused_with_a_hint() -> None:
 
 
 def test_readings_of_a_source_are_numbered_once_and_get_the_nodes_labels() -> None:
-    names, numbers = SeriesList(), SeriesTable()
-    intake = Intake(numbers, (("site", "north"),))
+    names, numbers = SeriesList(), SeriesTable((("site", "north"),))
+    intake = Intake(numbers)
     batch = SourceBatch(names.all)
     batch.add(names.row(SeriesKey("a", (("core", "0"),))), 1, 2.5, 8)
     batch.add(names.row(SeriesKey("b")), 1, 3.5, 8)
@@ -91,6 +91,19 @@ def test_readings_of_a_source_are_numbered_once_and_get_the_nodes_labels() -> No
     again = SourceBatch(names.all)
     again.add(1, 2, 4.5, 8)
     assert intake.batch(again).sid == [2]
+
+
+def test_a_series_label_of_its_own_counts_more_than_the_nodes() -> None:
+    """Kills: the node's label laid over the reading's, one series numbered twice."""
+    table = SeriesTable((("site", "north"), ("tenant", "acme")))
+    assert table.intern(SeriesKey("a", (("site", "south"),))) == 1
+    assert table.key(1) == SeriesKey("a", (("site", "south"), ("tenant", "acme")))
+    assert table.intern(SeriesKey("a")) == 2
+    assert table.intern(SeriesKey("a", (("site", "north"), ("tenant", "acme")))) == 2
+    assert table.find(SeriesKey("a")) == 2
+    again = SeriesTable()
+    again.restore(table.all())
+    assert again.all() == table.all()
 
 
 def test_series_that_cannot_be_numbered_are_counted() -> None:

@@ -45,7 +45,9 @@ class When(click.ParamType[int]):
 
 @click.command(name="query")
 @asks_a_node
-@click.option("--series", default="*", show_default=True, help="Pattern of series; * is anything.")
+@click.option(
+    "--series", default="*", show_default=True, help="Pattern of series, name or name{labels}; * is anything."
+)
 @click.option("--origin", default="*", show_default=True, help="Pattern of the node it comes from.")
 @click.option("--since", type=When(), help="Event time from here on; ISO 8601 or ns since 1970.")
 @click.option("--until", type=When(), help="Event time before this.")

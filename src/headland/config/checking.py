@@ -13,8 +13,10 @@ from headland.line.deciding.expressions import Compiled
 from headland.line.deciding.rules import Expression
 from headland.line.filtering.shape import class_of
 from headland.line.formats import Mapping
+from headland.link.protocol import MAX_LABELS
 from headland.vocabulary import ConfigurationError, SeriesTable
 
+LABEL_CHARS = 63
 INSECURE_HINT = "use TLS and users, bind 127.0.0.1, or write insecure = true"
 
 
@@ -38,6 +40,7 @@ def check(config: NodeConfig) -> None:
     ):
         _unique(path, names)
     _check_ports(config)
+    _check_labels(config)
     for i, one in enumerate(config.listen):
         place = f"listen[{i}]"
         encrypted = one.transport in ("tls", "wss")
@@ -84,6 +87,26 @@ def is_loopback(address: str) -> bool:
 def _check_disk(config: NodeConfig) -> None:
     if config.disk.budget_bytes:
         apportion(config.disk.budget_bytes, config.wishes)
+
+
+def _check_labels(config: NodeConfig) -> None:
+    for name in ("site", "tenant"):
+        if name in config.node.labels:
+            raise ConfigurationError(
+                "a key of its own", path=f"node.labels.{name}", hint=f'[node] {name} = "..." is this label'
+            )
+    for name in config.node.labels:
+        if not 1 <= len(name) <= LABEL_CHARS:
+            raise ConfigurationError(
+                f"the name of a label has 1 to {LABEL_CHARS} characters", path="node.labels"
+            )
+    most = MAX_LABELS - len(config.node.series_labels)
+    if config.formats.max_labels > most:
+        raise ConfigurationError(
+            f"with those of [node] more than the {MAX_LABELS} labels that a parent takes",
+            path="formats.max_labels",
+            hint=f"at most {most}",
+        )
 
 
 def _check_north(config: NodeConfig) -> None:

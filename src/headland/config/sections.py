@@ -20,6 +20,7 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 AtLeastOne = Annotated[float, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+LabelText = Annotated[str, Meta(max_length=255)]
 
 
 class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,8 +34,18 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ]
     site: Annotated[
         Name,
-        Meta(description="Site (or tenant); `site/name` is unique in a fleet and stands in the certificate."),
+        Meta(
+            description="Site; `site/name` is unique in a fleet and stands in the certificate. The label "
+            "`site` of every series that starts at this node."
+        ),
     ] = "site"
+    tenant: Annotated[
+        Name | None,
+        Meta(
+            description="Whose site it is: the label `tenant` of every series that starts here.",
+            examples=["acme"],
+        ),
+    ] = None
     tier: Annotated[
         Tier, Meta(description="Where the node stands. Chooses a row of defaults and nothing else.")
     ] = Tier.LOCAL
@@ -42,8 +53,21 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         str, Meta(description="Directory of journal, outbox and state; relative to this file.", min_length=1)
     ] = "data"
     labels: Annotated[
-        dict[str, str], Meta(description="Labels put on every series that starts at this node.")
+        dict[str, LabelText],
+        Meta(
+            description="Further labels of every series that starts at this node, at most 16; `site` and "
+            "`tenant` are keys of their own. A label of the same name that a mapping, a source or a pushed "
+            "reading brings counts more, also for `site` and `tenant`; which node a row is from stands in "
+            "`_origin` and `_site` of a query, from its certificate. Another label makes another series.",
+            max_length=16,
+        ),
     ] = {}
+
+    @property
+    def series_labels(self) -> tuple[tuple[str, str], ...]:
+        """Labels of every series that starts at this node, sorted."""
+        tenant = {} if self.tenant is None else {"tenant": self.tenant}
+        return tuple(sorted(({"site": self.site} | tenant | self.labels).items()))
 
 
 class CertificatesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

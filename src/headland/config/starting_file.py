@@ -79,7 +79,8 @@ name = "{name}"
 site = "{site}"
 tier = "{tier}"             # device, local, regional or cloud: chooses defaults
 data_dir = {data_dir}           # relative to this file
-# labels = {{ hall = "2" }}   # put on every series that starts here
+# tenant = "acme"           # `site`, `tenant` and `labels` are labels of every series that starts here
+# labels = {{ hall = "2" }}
 
 [certificates]              # made by `headland init`; replace them by your own authority's
 ca = "certificates/ca.pem"

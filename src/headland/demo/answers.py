@@ -17,7 +17,7 @@ def _row(one: dict[str, Any]) -> CloudRow:
     value = one["value"]
     return CloudRow(
         origin=one["_origin"],
-        series=one["series"],
+        series=one["name"],
         kind=kind,
         ts=one["ts"],
         seq=one["seq"],

@@ -462,7 +462,7 @@ class Node:
         parts, brought, draft = self.parts, event.brought, self.draft
         intake = parts.sources.get(event.source)
         if intake is None:
-            intake = parts.sources[event.source] = SourceIntake(parts.names.table, self.settings.labels)
+            intake = parts.sources[event.source] = SourceIntake(parts.names.table)
         if brought.position is None and (self.commits.stalled or self.crowded):
             self.actuate(parts.intake.line.decide(intake.batch(brought), now, draft, refused=True))
             return

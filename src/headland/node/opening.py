@@ -132,7 +132,7 @@ def _lost_file(directory: str, number: int) -> Damage:
 
 
 def _parts(settings: NodeSettings, auth: Authenticator, entropy: Entropy) -> Parts:
-    table = SeriesTable()
+    table = SeriesTable(settings.labels)
     names = Names(settings.name, table)
     line = Line(settings.line, table)
     mapping = Mapping(settings.mappings, table, settings.limits)

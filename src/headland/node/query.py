@@ -64,8 +64,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked.
 
     Attributes:
-        series: Pattern on the series' text (`*` is anything; rows of `headland/rules` are given when they are
-            asked for by series or kind).
+        series: Pattern on the series' name, or on its text with labels (`*` is anything; rows of
+            `headland/rules` are given when they are asked for by series or kind).
         origin: Pattern on the origin.
         since_ns: Event time from here on, ns UTC, or None.
         until_ns: Event time before this, or None.
@@ -135,7 +135,12 @@ class _Block(msgspec.Struct):
         if self.forked != question.forked or not fnmatchcase(self.header.origin, question.origin):
             return {}
         texts = {sid: str(key) for sid, key in self.keys.items()}
-        return {sid: text for sid, text in texts.items() if fnmatchcase(text, question.series)}
+        asked = question.series
+        return {
+            sid: text
+            for sid, text in texts.items()
+            if fnmatchcase(text, asked) or fnmatchcase(self.keys[sid].name, asked)
+        }
 
 
 def plan(node: Node) -> QueryPlan | None:
@@ -271,7 +276,7 @@ def _surveyed(
         if block.forked != question.forked or not fnmatchcase(header.origin, question.origin):
             continue
         survey.header(header)
-        rules = [sid for sid, key in block.keys.items() if key == RULES_SERIES]
+        rules = [sid for sid, key in block.keys.items() if key.name == RULES_SERIES.name]
         texts = block.wanted(question)
         if not rules and not texts:
             continue
@@ -304,6 +309,7 @@ def _rows(
     origin, priority = header.origin, header.priority
     epoch = survey.ordinal(origin, header.epoch)
     node_times = {run.n: run.node_ns for run in header.runs}
+    labels = {sid: dict(block.keys[sid].labels) for sid in texts}
     for i, n, index in _in_commits(header):
         sid, ts = columns.sid[i], columns.ts[i]
         kind = columns.kind[i] if columns.kind is not None else 0
@@ -323,6 +329,8 @@ def _rows(
         seq = columns.seq[i] if columns.seq is not None else NO_SEQUENCE
         row = {
             "series": texts[sid],
+            "name": block.keys[sid].name,
+            "labels": labels[sid],
             "ts": None if ts == NO_TIME else ts,
             "seq": None if seq == NO_SEQUENCE else seq,
             "value": in_json(value),

@@ -404,7 +404,7 @@ def settings_of(config: NodeConfig) -> NodeSettings:
         line=config.rules,
         outbox=config.outbox,
         journal=config.journal_sizes,
-        labels=tuple(sorted(config.node.labels.items())),
+        labels=config.node.series_labels,
         journal_bytes=config.journal.segment_bytes * JOURNAL_SEGMENTS,
         commit_gap_ms=config.journal.commit_gap_ms,
         reserve_bytes=config.disk.reserve_bytes,

@@ -29,7 +29,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
         line: Rules.
         outbox: Classes, retries, backlog.
         journal: Sizes.
-        labels: Put on every series of this node's own sources.
+        labels: Put on every series that this node numbers: its site first of all.
         journal_bytes: Beyond it the oldest segment is emptied into files.
         file_bytes: Size at which a file of blocks is full.
         commit_gap_ms: Commits begin at least this far apart.

@@ -147,9 +147,8 @@ class SourceDeclaration(msgspec.Struct, frozen=True):
 class Intake:
     """Turns a source's batches into batches of the line, numbering each series once."""
 
-    def __init__(self, table: SeriesTable, labels: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(self, table: SeriesTable) -> None:
         self._table = table
-        self._labels = labels
         self._sids: list[int] = []
         self.unnumbered = 0
 
@@ -164,8 +163,7 @@ class Intake:
         """
         sids = self._sids
         for key in brought.series[len(sids) :]:
-            labels = dict(self._labels) | dict(key.labels)
-            sids.append(self._table.intern(SeriesKey(key.name, tuple(sorted(labels.items())))))
+            sids.append(self._table.intern(key))
         rows = [sids[row] for row in brought.row]
         brought.ts[:] = [ts if -_2_63 < ts < _2_63 else NO_TIME for ts in brought.ts]
         for index, value in enumerate(brought.value):

@@ -29,9 +29,16 @@ class SeriesTable:
 
     `take_new` yields what was numbered since the last call: those definitions ride in the commit that first
     uses them. Ids are scoped by (origin, epoch) for everybody else.
+
+    Every series that is numbered here gets the node's labels, once and in its definition: whoever is told of
+    it further north, and every rule, sees them. A label of the same name that a reading brought counts more.
+
+    Args:
+        labels: The node's, as pairs (name, value).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Iterable[tuple[str, str]] = ()) -> None:
+        self._labels = tuple(labels)
         self._ids: dict[SeriesKey, int] = {}
         self._keys: list[SeriesKey] = []
         self._new: list[tuple[int, SeriesKey]] = []
@@ -40,7 +47,8 @@ class SeriesTable:
         return len(self._keys)
 
     def intern(self, key: SeriesKey) -> int:
-        """The id of `key`, numbered now if it is new; 0 when the table is full."""
+        """The id of `key` with the node's labels, numbered now if it is new; 0 when the table is full."""
+        key = self.labelled(key)
         known = self._ids.get(key)
         if known is not None:
             return known
@@ -53,8 +61,16 @@ class SeriesTable:
         return sid
 
     def find(self, key: SeriesKey) -> int:
-        """The id of `key`, or 0 when it has none."""
-        return self._ids.get(key, 0)
+        """The id of `key` with the node's labels, or 0 when it has none."""
+        return self._ids.get(self.labelled(key), 0)
+
+    def labelled(self, key: SeriesKey) -> SeriesKey:
+        """`key` with those of the node's labels that it has not itself."""
+        if not self._labels:
+            return key
+        labels = dict(self._labels)
+        labels.update(key.labels)
+        return SeriesKey(key.name, tuple(sorted(labels.items())))
 
     def key(self, sid: int) -> SeriesKey:
         """The key numbered `sid` (1 ...)."""

@@ -143,7 +143,7 @@ class FormatLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     max_readings: Annotated[int, Meta(description="Most readings of one payload.", ge=1)] = 10_000
     max_depth: Annotated[int, Meta(description="Deepest nesting that is walked.", ge=1, le=64)] = 16
     max_name_chars: Annotated[
-        int, Meta(description="Longest series name, label name or label value.", ge=1)
+        int, Meta(description="Longest series name, label name or label value.", ge=1, le=1024)
     ] = 512
     max_labels: Annotated[int, Meta(description="Most labels of one series.", ge=0)] = 32
     max_topics: Annotated[
