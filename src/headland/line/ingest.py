@@ -16,9 +16,9 @@ Laws:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -33,8 +33,6 @@ PAST_NS = 10 * 365 * 86_400 * 1_000_000_000
 FUTURE_NS = 3_600 * 1_000_000_000
 KEYS_RECOVERED = 65_536
 
-_FORGOTTEN_TOGETHER = 256
-"""Rows of a client above its limit that go in one piece."""
 WHOLE_UP_TO = 32
 """Characters or bytes of a value that the index keeps as they are."""
 Key = tuple[int, int, int, Value]
@@ -72,6 +70,10 @@ class Admitted(msgspec.Struct, gc=False):
     timeless: bool = False
 
 
+_Taken = tuple[int, int, int, Value, int]
+"""A row that was taken: its key, and the commit it is in."""
+
+
 class _Chunk(msgspec.Struct, gc=False, array_like=True):
     """Rows of one commit, as columns."""
 
@@ -83,62 +85,34 @@ class _Chunk(msgspec.Struct, gc=False, array_like=True):
 
 
 class _Newest:
-    """Newest rows of one client, as columns; indexed from its first repeat on, each row once.
+    """Newest rows of one client; indexed from its first repeat on, each row once.
 
-    Columns because every reading passes here: a slice costs a client's stretch what a tuple costs each row.
+    Attributes:
+        rows: As taken, oldest first.
     """
 
-    __slots__ = ("_fresh", "_keys", "_n", "_seq", "_sid", "_ts", "_value")
+    __slots__ = ("_fresh", "_keys", "rows")
 
     def __init__(self) -> None:
-        self._sid: list[int] = []
-        self._ts: list[int] = []
-        self._seq: list[int] = []
-        self._value: list[Value] = []
-        self._n: list[int] = []
+        self.rows: deque[_Taken] = deque(maxlen=KEYS_PER_CLIENT)
         self._keys: OrderedDict[Key, int] = OrderedDict()
         self._fresh = 0
         """Newest rows that are not among the keys."""
 
-    def __len__(self) -> int:
-        return min(len(self._sid), KEYS_PER_CLIENT)
-
-    def extend(self, rows: Rows, value: list[Value], start: int, stop: int, n: int) -> None:
-        """Rows that were taken, `start` to `stop` of `rows`; `value`: their values as the index keeps them."""
-        count = stop - start
-        if count == 1:
-            self._sid.append(rows.sid[start])
-            self._ts.append(rows.ts[start])
-            self._seq.append(NO_SEQUENCE if rows.seq is None else rows.seq[start])
-            self._value.append(value[start])
-            self._n.append(n)
-        else:
-            self._sid += rows.sid[start:stop]
-            self._ts += rows.ts[start:stop]
-            self._seq += [NO_SEQUENCE] * count if rows.seq is None else rows.seq[start:stop]
-            self._value += value[start:stop]
-            self._n += [n] * count
-        self._fresh += count
-        if len(self._sid) >= KEYS_PER_CLIENT + _FORGOTTEN_TOGETHER:
-            for column in (self._sid, self._ts, self._seq, self._value, self._n):
-                del column[:-KEYS_PER_CLIENT]
-
-    def rows(self, newest: int = KEYS_PER_CLIENT) -> Iterator[tuple[int, int, int, Value, int]]:
-        """At most so many of the newest rows, oldest first: their keys' parts, and the commit each is in."""
-        first = max(0, len(self._sid) - min(newest, KEYS_PER_CLIENT))
-        columns = self._sid, self._ts, self._seq, self._value, self._n
-        return zip(*(islice(column, first, None) for column in columns), strict=True)
+    def extend(self, rows: list[_Taken]) -> None:
+        """Rows that were taken."""
+        self.rows.extend(rows)
+        self._fresh += len(rows)
 
     def keys(self) -> OrderedDict[Key, int]:
         """Each key with its commit, least recent first."""
-        keys, fresh = self._keys, self._fresh
+        keys, fresh = self._keys, min(self._fresh, len(self.rows))
         self._fresh = 0
-        if fresh:
-            for sid, ts, seq, value, n in self.rows(fresh):
-                key = _key(sid, ts, seq, value)
-                keys[key] = n
-                keys.move_to_end(key)
-            _trim(keys)
+        for one in reversed(list(islice(reversed(self.rows), fresh))):
+            key = _key(*one[:4])
+            keys[key] = one[4]
+            keys.move_to_end(key)
+        _trim(keys)
         return keys
 
 
@@ -237,7 +211,8 @@ class Ingest:
     def _remember(self, clients: Sequence[str], stops: list[int], rows: Rows, n: int) -> None:
         """Index the rows of each client; `stops`: where in the rows those of each end."""
         known = self._clients
-        value = _shortened(rows.value)
+        seq = repeat(NO_SEQUENCE) if rows.seq is None else rows.seq
+        taken = list(zip(rows.sid, rows.ts, seq, _shortened(rows.value), repeat(n), strict=False))
         start = 0
         for client, stop in zip(clients, stops, strict=True):
             newest = known.get(client)
@@ -245,13 +220,13 @@ class Ingest:
                 newest = known[client] = _Newest()
             else:
                 known.move_to_end(client)
-            before = len(newest)
-            newest.extend(rows, value, start, stop, n)
-            self._total += len(newest) - before
+            before = len(newest.rows)
+            newest.extend(taken[start:stop])
+            self._total += len(newest.rows) - before
             start = stop
         while self._total > KEYS_IN_ALL and len(known) > 1:
             _, idle = known.popitem(last=False)
-            self._total -= len(idle)
+            self._total -= len(idle.rows)
 
     def recovered(
         self, n: int, sid: list[int], ts: list[int], seq: list[int] | None, value: list[Value]
@@ -274,9 +249,9 @@ class Ingest:
 
     def snapshot(self) -> Any:
         """The index, for a checkpoint, oldest commit first."""
-        commits: dict[int, list[tuple[int, int, int, Value, int]]] = {}
+        commits: dict[int, list[_Taken]] = {}
         for newest in self._clients.values():
-            for one in newest.rows():
+            for one in newest.rows:
                 commits.setdefault(one[4], []).append(one)
         chunks = [[c.n, c.sid, c.ts, c.seq, c.value] for c in self._recovered]
         for n, rows in sorted(commits.items()):
