@@ -92,6 +92,7 @@ def test_without_a_cut_there_is_no_arrival_to_time() -> None:
 def test_the_answer_of_the_cloud_becomes_rows() -> None:
     common = {
         "_origin": "demo/a",
+        "_site": "demo",
         "_class": "normal",
         "_lane": 0,
         "_arrival": 7,
@@ -105,12 +106,29 @@ def test_the_answer_of_the_cloud_becomes_rows() -> None:
     }  # fmt: skip
     answer = {
         "rows": [
-            {"name": "a/b", "ts": 5, "seq": None, "value": 1.5, "kind": 0, **common},
-            {"name": "a/b", "ts": 0, "seq": None, "value": window, "kind": 1, **common},
+            {
+                "name": "a/b",
+                "labels": {"site": "demo"},
+                "ts": 5,
+                "seq": None,
+                "value": 1.5,
+                "kind": 0,
+                **common,
+            },
+            {
+                "name": "a/b",
+                "labels": {"core": "0", "site": "demo"},
+                "ts": 0,
+                "seq": None,
+                "value": window,
+                "kind": 1,
+                **common,
+            },
         ]
     }
     reading, summary = rows_of(answer)
     assert (reading.kind, reading.value, reading.arrival, reading.origin) == (READING, 1.5, 7, "demo/a")
+    assert (reading.series, summary.series) == ("a/b", "a/b{core=0}")
     assert summary.kind == WINDOW
     assert summary.window is not None
     assert (summary.window.count, summary.window.sum, summary.window.revision) == (2, 3.5, 1)

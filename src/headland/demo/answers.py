@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headland.demo.evidence import WINDOW, CloudRow, Window
+from headland.vocabulary import SeriesKey
 
 
 def rows_of(answer: Any) -> list[CloudRow]:
@@ -17,7 +18,7 @@ def _row(one: dict[str, Any]) -> CloudRow:
     value = one["value"]
     return CloudRow(
         origin=one["_origin"],
-        series=one["name"],
+        series=_series(one),
         kind=kind,
         ts=one["ts"],
         seq=one["seq"],
@@ -30,6 +31,12 @@ def _row(one: dict[str, Any]) -> CloudRow:
         late=bool(one["_late"]),
         boosted=bool(one["_boost"]),
     )
+
+
+def _series(one: dict[str, Any]) -> str:
+    """The series as its publisher knows it: without the label that the node of its site has put on it."""
+    labels = one["labels"].items() - {("site", one["_site"])}
+    return str(SeriesKey(one["name"], tuple(sorted(labels))))
 
 
 def _window(value: dict[str, Any]) -> Window:
