@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.line.doubles import T0, Commit, S, assert_balanced, at, batch_of, table_of
 
-from headland.line.filtering import DeadBand, Drop, Keep
+from headland.line.deciding import EventRule, Threshold
+from headland.line.filtering import Boost, DeadBand, Drop, Keep, Summary
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
-from headland.vocabulary import NO_TIME, Account, ConfigurationError, RowClass, RowFlag
+from headland.vocabulary import NO_TIME, Account, ConfigurationError, RowClass, RowFlag, RowKind
 
 
 def line_with(filter_, names=("a",)):
@@ -83,8 +84,37 @@ def test_after_a_tombstone_the_next_reading_is_a_fresh_reference():
     commit = Commit(1)
     line.offer("c", batch_of([(1, T0, 100.0)]), at(0), commit)
     line.refresh([1], at(1), commit)
-    line.offer("c", batch_of([(1, T0 - S, 100.0)]), at(2), commit)
+    line.offer("c", batch_of([(1, T0 + S, 100.0)]), at(2), commit)
     assert [f for _, _, f in kept(commit)] == [RowFlag.REFERENCE, RowFlag.REFERENCE]
+
+
+def test_after_a_tombstone_a_reading_older_than_the_newest_judged_is_late_and_no_reference():
+    line = line_with(DeadBand())
+    commit = Commit(1)
+    line.offer("c", batch_of([(1, T0, 100.0), (1, T0 + 2 * S, 101.0)]), at(2), commit)
+    line.refresh([1], at(2), commit)
+    line.offer("c", batch_of([(1, T0 + S, 100.0), (1, T0 + 3 * S, 100.0)]), at(3), commit)
+    assert [f for _, _, f in kept(commit)] == [RowFlag.REFERENCE, RowFlag.LATE, RowFlag.REFERENCE]
+
+
+def test_a_reading_older_than_a_dropped_one_is_kept_late_and_does_not_move_the_reference():
+    """Were the 50 a reference, a reader would hold it where 101 was dropped."""
+    line = line_with(DeadBand())
+    commit = Commit(1)
+    line.offer("c", batch_of([(1, T0, 100.0), (1, T0 + 2 * S, 101.0)]), at(2), commit)
+    line.offer("c", batch_of([(1, T0 + S, 50.0), (1, T0 + 3 * S, 102.0)]), at(3), commit)
+    assert kept(commit) == [(T0, 100.0, RowFlag.REFERENCE), (T0 + S, 50.0, RowFlag.LATE)]
+
+
+def test_after_a_restart_what_was_late_is_no_reference_either():
+    line = line_with(DeadBand())
+    commit = Commit(1)
+    line.offer("c", batch_of([(1, T0, 100.0), (1, T0 + 2 * S, 101.0), (1, T0 + S, 50.0)]), at(2), commit)
+    again = line_with(DeadBand())
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(3))
+    after = Commit(2)
+    again.offer("c", batch_of([(1, T0 + 3 * S, 102.0)]), at(3), after)
+    assert kept(after) == []
 
 
 def test_an_implausible_time_is_kept_flagged_and_touches_no_reference():
@@ -149,11 +179,12 @@ def test_no_dropped_reading_is_further_from_the_hold_than_declared(steps, ratio,
     for i in range(0, len(readings), width):
         line.offer("c", batch_of([(1, ts, v) for ts, v in readings[i : i + width]]), at(60), commit)
         assert_balanced(commit.entries)
-    expected, hold, hold_ts = [], None, None
+    expected, hold, hold_ts, judged = [], None, None, NO_TIME
     for ts, value in readings:
-        if hold_ts is not None and ts <= hold_ts:
+        if ts <= judged:
             expected.append((ts, value, RowFlag.LATE))
             continue
+        judged = ts
         if hold_ts is not None and (value == hold or (value != value and hold != hold)):
             continue
         if hold_ts is not None and abs(value - hold) <= config.threshold(hold) < inf:
@@ -162,6 +193,74 @@ def test_no_dropped_reading_is_further_from_the_hold_than_declared(steps, ratio,
         expected.append((ts, value, 0 if hold_ts is not None else RowFlag.REFERENCE))
         hold, hold_ts = value, ts
     assert repr(kept(commit)) == repr(expected)
+
+
+BANDS = {
+    "band": ((), DeadBand(absolute=2.0)),
+    "band and summary": (
+        (SeriesRule(name="band", filter=DeadBand(absolute=2.0), final=False),),
+        Summary(window_s=5, lateness_s=3, hold_s=6),
+    ),
+    "boosted": ((), Boost(before_s=4, after_s=2, above=9, ring_rows=3, inner=DeadBand(absolute=2.0))),
+    "boosted from outside": (
+        (),
+        Boost(before_s=4, after_s=2, on=("high",), ring_rows=3, inner=DeadBand(absolute=2.0)),
+    ),
+    "two bands": (
+        (SeriesRule(name="wide", filter=DeadBand(absolute=2.0), final=False),),
+        DeadBand(absolute=1.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BANDS))
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(0, 30), st.integers(0, 10)),
+            st.tuples(st.integers(0, 30), st.integers(0, 10)),
+            st.just("tombstone"),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.integers(1, 4),
+)
+def test_whatever_the_order_of_arrival_who_holds_the_newest_kept_value_is_within_the_bound(
+    name, steps, width
+):
+    """Asked at the end, when all that was kept is there, and of every reading that is not."""
+    series, last = BANDS[name]
+    rules = LineRules(
+        series=series,
+        default=SeriesRule(name="default", filter=last),
+        events=(EventRule(name="high", when=Threshold(above=8), max_age_s=100),),
+    )
+    line, commit, clock = Line(rules, table_of("a")), Commit(1), 0
+    readings = []
+    for step in steps:
+        clock += 1
+        if step == "tombstone":
+            line.refresh([1], at(clock), commit)
+            continue
+        readings.append((T0 + step[0] * S, float(step[1])))
+        if len(readings) % width == 0:
+            line.offer("c", batch_of([(1, *one) for one in readings[-width:]]), at(clock), commit)
+    done = readings[: len(readings) - len(readings) % width]
+    columns = commit.rows(RowClass.NORMAL)
+    kinds = columns.kind or [0] * len(columns)
+    flags = columns.flags or [0] * len(columns)
+    here = [
+        (ts, value, flag)
+        for ts, value, flag, kind in zip(columns.ts, columns.value, flags, kinds, strict=True)
+        if kind == RowKind.READING
+    ]
+    holds = sorted((ts, value) for ts, value, flag in here if not flag & RowFlag.LATE)
+    for ts, value in set(done) - {(ts, value) for ts, value, _ in here}:
+        held = [hold for at_ts, hold in holds if at_ts <= ts]
+        assert held
+        assert abs(held[-1] - value) <= 2.0
 
 
 @settings(max_examples=300, deadline=None)

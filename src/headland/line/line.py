@@ -35,7 +35,7 @@ import msgspec
 from headland.line.deciding import Actuation, Deciders, Decisions, Outcome
 from headland.line.filtering import Plan, Rows
 from headland.line.filtering.pair import offer_pair
-from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row
+from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row, strongest
 from headland.line.ingest import Admitted, Ingest, Senders
 from headland.line.pace import Pace
 from headland.line.plans import Plans
@@ -335,7 +335,7 @@ class Line:
         for i in range(len(rows.sid)):
             row = rows.row(i)
             verdicts = [one.judge(row) for one in plan.filters]
-            final = max(verdicts)
+            final = strongest(verdicts)
             if final >= KEEP:
                 desk.ops_kept([0])
                 desk.keep(rows.take([i]), [FLAGS_OF[final]])

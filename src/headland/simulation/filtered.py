@@ -1,10 +1,9 @@
 """The laws of readings that a filter may leave out, judged by small models of their own.
 
 * keep: the reading is there.
-* band: an absent reading is within the bound of the newest present one before it (a dead band's hold). What
-  is marked late or implausible is a point, not a hold; nor is a reading a hold for one that came before it.
-  A fresh reference is a hold for what came after it, even if it is older than what was kept before.
-  Of several clients' publishes to one series nobody outside sees the order: such a series is not judged.
+* band: an absent reading is within the bound of the newest present one before it (a dead band's hold),
+  whatever the order in which they came. What is marked late or implausible is a point, not a hold. A series
+  of several clients is not judged: their sequences are alike.
 * window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
   revisions of all rule versions together count exactly the absent readings, and extremes and sums agree. Two
   rows of one revision are two windows: rules were changed and changed back within one.
@@ -90,18 +89,17 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -> list[str]:
-    """What is wrong with a series under a dead band; readings in the order in which they were published."""
+    """What is wrong with a series under a dead band."""
     here = {row.seq for row in rows if row.kind == RowKind.READING}
-    order = {one.published.seq: number for number, one in enumerate(readings)}
+    known = {one.published.seq for one in readings}
     points = sorted(
         (row.ts, row.seq, float(row.value))
         for row in rows
         if row.kind == RowKind.READING
         and isinstance(row.value, float | int)
         and not row.flags & NO_HOLD
-        and row.seq in order
+        and row.seq in known
     )
-    fresh = {row.seq for row in rows if row.flags & RowFlag.REFERENCE}
     wrong = []
     at = 0
     for reading in sorted(readings, key=lambda one: one.published.ts):
@@ -111,12 +109,11 @@ def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -
             at += 1
         if told.seq in here or not told.acked:
             continue
-        before = [one for one in points[:at] if order[one[1]] < order[told.seq]]
-        holds = [value for _, seq, value in before if seq in fresh] + [value for _, _, value in before[-1:]]
-        if not holds:
+        if not at:
             wrong.append(f"({told.series}, {told.seq}) is absent, and nothing is before it")
-        elif all(abs(value - told.value) > bound + SLACK for value in holds):
-            wrong.append(f"({told.series}, {told.seq}) = {told.value} is held as {holds[-1]}, bound {bound}")
+        elif abs(points[at - 1][2] - told.value) > bound + SLACK:
+            held = points[at - 1][2]
+            wrong.append(f"({told.series}, {told.seq}) = {told.value} is held as {held}, bound {bound}")
     return wrong
 
 

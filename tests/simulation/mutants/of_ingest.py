@@ -7,6 +7,7 @@ from typing import Any
 from tests.simulation.mutants.patching import Garden, Patch
 
 from headland.line.filtering.deadband import DeadBandFilter
+from headland.line.filtering.shape import KEEP_LATE
 from headland.line.ingest import Ingest
 from headland.line.line import Line
 from headland.mqtt.surface import PublishRun
@@ -105,28 +106,43 @@ def repeat_rests_on_nothing(patch: Patch) -> None:
 
 
 @garden.mutant(
-    "5: a dead band judges only what is newer than its reference; here an older reading is judged too",
+    "5: a dead band judges only what is newer than all that it judged; here an older reading is judged too",
     scenario="clients",
     seeds=(1,),
 )
 def older_reading_is_dead_banded(patch: Patch) -> None:
     def verdict(self: Any, sid: int, ts: int, when: int, value: Any) -> int:
-        last, self._ts[sid] = self._ts[sid], NO_TIME
+        newest, self._since[sid] = self._since[sid], NO_TIME
         try:
             return int(original(self, sid, ts, when, value))
         finally:
-            self._ts[sid] = last
+            self._since[sid] = newest
+
+    original = patch.put(DeadBandFilter, "_verdict", verdict)
+
+
+@garden.mutant(
+    "5: a reading is late when a younger one was judged; here only when the reference is younger",
+    scenario="clients",
+    seeds=(1,),
+)
+def dropped_readings_make_nothing_late(patch: Patch) -> None:
+    def verdict(self: Any, sid: int, ts: int, when: int, value: Any) -> int:
+        self._since[sid] = self._ts[sid]
+        return int(original(self, sid, ts, when, value))
 
     original = patch.put(DeadBandFilter, "_verdict", verdict)
 
 
 @garden.mutant("5: a late reading does not move the reference; here it does", scenario="clients", seeds=(1,))
 def late_reading_moves_the_reference(patch: Patch) -> None:
-    def move(self: Any, sid: int, ts: int, *rest: Any) -> None:
-        self._ts[sid] = NO_TIME
-        original(self, sid, ts, *rest)
+    def verdict(self: Any, sid: int, ts: int, when: int, value: Any) -> int:
+        found = int(original(self, sid, ts, when, value))
+        if found == KEEP_LATE:
+            self._move(sid, ts, when, value, self._n[sid])
+        return found
 
-    original = patch.put(DeadBandFilter, "_move", move)
+    original = patch.put(DeadBandFilter, "_verdict", verdict)
 
 
 @garden.mutant(

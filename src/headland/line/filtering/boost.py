@@ -4,8 +4,9 @@ Laws:
 
 * Every reading that the inner filter would not keep waits in a ring, held, until it is `before_s` older than
   the newest of its series; then it goes the inner filter's way (dropped, or folded in its window).
-* A trigger releases the ring's readings from `before_s` before it: they are kept, flagged BOOST, and move
-  the inner filter's references like any kept reading. Readings up to `after_s` after it are kept at once.
+* A trigger releases the ring's readings from `before_s` before it: they are kept, flagged BOOST and LATE, and
+  move no reference: younger ones were judged before them, and were or will be dropped against another.
+  Readings up to `after_s` after it are kept at once.
 * A ring holds at most `ring_rows` readings of a series; the oldest leave early, as if they had aged.
 
 Of several boosts on one series the first counts. A trigger is the series' own value beyond `above` or
@@ -27,6 +28,8 @@ from headland.line.filtering.shape import (
     HOLD,
     KEEP,
     KEEP_BOOST,
+    KEEP_LATE,
+    KEEP_LATE_BOOST,
     Desk,
     Filter,
     FilterConfig,
@@ -143,7 +146,7 @@ class BoostFilter(Filter):
         """Kept near a trigger or by the inner filter, else held in the ring."""
         sid = row.sid
         if self._fires(row) or self._from.get(sid, 0) <= row.when <= self._until.get(sid, NEVER):
-            return KEEP_BOOST
+            return KEEP_LATE_BOOST if self.inner.judge(row) == KEEP_LATE else KEEP_BOOST
         verdict = self.inner.judge(row)
         return verdict if verdict >= KEEP else HOLD
 
@@ -163,7 +166,7 @@ class BoostFilter(Filter):
         if row.when > self._newest.get(sid, NEVER):
             self._newest[sid] = row.when
         if fires:
-            self._trigger(sid, row.when, n, desk)
+            self._trigger(sid, row.when, desk)
         ring = self._rings.get(sid)
         if ring:
             oldest = self._newest[sid] - self._before
@@ -185,7 +188,7 @@ class BoostFilter(Filter):
         else:
             desk.discard(row.sid, 1, row.size)
 
-    def _trigger(self, sid: int, when: int, n: int, desk: Desk | None) -> None:
+    def _trigger(self, sid: int, when: int, desk: Desk | None) -> None:
         start = when - self._before
         if when > self._until.get(sid, NEVER) + self._before:
             self._from[sid] = start
@@ -200,20 +203,13 @@ class BoostFilter(Filter):
         if rest:
             self._rings[sid] = rest
         if desk is not None:
-            desk.release(wanted, RowFlag.BOOST)
-        for row in wanted:
-            self._reapply(row, n)
-
-    def _reapply(self, row: Row, n: int) -> None:
-        """A released reading moves references; in a window it is counted already."""
-        if not self.inner.placed:
-            self.inner.apply(row, KEEP, n, None, owns=False)
+            desk.release(wanted, RowFlag.BOOST | RowFlag.LATE)
 
     def trigger(self, rule: str, sid: int, when: int, desk: Desk) -> None:
         """An event of a deciding rule on this series."""
         if rule in self._config.on:
             desk.op_on(sid, self.index, ["t", sid, when, desk.n])
-            self._trigger(sid, when, desk.n, desk)
+            self._trigger(sid, when, desk)
 
     def needs(self, sids: Any) -> int:
         """The inner filter's state."""
@@ -273,7 +269,7 @@ class BoostFilter(Filter):
         """A trigger from outside, a ring that the clock aged, or the inner filter's."""
         match operation[0]:
             case "t":
-                self._trigger(operation[1], operation[2], operation[3], None)
+                self._trigger(operation[1], operation[2], None)
             case "a":
                 self._empty(operation[1], None)
             case _:

@@ -3,19 +3,24 @@
 Law (on-time rows): ``|reading - reference| <= max(ratio * |reference|, floor)`` for every dropped reading,
 where the reference is the last kept reading, so a reader who holds the last value is never wrong by more.
 
-* A reading with device time not newer than the reference is kept, flagged LATE, and does not move the
-  reference: it is a point, not a hold.
+* A reading with device time not newer than the newest *judged* one of its series, kept or dropped, is kept,
+  flagged LATE, and does not move the reference: it is a point, not a hold. (Were only the reference asked, a
+  reading that comes out of order could become the hold of a younger one that was dropped against another.)
+* What is kept flagged LATE for whatever reason (a summary's lateness, a boost's ring) is no reference either.
 * Readings without device time are judged in the order of arrival.
 * Text, NaN and infinities go north when they differ from the reference at all.
-* After a tombstone (`refresh`) the next reading is a fresh reference, flagged REFERENCE.
+* After a tombstone (`refresh`) the next reading that is not late is a fresh reference, flagged REFERENCE.
+* A restart forgets when the newest dropped reading was; the newest kept one's time is state.
 
 The quick test per reading is two comparisons with precomputed bounds, moved one ulp inwards so that rounding
-can never drop a reading that the law would keep; what fails the quick test is judged exactly.
+can never drop a reading that the law would keep; what fails the quick test is judged exactly. What passes
+it is noted as the newest judged: one more list write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import repeat
 from math import inf, isfinite, nan, nextafter
 from typing import Any, ClassVar
 
@@ -24,6 +29,7 @@ from headland.line.filtering.shape import (
     FLAGS_OF,
     KEEP,
     KEEP_LATE,
+    KEEP_LATE_BOOST,
     KEEP_REFERENCE,
     Desk,
     Filter,
@@ -32,7 +38,7 @@ from headland.line.filtering.shape import (
     Row,
     Rows,
 )
-from headland.vocabulary import NO_TIME, ConfigurationError, Instant, RowClass, Value
+from headland.vocabulary import NO_TIME, ConfigurationError, Instant, RowClass, RowFlag, Value
 
 FOREVER = 1 << 62
 _EXACT = 1 << 53
@@ -90,8 +96,9 @@ class DeadBand(FilterConfig, frozen=True, tag="deadband"):
 class DeadBandFilter(Filter):
     """References in flat lists indexed by series id.
 
-    `_low`, `_high`, `_since`, `_until` are the quick test derived from `_value`, `_ts`; only the latter,
-    with the node time of the reference and the commit it was written in, are state.
+    `_low`, `_high`, `_since`, `_until` are the quick test; but for `_since`, the time of the newest judged
+    reading, they are derived from `_value`, `_ts`. Only the latter, with the node time of the reference and
+    the commit it was written in, are state: a frame tells of no reading that was dropped.
     """
 
     __slots__ = (
@@ -132,7 +139,7 @@ class DeadBandFilter(Filter):
             self._n += [0] * grow
             self._low += [nan] * grow
             self._high += [nan] * grow
-            self._since += [FOREVER] * grow
+            self._since += [NO_TIME] * grow
             self._until += [FOREVER] * grow
 
     def judge(self, row: Row) -> int:
@@ -140,12 +147,12 @@ class DeadBandFilter(Filter):
         return self._verdict(row.sid, row.ts, row.when, row.value)
 
     def _verdict(self, sid: int, ts: int, when: int, value: Value) -> int:
+        if ts != NO_TIME and ts <= self._since[sid]:
+            return KEEP_LATE
         reference = self._value[sid]
         if reference is None:
             return KEEP_REFERENCE
         last = self._ts[sid]
-        if ts != NO_TIME and ts <= last:
-            return KEEP_LATE
         if self._heartbeat:
             if ts != NO_TIME and last != NO_TIME:
                 if ts - last >= self._heartbeat:
@@ -165,18 +172,21 @@ class DeadBandFilter(Filter):
             return False
 
     def apply(self, row: Row, verdict: int, n: int, desk: Desk | None, *, owns: bool) -> None:
-        """A kept reading newer than the reference becomes the reference."""
+        """A kept reading that is not late becomes the reference; of others the time is noted."""
+        sid, ts = row.sid, row.ts
+        if ts != NO_TIME and ts <= self._since[sid]:
+            return
+        if verdict in (KEEP_LATE, KEEP_LATE_BOOST) or row.flags & RowFlag.LATE:
+            return
         if verdict >= KEEP:
-            self._move(row.sid, row.ts, row.when, row.value, n)
+            self._move(sid, ts, row.when, row.value, n)
+        elif ts != NO_TIME:
+            self._since[sid] = ts
 
     def _move(self, sid: int, ts: int, when: int, value: Value, n: int) -> None:
-        if self._value[sid] is not None:
-            if ts == NO_TIME:
-                ts = self._ts[sid]
-            elif ts <= self._ts[sid]:
-                return
         self._value[sid] = value
-        self._ts[sid] = ts
+        if ts != NO_TIME:
+            self._ts[sid] = ts
         self._node[sid] = when
         self._n[sid] = n
         self._bounds(sid)
@@ -199,7 +209,7 @@ class DeadBandFilter(Filter):
                     high = max(reference, nextafter(reference + threshold, -inf))
         last = self._ts[sid]
         self._low[sid], self._high[sid] = low, high
-        self._since[sid] = NO_TIME - 1 if last == NO_TIME else last
+        self._since[sid] = max(self._since[sid], last)
         if not self._heartbeat:
             self._until[sid] = FOREVER
         elif last == NO_TIME:
@@ -226,11 +236,23 @@ class DeadBandFilter(Filter):
         flags: list[int] = []
         step = enumerate(zip(rows.sid, rows.ts, rows.value, strict=True))
         i = -1
+        timed, quick = rows.when is rows.ts, not self._heartbeat
         while True:
             try:
+                if timed:
+                    for i, (sid, ts, value) in step:
+                        if low[sid] <= value <= high[sid] and since[sid] < ts < until[sid]:  # type: ignore[operator]
+                            since[sid] = ts
+                            continue
+                        self._exact(rows, i, n, kept, flags)
+                    return kept, flags
                 for i, (sid, ts, value) in step:
-                    if low[sid] <= value <= high[sid] and since[sid] < ts < until[sid]:  # type: ignore[operator]
-                        continue
+                    if low[sid] <= value <= high[sid]:  # type: ignore[operator]
+                        if ts == NO_TIME and quick:
+                            continue
+                        if since[sid] < ts < until[sid]:
+                            since[sid] = ts
+                            continue
                     self._exact(rows, i, n, kept, flags)
                 return kept, flags
             except TypeError:
@@ -240,20 +262,26 @@ class DeadBandFilter(Filter):
         sid, ts, when, value = rows.sid[i], rows.ts[i], rows.when[i], rows.value[i]
         verdict = self._verdict(sid, ts, when, value)
         if verdict:
-            self._move(sid, ts, when, value, n)
+            if verdict != KEEP_LATE:
+                self._move(sid, ts, when, value, n)
             kept.append(i)
             flags.append(FLAGS_OF[verdict])
+        elif ts != NO_TIME:
+            self._since[sid] = ts
 
     def replay(self, rows: Rows, verdict: int, n: int) -> None:
         """Whole columns at once: the quick tests are derived once a series."""
         if verdict < KEEP:
             return
         values, times, node, commits = self._value, self._ts, self._node, self._n
-        for sid, ts, when, value in zip(rows.sid, rows.ts, rows.when, rows.value, strict=True):
-            if ts > times[sid] or values[sid] is None:
-                times[sid] = ts
-            elif ts != NO_TIME:
+        flags = repeat(0, len(rows.sid)) if rows.flags is None else rows.flags
+        for sid, ts, when, value, flag in zip(rows.sid, rows.ts, rows.when, rows.value, flags, strict=True):
+            if flag & RowFlag.LATE:
                 continue
+            if ts != NO_TIME:
+                if ts <= times[sid]:
+                    continue
+                times[sid] = ts
             values[sid], node[sid], commits[sid] = value, when, n
         for sid in set(rows.sid):
             self._bounds(sid)
@@ -263,10 +291,9 @@ class DeadBandFilter(Filter):
         return max(map(self._n.__getitem__, sids), default=0)
 
     def refresh(self, sid: int) -> None:
-        """Forget the reference: the next reading is a fresh one."""
+        """Forget the reference, not its time: the next reading that is not late is a fresh one."""
         if sid < len(self._value):
             self._value[sid] = None
-            self._ts[sid] = NO_TIME
             self._low[sid] = self._high[sid] = nan
 
     def end_series(self, sid: int, desk: Desk | None) -> None:
@@ -274,8 +301,8 @@ class DeadBandFilter(Filter):
         self.refresh(sid)
 
     def snapshot(self) -> Any:
-        """References of the series that have one."""
-        have = [sid for sid, value in enumerate(self._value) if value is not None]
+        """References of the series that have one, or had one; the value is None where it was forgotten."""
+        have = [sid for sid, value in enumerate(self._value) if value is not None or self._ts[sid] != NO_TIME]
         return [
             have,
             [self._value[s] for s in have],

@@ -10,7 +10,8 @@ Duties of every filter, which one contract suite checks (`tests/line/test_filter
 * Input of any type, NaN, infinities and readings without time are judged without an exception.
 * Its loss is declared by the config (`loss`), in words and as numbers.
 
-Verdicts are small integers: ``DROP < HOLD < KEEP``; of several filters on one series the largest wins.
+Verdicts are small integers: ``DROP < HOLD < KEEP``; of several filters on one series the largest wins, and
+what one of them calls late is flagged LATE whatever the others say (`strongest`).
 """
 
 from __future__ import annotations
@@ -25,12 +26,19 @@ from headland.vocabulary import NO_SEQUENCE, Account, Columns, Instant, Priority
 DROP = 0
 HOLD = 1
 KEEP = 2
-KEEP_LATE = 3
-KEEP_REFERENCE = 4
+KEEP_REFERENCE = 3
+KEEP_LATE = 4
 KEEP_BOOST = 5
+KEEP_LATE_BOOST = 6
 
-FLAGS_OF = (0, 0, 0, RowFlag.LATE, RowFlag.REFERENCE, RowFlag.BOOST)
+FLAGS_OF = (0, 0, 0, RowFlag.REFERENCE, RowFlag.LATE, RowFlag.BOOST, RowFlag.LATE | RowFlag.BOOST)
 """Row flags of each verdict."""
+
+
+def strongest(verdicts: list[int]) -> int:
+    """The final verdict on a row, given those of all filters of its series."""
+    final = max(verdicts)
+    return KEEP_LATE_BOOST if final == KEEP_BOOST and KEEP_LATE in verdicts else final
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
