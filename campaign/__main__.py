@@ -15,11 +15,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from campaign.catalogue import FAULTS
+from campaign.catalogue import FAULTS, INSIDE
 from campaign.patched import CHANGES
 from campaign.play import Options, play
-
-INSIDE = "HEADLAND_CAMPAIGN_INSIDE"
 
 
 def enter_namespaces() -> None:

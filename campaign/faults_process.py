@@ -12,7 +12,7 @@ HOLD_S = 3.0
 
 
 async def sigkill(scene: Scene) -> Proof:
-    """SIGKILL at a moment of chance, right at an acknowledgement, or with acknowledgements held on their way.
+    """SIGKILL at any moment, right after an acknowledgement, or with acknowledgements held on their way.
 
     Proof: publishes that no client had an answer for, and readings that waited for the parent, at the kill.
     """
@@ -24,9 +24,11 @@ async def sigkill(scene: Scene) -> Proof:
         held = 0
         if door is None or moment == "any":
             await asyncio.sleep(scene.chance.uniform(0.0, 0.5))
+        elif moment == "answer":
+            await door.answer(HOLD_S)
         else:
             door.hold_answers()
-            held = await door.caught(HOLD_S, 0.0 if moment == "answer" else 0.05)
+            held = await door.caught(HOLD_S)
         in_flight = sum(one.seen.in_flight for one in scene.doors.values())
         below = {"cloud": "local", "local": "device", "device": "device"}[name]
         ran = node.running

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
+import time
 from pathlib import Path
 
 import msgspec
 
-from campaign.chain import Site, client_plans
+from campaign.chain import SITE, Site, client_plans
 from campaign.nodes import PYTHON
+from headland.demo.acklog import AckedLine, AckLog, LoggedReading, PublishedLine, ResentLine
 from headland.demo.device import DevicesPlan
 from headland.demo.processes import Child, ProcessGroup
 from headland.vocabulary import HeadlandError
 
 SETTLE_S = 25.0
 FIRST_S = 15.0
+POST_S = 5.0
 
 
 class Load:
@@ -66,3 +71,65 @@ class Load:
     def running(self) -> bool:
         """Whether clients are measuring."""
         return self._child is not None and self._child.running
+
+
+class Blobs:
+    """Large readings by HTTP, written down like those of any client."""
+
+    def __init__(self, site: Site, name: str, node: str = "device") -> None:
+        self.busy = 0
+        """Requests that were answered 503."""
+        self._client = f"bulk-{name}"
+        self._origin = f"{SITE}/{node}"
+        self._port = site.ports.http[node]
+        self._log = AckLog(site.logs / f"{self._client}.jsonl")
+        self._next = 0
+
+    async def push(self, count: int, size: int, *, pause_s: float = 0.0, tries: int = 40) -> int:
+        """Push readings of so many characters, one a request; how many were acknowledged.
+
+        A request without an answer is sent again, with the same key, up to `tries` times.
+        """
+        taken = 0
+        for _ in range(count):
+            value = base64.b64encode(os.urandom(size * 3 // 4)).decode()
+            self._next += 1
+            reading = LoggedReading(f"{self._client}/blob", value, time.time_ns(), self._next)
+            body = msgspec.json.encode(
+                [{"series": reading.series, "ts": reading.ts, "seq": reading.seq, "value": value}]
+            )
+            self._log.write(
+                PublishedLine(self._client, self._next, time.time_ns(), self._origin, len(body), [reading])
+            )
+            for attempt in range(tries):
+                status = await self._post(body)
+                if status in (200, 202, 204):
+                    self._log.write(AckedLine(self._next, time.time_ns()))
+                    taken += 1
+                    break
+                self.busy += status == 503
+                if attempt + 1 < tries:
+                    self._log.write(ResentLine(self._next, time.time_ns()))
+                    await asyncio.sleep(0.25)
+            await asyncio.sleep(pause_s)
+        return taken
+
+    async def _post(self, body: bytes) -> int:
+        """Status of one attempt; 0 without an answer."""
+        head = (
+            "POST /v1/readings?precision=ns HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Idempotency-Key: {self._client}-{self._next}\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(POST_S):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                writer.write(head.encode() + body)
+                await writer.drain()
+                return int((await reader.readline()).split()[1])
+        except (OSError, TimeoutError, IndexError, ValueError):
+            return 0
+        finally:
+            if writer is not None:
+                writer.transport.abort()

@@ -96,6 +96,11 @@ class Node:
             raise HeadlandError(f"{self.name} does not run")
         return self._child.process.pid
 
+    @property
+    def code(self) -> int | None:
+        """What its last process ended with."""
+        return self._child.process.returncode if self._child is not None else None
+
     async def launch(self) -> None:
         """Start its process, and wait for nothing."""
         if self.patched:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 
 from campaign.chain import CHAIN, NODES, PLANS, Site
+from campaign.disks import FileDisk, SmallDisk, unmount
 from campaign.load import Load
 from campaign.nodes import Node, Status
 from campaign.wire import Wire
 from headland.demo.processes import ProcessGroup
-from headland.demo.proxies import ClientProxy
+from headland.demo.proxies import PUBACK, ClientProxy, _Pair
 
 REVIVE_S = 0.2
 
@@ -36,6 +39,31 @@ class Proof(msgspec.Struct):
     figures: dict[str, float] = {}
 
 
+class Door(ClientProxy):
+    """Between clients and their node: can wait for the next acknowledgement that goes through."""
+
+    def __init__(self, target_port: int, port: int) -> None:
+        super().__init__(target_port)
+        self.port = port
+        self._answered = asyncio.Event()
+
+    async def answer(self, within_s: float) -> None:
+        """Return at the next acknowledgement, or after so many seconds."""
+        self._answered.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), within_s)
+
+    def _wires(self, pair: _Pair) -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+        north, south = super()._wires(pair)
+
+        def answered(data: bytes) -> bytes:
+            if data and data[0] >> 4 == PUBACK:
+                self._answered.set()
+            return south(data)
+
+        return north, answered
+
+
 class Scene:
     """One round's world.
 
@@ -49,6 +77,9 @@ class Scene:
         excused: (origin, series, sequence) of readings that a restored disk lost and both nodes told of.
         uneven: Why the two sides of a hop need not agree at the end; "" if they have to.
         findings: What a fault itself saw go wrong.
+        disks: Of the harness, each with the node that has it.
+        stepped: Node whose clock can be stepped, and the file that steps it.
+        certified: Node whose certificate ends, and when (time of the loop, s).
     """
 
     def __init__(self, site: Site, processes: ProcessGroup, seed: int) -> None:
@@ -65,13 +96,14 @@ class Scene:
             for number, plan in enumerate(NODES)
             if plan.parent
         }
-        self.doors = {name: ClientProxy(ports.mqtt[name]) for name in ports.door}
-        for name, port in ports.door.items():
-            self.doors[name].port = port
+        self.doors = {name: Door(ports.mqtt[name], port) for name, port in ports.door.items()}
         self.load = Load(site, processes, seed)
         self.excused: set[tuple[str, str, int]] = set()
         self.uneven = ""
         self.findings: list[str] = []
+        self.disks: dict[str, tuple[str, SmallDisk | FileDisk]] = {}
+        self.stepped = ("", Path())
+        self.certified = ("", 0.0)
         self.began = time.monotonic()
 
     async def open(self) -> None:
@@ -89,6 +121,8 @@ class Scene:
         await self.load.stop() if self.load.running else None
         for node in self.nodes.values():
             await node.kill()
+        for _, disk in self.disks.values():
+            await unmount(disk.place)
         for door in self.doors.values():
             await door.close()
         for wire in self.wires.values():

@@ -1,9 +1,9 @@
 """The wire between a child and its parent, as a proxy that can do to TCP what networks do.
 
 It carries bytes that it does not understand (TLS), counts them, and on request refuses calls, swallows what
-is sent, resets connections in the middle of a frame, keeps to recorded rates, stalls as TCP does after a loss,
-or swaps chunks, which TLS has to notice. Packets cannot be lost in here: what the two ends see of a lost or
-overtaken packet is the wait for it, and that is what is done.
+is sent, resets connections in the middle of a frame, keeps to recorded rates, stalls as TCP does after a
+loss, or swaps chunks, which TLS has to notice. Packets cannot be lost in here: what the two ends see of a
+lost or overtaken packet is the wait for it, and that is what is done.
 """
 
 from __future__ import annotations
@@ -157,6 +157,11 @@ class Wire:
             writer.transport.abort()
 
     async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while self.hole:
+            data = await reader.read(CHUNK)
+            if not data:
+                return
+            self.counts.swallowed += len(data)
         north_reader, north_writer = await asyncio.open_connection("127.0.0.1", self.target, limit=CHUNK)
         self.counts.calls += 1
         pair = Pair(writer, north_writer)
