@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.line.doubles import T0, Commit, S, assert_balanced, at, batch_of, table_of
 
 from headland.line.deciding import Act, EventRule, Expression, Rate, Silence, Threshold
+from headland.line.deciding.once import NOTED_MAX
 from headland.line.filtering import DeadBand, Drop
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
@@ -229,8 +230,50 @@ def test_while_nothing_can_be_stored_rules_still_act_and_act_once():
     batch = batch_of([(1, T0, 99)])
     assert len(line.decide(batch, at(0), commit)) == 1
     assert commit.entries.keys() == {(Account.DERIVED, "default", 1, "hot")}
-    assert line.offer("c", batch, at(5), commit, decided=True).actuations == ()
+    assert line.decide(batch, at(3), commit) == ()
+    assert line.offer("c", batch, at(5), commit).actuations == ()
     assert [e["late"] for e in events_of(commit)] == [False]
+
+
+def test_what_comes_again_is_not_decided_on_twice_whatever_has_come_in_between():
+    """Kills: an actuation and its undoing, done once more for readings that were sent again."""
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    rows = [(1, T0, 99), (1, T0 + 1, 10), (1, T0 + 2, 99), (1, T0 + 3, 99)]
+    assert len(line.decide(batch_of(rows), at(0), commit)) == 2
+    before = len(events_of(commit))
+    for row in rows:
+        assert line.offer("c", batch_of([row]), at(1), commit).actuations == ()
+    assert len(events_of(commit)) == before
+    assert commit.entries[(Account.DROPPED, "default", 2, "default")][0] == 4
+
+
+def test_a_rate_is_not_ended_by_the_reading_that_raised_it_when_it_comes_again():
+    line, commit = line_with(Rate(above_per_s=5)), Commit(1)
+    rows = [(1, T0, 1), (1, T0 + 1_000_000_000, 99)]
+    assert len(line.decide(batch_of(rows), at(1), commit)) == 1
+    assert line.offer("c", batch_of(rows), at(1), commit).actuations == ()
+    assert [e["state"] for e in events_of(commit)] == ["raised"]
+
+
+def test_without_time_and_sequence_a_reading_is_decided_on_as_often_as_it_comes():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    rows = batch_of([(1, NO_TIME, 99), (1, NO_TIME, 10)])
+    assert len(line.decide(rows, at(0), commit)) == 1
+    assert len(line.offer("c", rows, at(1), commit).actuations) == 1
+
+
+def test_what_is_known_of_readings_that_may_come_again_is_bounded():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    for start in range(0, 40_000, 4_000):
+        line.decide(batch_of([(1, T0 + n, 1) for n in range(start, start + 4_000)]), at(0), commit)
+    assert len(line.once) == NOTED_MAX
+
+
+def test_where_events_have_no_room_rules_act_and_tell_nothing():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    assert len(line.decide(batch_of([(1, T0, 99)]), at(0), Commit(1), told=False)) == 1
+    assert line.decide(batch_of([(1, T0 + 1, 99)]), at(0), commit) == ()
+    assert events_of(commit) == []
 
 
 def test_what_will_never_be_stored_is_decided_on_and_booked_refused():

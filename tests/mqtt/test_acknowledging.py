@@ -155,20 +155,70 @@ def test_a_ping_is_answered_though_acknowledgements_wait() -> None:
 
 
 def test_while_the_disk_is_full_everything_is_handed_over_and_nothing_acknowledged() -> None:
+    """Kills: an answer, or a note of an identifier, for what nobody keeps."""
     world = World(automatic=False)
-    client = connected(world, "c")
-    world.broker.hold()
+    client, early = connected(world, "c"), connected(world, "early")
+    early.publish("t", qos=1, packet_id=7)
+    world.broker.turn_away()
     client.publish("t", qos=1, packet_id=1)
     client.publish("t", qos=2, packet_id=2)
-    for run in world.runs:
-        world.perform(world.broker.rest_on(run, 0, world.now))
+    client.publish("t", qos=2, packet_id=2)
+    early.publish("t", qos=0)
+    assert [run.turned_away for run in world.runs] == [False, True, True, True, True]
+    assert world.draft.sections == []
+    world.perform(world.broker.rest_on(world.runs[0], 1, world.now))
     world.commit()
     assert client.read() == []
-    assert len(world.accepted) == 2
+    assert early.read() == [puback(7)]
+    assert len(world.accepted) == 5
     client.send(Ping(PacketType.PINGREQ))
     assert client.one() == Ping(PacketType.PINGRESP)
-    world.perform(world.broker.resume(world.now))
-    assert client.read() == [puback(1), Ack(PacketType.PUBREC, 2)]
+    world.perform(world.broker.take_again(world.now))
+    assert client.closed == "turned_away"
+    assert client.read() == [
+        Disconnect(Reason.QUOTA_EXCEEDED, Properties(reason_string="no room was left: send again"))
+    ]
+    assert early.closed == ""
+    assert world.broker.counters.publishes_turned_away == 3
+
+
+def test_what_was_turned_away_is_taken_like_anything_new_when_it_is_sent_again() -> None:
+    """Kills: a QoS 2 identifier that is taken for a repeat of a message that nobody has."""
+    world = World(automatic=False)
+    for version in (V311, V5):
+        client = connected(world, f"c{version}", version)
+        world.broker.turn_away()
+        client.publish("t", qos=2, packet_id=2)
+        world.perform(world.broker.take_again(world.now))
+        world.runs.clear()
+        again = connected(world, f"c{version}", version)
+        again.publish("t", qos=2, packet_id=2, dup=True)
+        run = world.runs.pop()
+        assert not run.turned_away
+        world.perform(world.broker.rest_on(run, world.draft.n, world.now))
+        world.commit()
+        assert again.read() == [Ack(PacketType.PUBREC, 2)]
+
+
+def test_while_the_disk_is_full_subscribers_are_served_from_memory_and_nothing_is_kept_for_them() -> None:
+    """Kills: retained messages and queues that grow while nothing may be stored."""
+    world = World()
+    reader, away, client = (
+        connected(world, "r"),
+        connected(world, "a", session_expiry_s=60),
+        connected(world, "c"),
+    )
+    for one in (reader, away):
+        one.send(Subscribe(1, [Subscription("t", 1)]))
+        one.read()
+    away.drop()
+    world.broker.turn_away()
+    world.automatic = False
+    client.publish("t", b"0", qos=0, retain=True)
+    client.publish("t", b"1", qos=1, packet_id=1, retain=True)
+    assert [packet.payload for packet in reader.read() if isinstance(packet, Publish)] == [b"0"]
+    sizes = world.broker.sizes()
+    assert (sizes["retained_messages"], sizes["queued_messages"]) == (0, 0)
 
 
 def test_what_must_be_durable_is_in_the_commit_that_its_answer_rests_on() -> None:

@@ -32,7 +32,7 @@ from typing import Any
 
 import msgspec
 
-from headland.line.deciding import Actuation, Deciders, Decisions, Outcome
+from headland.line.deciding import Actuation, Deciders, Decisions, Once, Outcome
 from headland.line.filtering import Plan, Rows
 from headland.line.filtering.pair import offer_pair
 from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row, strongest
@@ -107,12 +107,14 @@ class Line:
     def __init__(self, rules: LineRules, table: SeriesTable) -> None:
         self._table = table
         self._ingest = Ingest()
+        self.once = Once()
         self._draft_n = -1
         self._node_ns = 0
         self._timed = False
         self._untrusted_since: int | None = None
         self._resting = Resting()
         self._plans = Plans(rules, table)
+        self._changes = 0
         self._deciders = _deciders_of(rules, table)
         self.pace = Pace()
 
@@ -162,7 +164,6 @@ class Line:
         draft: OpenCommit,
         *,
         duplicate_suspect: list[bool] | None = None,
-        decided: bool = False,
     ) -> Offered:
         """Take a batch into the open commit.
 
@@ -173,7 +174,6 @@ class Line:
             draft: The open commit.
             duplicate_suspect: For each message, whether it was marked as a repeat (then there is one sender);
                 None when the source has no such mark (nothing is indexed then).
-            decided: Whether `decide` has seen the batch before (it waited for the disk).
         """
         if isinstance(senders, str):
             senders = Senders((senders,), (len(batch.message_ends),))
@@ -188,7 +188,7 @@ class Line:
             self._book_duplicates(batch, admitted.duplicates, desk)
         out = Decisions()
         if admitted.rows.sid:
-            self._take(admitted, desk, out, decided=decided)
+            self._take(admitted, desk, out)
         needs = self._resting.needs(senders, batch, admitted, desk, self._plans.of)
         self._timed = self._timed or (desk.wrote and desk.timeless)
         desk.close()
@@ -204,16 +204,18 @@ class Line:
         return Desk(draft, self._node_ns, now, self._plans.of)
 
     def decide(
-        self, batch: Batch, now: Instant, draft: OpenCommit, *, refused: bool = False
+        self, batch: Batch, now: Instant, draft: OpenCommit, *, refused: bool = False, told: bool = True
     ) -> tuple[Actuation, ...]:
-        """Decide on a batch that cannot be stored now (disk full); events wait in the open commit.
+        """Decide on a batch that cannot be stored now (disk full); events go into the open commit.
 
         Args:
             batch: Columns of readings.
             now: The moment it was read.
             draft: The open commit.
-            refused: Whether it will never be stored (QoS 0): then it is booked refused. Otherwise offer it
-                later with `decided`.
+            refused: Whether it will never be stored (QoS 0): then it is booked refused. Otherwise it comes
+                again: what is known then (`headland.line.deciding.once`) is not decided on twice.
+            told: Whether events have room. If not, `draft` is one that nobody commits, and no filter keeps
+                more around an event.
         """
         if not batch.sid:
             return ()
@@ -224,7 +226,11 @@ class Line:
         if len(self._plans.of) <= len(self._table):
             self._admit_series()
         out = Decisions()
-        self._decide(rows, desk, out)
+        if not refused:
+            rows = self.once.first(rows, self._deciders.watched)
+        self._deciders.offer(rows, desk, out)
+        if told:
+            self._trigger(out, desk)
         self.pace.decided()
         if refused:
             for plan, part in self._parts(rows):
@@ -245,22 +251,18 @@ class Line:
         self._deciders.not_done(actuation, outcome, why, desk)
         desk.close()
 
-    def _decide(self, rows: Rows, desk: Desk, out: Decisions) -> None:
-        self._deciders.offer(rows, desk, out)
-        self._trigger(out, desk)
-
     def _trigger(self, out: Decisions, desk: Desk) -> None:
         """Tell filters that keep more around an event."""
         for one in out.raised:
             for filter_ in self._plans.of[one.sid].filters:
                 filter_.trigger(one.rule, one.sid, one.when, desk)
 
-    def _take(self, admitted: Admitted, desk: Desk, out: Decisions, *, decided: bool) -> None:
+    def _take(self, admitted: Admitted, desk: Desk, out: Decisions) -> None:
         """Decide on the rows, then filter them."""
         rows = admitted.rows
         desk.timeless = admitted.timeless and not self._timed
-        if not decided:
-            self._decide(rows, desk, out)
+        self._deciders.offer(self.once.taken(rows), desk, out)
+        self._trigger(out, desk)
         self.pace.decided()
         if admitted.timeless and self._unplaced(desk.now):
             self._mark_unplaced(admitted)
@@ -421,7 +423,8 @@ class Line:
         desk.op("c", _positions(desk), ready.rules.canonical().decode())
         previous = self.rules.version
         self._deciders.end(_kept_rules(self._deciders, ready.deciders), desk)
-        ready.plans.succeed(self._plans, ready.fates, desk)
+        self._changes += 1
+        ready.plans.succeed(self._plans, ready.fates, desk, self._changes)
         self._switch(ready.plans, ready.deciders)
         self._tell_rules(self._table.intern(RULES_SERIES), previous, now, draft)
         desk.close()
@@ -441,19 +444,21 @@ class Line:
     def _switch(self, plans: Plans, deciders: Deciders) -> None:
         deciders.take_over(self._deciders, _kept_rules(self._deciders, deciders))
         self._plans, self._deciders = plans, deciders
+        self.once.clear()
 
     # ── recovery ───────────────────────────────────────────────────────────────────────────────────
     def snapshot(self) -> bytes:
         """State at a commit boundary: nothing in it rests on a draft that is still open."""
         filters = [one.snapshot() for one in self._plans.filters]
         rest = [self._deciders.snapshot(), self._ingest.snapshot()]
-        return msgspec.msgpack.encode([1, self.rules.canonical(), filters, *rest])
+        return msgspec.msgpack.encode([2, self.rules.canonical(), filters, self._changes, *rest])
 
     def restore(self, data: bytes, now: Instant) -> None:
         """Take over a snapshot, with the rules that were in force; the series table is restored before."""
-        version, text, filters, latches, index = msgspec.msgpack.decode(data)
-        if version != 1:
+        version, text, filters, *changes, latches, index = msgspec.msgpack.decode(data)
+        if version not in (1, 2):
             raise DefectError(f"line snapshot of version {version}")
+        self._changes = changes[0] if changes else 0
         rules = msgspec.json.decode(text, type=LineRules)
         self._plans, self._deciders = Plans(rules, self._table), _deciders_of(rules, self._table)
         self._admit_series()
@@ -526,7 +531,8 @@ class Line:
             case "c":
                 frame.kept_until(op[2])
                 ready = self._prepared(msgspec.json.decode(op[3], type=LineRules))
-                ready.plans.succeed(self._plans, ready.fates, None)
+                self._changes += 1
+                ready.plans.succeed(self._plans, ready.fates, None, self._changes)
                 self._switch(ready.plans, ready.deciders)
             case "i":
                 self._interrupt(op[2])

@@ -260,18 +260,27 @@ class Broker:
                     state.release(link)
         return self._end_without_draft()
 
-    def hold(self) -> None:
-        """The disk is full: go on receiving and handing over, acknowledge no publish."""
-        self._state.held = True
+    def turn_away(self) -> None:
+        """The disk is full: publishes are handed over to be decided on, and nothing of them is kept.
 
-    def resume(self, now: Instant) -> list[Action]:
-        """There is room again: acknowledge what has become durable."""
+        They are not retained, queued or acknowledged, and their identifiers are not noted: but for the
+        decision, and QoS 0 messages that subscribers are given from memory, it is as if they had not come.
+        """
+        self._state.turning_away = True
+
+    def take_again(self, now: Instant) -> list[Action]:
+        """There is room again. Who was turned away with QoS 1 or 2 is closed: it sends again when it is back.
+
+        MQTT 5 clients send again on a new connection only (MQTT-4.4.0-1), and answers may not pass over a
+        publish (MQTT-4.6.0-2).
+        """
         state = self._state
         state.store.now = now
-        state.held = False
-        for link in state.connections.values():
-            if not link.closed:
-                state.release(link)
+        state.turning_away = False
+        for link in list(state.connections.values()):
+            if link.turned_away and not link.closed:
+                state.counters.closed_by_quota += 1
+                state.close(link, Reason.QUOTA_EXCEEDED, "turned_away", "no room was left: send again")
         return self._end_without_draft()
 
     # The node's own words

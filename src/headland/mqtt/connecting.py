@@ -145,7 +145,8 @@ class Connecting:
             if not same and (old.connection is not None or not old.ended):
                 raise Refusal(Reason.CLIENT_IDENTIFIER_NOT_VALID, "the identifier is another user's")
             if old.connection is not None:
-                self.settle()
+                self.settle()  # it may be closed already, and not have been told
+            if old.connection is not None:
                 state.counters.takeovers += 1
                 state.close(old.connection, Reason.SESSION_TAKEN_OVER, "taken_over")
                 self.settle(fresh=packet.clean_start)

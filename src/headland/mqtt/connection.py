@@ -67,6 +67,7 @@ class Connection:
         delivering: Whether its CONNACK has left, so that messages may follow.
         closed: Whether nothing more is read from it or sent to it.
         heard_ns: Monotonic time of the last bytes from it.
+        turned_away: Whether it has sent QoS 1 or 2 publishes that were not taken and will not be answered.
         read_from_ns: Monotonic time since which it has been read, when it is.
         unread: Whether the node does not read it, for want of room.
         keep_alive_ns: One and a half times its keep alive, 0 for none.
@@ -119,6 +120,7 @@ class Connection:
         "second",
         "session",
         "timer_ns",
+        "turned_away",
         "unacknowledged",
         "unread",
         "version",
@@ -138,6 +140,7 @@ class Connection:
         self.delivering = False
         self.closed = False
         self.paused = False
+        self.turned_away = False
         self.heard_ns = heard_ns
         self.read_from_ns = heard_ns
         self.unread = False

@@ -26,6 +26,7 @@ class Counters:
         "publishes_qos_1",
         "publishes_qos_2",
         "publishes_qos_2_repeated",
+        "publishes_turned_away",
         "retained_refused",
         "sessions_expired",
         "subscribes",
@@ -60,6 +61,8 @@ class Counters:
     """Publishes received and handed over, QoS 2."""
     publishes_qos_2_repeated: int
     """QoS 2 publishes whose packet identifier was already known: acknowledged, not handed over again."""
+    publishes_turned_away: int
+    """QoS 1 and 2 publishes that were decided on, not taken and not answered, for want of room."""
     publishes_not_authorised: int
     """Publishes refused by the access rules."""
     messages_sent: int

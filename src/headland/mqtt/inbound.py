@@ -130,6 +130,7 @@ class Inbound:
     def hand_over(self) -> None:
         """End the open run: it is to be judged."""
         if self.run.ends:
+            self.run.turned_away = self.state.turning_away
             self.state.actions.append(Accept(self.run))
             self.run = PublishRun()
             self.start = 0
@@ -142,6 +143,9 @@ class Inbound:
             return
         self.start = stop
         state = self.state
+        if state.turning_away:
+            self._turn_away(connection, start, draft.n)
+            return
         floor = self._distribute(connection, start, draft.n) if self._concerns_others() else 0
         run.clients.append(connection.client)
         run.ends.append(stop)
@@ -173,6 +177,28 @@ class Inbound:
                     "MQTT-3.3.4-9",
                 )
             state.pause(connection)
+
+    def _turn_away(self, connection: Connection, start: int, n: int) -> None:
+        """End a stretch of which nothing is kept: subscribers get its QoS 0 messages, nobody an answer."""
+        run, state, outbound = self.run, self.state, self.outbound
+        stop = len(run.topics)
+        run.clients.append(connection.client)
+        run.ends.append(stop)
+        self.retained.clear()
+        self.second.clear()
+        promised = stop - start - run.qos[start:stop].count(0)
+        state.counters.publishes_qos_0 += stop - start - promised
+        state.counters.publishes_turned_away += promised
+        if promised:
+            connection.turned_away = True
+        if not state.store.trie.count:
+            return
+        now_ns = state.now.monotonic_ns
+        for index in range(start, stop):
+            if not run.qos[index]:
+                found = run.properties[index] if run.properties is not None else None
+                message = message_of(run.topics[index], run.payloads[index], 0, False, found, now_ns)
+                outbound.fan_out(message, connection.client)
 
     def _concerns_others(self) -> bool:
         return bool(self.retained) or self.state.store.trie.count > 0

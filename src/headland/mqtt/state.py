@@ -47,7 +47,7 @@ class State:
     Attributes:
         connections: Open connections by number.
         durable: Newest commit known to be on disk.
-        held: Whether publishes are received but not acknowledged (the disk is full).
+        turning_away: Whether publishes are handed over to be decided on, and not taken (the disk is full).
         store: Sessions and messages.
         waiting: Connections whose oldest answer rests on a commit, by its number.
         actions: Actions of the call in progress.
@@ -67,7 +67,7 @@ class State:
         self.store = Store(config, self.counters)
         self.connections: dict[int, Connection] = {}
         self.durable = 0
-        self.held = False
+        self.turning_away = False
         self.partial_bytes = 0
         self.waiting: dict[int, list[Connection]] = {}
         self.actions: list[Action] = []
@@ -156,8 +156,6 @@ class State:
                     self.ready.append(connection)
                 owed.popleft()
                 continue
-            if self.held:
-                break
             connection.out.append(encode_acks(run.packet_ids, run.qos, head.start, head.stop))
             connection.unacknowledged -= run.qos[head.start : head.stop].count(1)
             owed.popleft()

@@ -87,6 +87,7 @@ class PublishRun(msgspec.Struct):
         dup: DUP flags: the client says it may have sent this before.
         properties: Properties of each message, or None when none has any.
         owed: The broker's own note of the acknowledgements due; nobody else reads it.
+        turned_away: Nothing of it is taken (`Broker.turn_away`): to be decided on, and no more.
     """
 
     clients: list[str] = []
@@ -98,6 +99,7 @@ class PublishRun(msgspec.Struct):
     dup: list[bool] = []
     properties: list[Properties | None] | None = None
     owed: list[Any] = []
+    turned_away: bool = False
 
     def apart(self) -> list[PublishRun]:
         """Each stretch as a run of its own (without properties, and owing nothing)."""

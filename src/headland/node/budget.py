@@ -93,6 +93,13 @@ class Budget:
         least = settings.reserve_bytes + settings.journal.segment_bytes + settings.file_bytes
         return self.room is not None and self.room < least
 
+    def room_for_events(self, node: Node) -> bool:
+        """Whether what is held back may give a little: a quarter of it, half where others fill the disk."""
+        held_back = node.settings.reserve_bytes
+        if self.room is not None and self.room < held_back // 2 + node.settings.journal.segment_bytes:
+            return False
+        return self.used(node) <= self.limit(node) + held_back // 4
+
     def limit(self, node: Node) -> int:
         """Bytes that may be used, those that are held back left out; without a budget practically any."""
         settings = node.settings

@@ -50,6 +50,7 @@ from headland.node.settings import NodeSettings
 from headland.node.shelving import Shelving
 from headland.node.snapshot import take_snapshot
 from headland.node.south import South
+from headland.node.turning_away import TurningAway
 from headland.sources.contract import Intake as SourceIntake
 from headland.vocabulary import Account, Instant, RowClass
 
@@ -57,6 +58,11 @@ FILLED = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW, RowCl
 DRAFT_ROWS_MAX = 16_384
 """Rows of one class in the open commit at which clients are no longer read."""
 DRAFT_SECTIONS_MAX = 32_768
+EVENTS = (RowClass.CRITICAL, RowClass.HIGH, RowClass.NORMAL, RowClass.LOW)
+EVENT_ROWS_MAX = DRAFT_ROWS_MAX + 4_096
+EVENT_BYTES_MAX = 16 << 20
+EVENT_SECTIONS_MAX = DRAFT_SECTIONS_MAX * 3 // 4
+"""Beyond any of these in the open commit, rules act on readings that are turned away, and tell nothing."""
 DRAFT_SECTION_BYTES_MAX = 64 << 20
 """Of quarantined payloads, retained messages and blocks of children in the open commit: beyond either nobody
 is read. With `unstored_bytes_max` (at most 128 MiB) and what was on its way, a frame stays below 256 MiB."""
@@ -154,6 +160,7 @@ class Node:
         self._holding: tuple[str, ...] = ()
         """Kinds of connections that are not read, new ones either, until the open commit is a smaller one."""
         self._throttled: set[int] = set()
+        self.turning_away = TurningAway()
         self.certificate = OwnCertificate()
         self._out: list[ev.Action] = []
         self._epoch_written = False
@@ -211,6 +218,8 @@ class Node:
             case ev.NoSpace(n):
                 self.commits.no_space(n, now)
                 self.say("warning", "disk_full", commit=n)
+                if self.crowded:
+                    self._turn_away()
                 if self._no_space_n != n:
                     self._no_space_n = n
                     self.alarm("disk_full", "no space is left on the file system: nothing more is stored")
@@ -249,6 +258,7 @@ class Node:
             self._seal_due(),
             self._refresh_ns if self._holes else None,
             self.certificate.next_wake(),
+            self.turning_away.due_ns,
         )
         return min((due for due in dues if due is not None), default=None)
 
@@ -291,17 +301,20 @@ class Node:
     def refuse_input(self, full: bool, why: Refusal = BUDGET) -> None:
         """The disk budget, or the disk, is used up (or no longer).
 
-        MQTT sockets are not read, pushes get 503, sources wait.
+        What comes is decided on and turned away (`headland.node.turning_away`), sources with positions wait.
         """
         self.refusal = why if full else None
         if full == self.full:
             return
         self.full = full
         self.parts.south.press(self, full, self._now)
-        if full:
+        if full and not self.turning_away.on:
+            self.turning_away.wait(self._now)
             self._hold(self._connections("mqtt"))
-        else:
+        elif not full:
+            self.turning_away.due_ns = None
             self._let_go()
+            self._take_again()
         told = f"{why.detail}: nothing more is taken in"
         if not full:
             self.say("info", "disk_budget", state="room again")
@@ -310,6 +323,17 @@ class Node:
             self.alarm("disk_budget", told)
         else:
             self.say("warning", "disk_budget", state="refusing", detail=told)
+
+    def _turn_away(self) -> None:
+        """Nobody waits for room: clients are read on, decided on and not answered."""
+        self.turning_away.begin(self)
+        if "link" not in self._holding:
+            self._let_go()
+
+    def _take_again(self) -> None:
+        """Take in what comes, if there is room for it."""
+        if not self.full and not self.commits.stalled and not self.crowded:
+            self.turning_away.end(self)
 
     def _connections(self, *kinds: str) -> list[int]:
         return [connection for connection, kind in self._kinds.items() if kind in kinds]
@@ -333,6 +357,10 @@ class Node:
     def _unread(self, connection: int, unread: bool) -> None:
         if self._kinds.get(connection) == "mqtt":
             self.parts.broker.unread(connection, unread, self._now)
+
+    def perform(self, actions: Sequence[BrokerAction]) -> None:
+        """Do what the broker wants done."""
+        self._mqtt(actions)
 
     def say(self, level: str, event: str, **fields: str | float) -> None:
         """One line of the log."""
@@ -380,7 +408,8 @@ class Node:
                 self.parts.south.connected(self, event, now)
             case _:
                 self.parts.north.connected(self, event.connection, now)
-        if event.listener in self._holding or (self.full and event.listener == "mqtt"):
+        waits = self.turning_away.due_ns is not None and event.listener == "mqtt"
+        if waits or event.listener in self._holding:
             self._hold([event.connection])
 
     def _closed(self, connection: int, reason: str, now: Instant) -> None:
@@ -437,21 +466,27 @@ class Node:
     def _accept(self, run: PublishRun) -> None:
         """Judge a run at once; one that tells of repeats, or finds the disk full, client by client."""
         now = self._now
+        if run.turned_away:
+            self.turning_away.judge(self, run)
+        else:
+            self._take(run)
+        for rebirth in self.parts.intake.mapping.take_rebirths():
+            payload = rebirth.payload(now.wall_ns)
+            self._mqtt(self.parts.broker.publish(rebirth.topic, payload, now, self.draft))
+
+    def _take(self, run: PublishRun) -> None:
         if self.commits.stalled or True in run.dup:
             needs: Sequence[int] = [need for one in run.apart() for need in self._judge(one)]
         else:
             needs = self._judge(run)
         self.commits.arrived += len(run.topics)
-        self._mqtt(self.parts.broker.rest_on(run, needs, now))
-        for rebirth in self.parts.intake.mapping.take_rebirths():
-            payload = rebirth.payload(now.wall_ns)
-            self._mqtt(self.parts.broker.publish(rebirth.topic, payload, now, self.draft))
+        self._mqtt(self.parts.broker.rest_on(run, needs, self._now))
 
     def _judge(self, run: PublishRun) -> Sequence[int]:
         """Decide on and filter a run; the commit that each of its stretches rests on."""
         now, intake = self._now, self.parts.intake
         if self.commits.stalled and not any(run.qos):
-            self.actuate(intake.refused(run.topics, run.payloads, now, self.draft))
+            self.turning_away.judge(self, run)
             return [0] * len(run.ends)
         senders = Senders(run.clients, run.ends)
         taken = intake.messages(senders, run.topics, run.payloads, now, self.draft, repeats=run.dup)
@@ -464,7 +499,7 @@ class Node:
         if intake is None:
             intake = parts.sources[event.source] = SourceIntake(parts.names.table)
         if brought.position is None and (self.commits.stalled or self.crowded):
-            self.actuate(parts.intake.line.decide(intake.batch(brought), now, draft, refused=True))
+            self.turning_away.batch(self, intake.batch(brought), refused=True)
             return
         offered = parts.intake.line.offer(event.source, intake.batch(brought), now, draft)
         self.actuate(offered.actuations)
@@ -495,7 +530,10 @@ class Node:
         many = draft.section_count > DRAFT_SECTIONS_MAX or draft.section_bytes > DRAFT_SECTION_BYTES_MAX
         if many and "link" not in self._holding:
             self._holding = ("mqtt", "link")
-        elif not self._holding and self.crowded:
+        elif not self._holding and not self.full and not self.turning_away.on and self.crowded:
+            if self.commits.stalled:
+                self._turn_away()
+                return
             self._holding = ("mqtt",)
         else:
             return
@@ -517,6 +555,19 @@ class Node:
             or max(map(draft.row_count, FILLED)) > DRAFT_ROWS_MAX
         )
 
+    @property
+    def room_for_events(self) -> bool:
+        """Whether what a rule has to say of readings that are not taken may go into the open commit."""
+        draft = self.draft
+        return (
+            draft.section_count <= EVENT_SECTIONS_MAX
+            and draft.section_bytes <= DRAFT_SECTION_BYTES_MAX // 2
+            and max(map(draft.row_count, EVENTS)) <= EVENT_ROWS_MAX
+            and sum(size for (kind, *_), (_, size) in draft.ledger.items() if kind == Account.DERIVED)
+            <= EVENT_BYTES_MAX
+            and self.parts.shelving.budget.room_for_events(self)
+        )
+
     # ── the commit cycle ───────────────────────────────────────────────────────────────────────────
     def _tick(self, now: Instant) -> None:
         parts, mono = self.parts, now.monotonic_ns
@@ -533,6 +584,9 @@ class Node:
         if self._holes and mono >= self._refresh_ns:
             self._holes, self._refresh_ns = False, mono + REFRESH_NS
             parts.intake.line.refresh(range(1, len(parts.names.table) + 1), now, self.draft)
+        patience = self.turning_away.due_ns
+        if patience is not None and patience <= mono:
+            self._turn_away()
         due = self.commits.due_ns(now)
         if self.commits.stalled:
             if due is not None and due <= mono:
@@ -599,8 +653,9 @@ class Node:
         self.parts.north.committed(self, n, now)
         self.parts.south.committed(self, n, now)
         self.parts.shelving.committed(self, n, now)
-        if not self.full:
+        if self.turning_away.due_ns is None:
             self._let_go()
+            self._take_again()
 
     def _settle(self, now: Instant) -> None:
         """After every event: what can be sent is sent; a node that stops ends when nothing is left to do."""

@@ -88,16 +88,34 @@ class Intake:
             needs[who] = draft.n
         return Taken(needs, offered.actuations, rejected)
 
-    def refused(
-        self, topics: Sequence[str], payloads: Sequence[bytes], now: Instant, draft: Draft
+    def turned_away(
+        self,
+        topics: Sequence[str],
+        payloads: Sequence[bytes],
+        now: Instant,
+        draft: Draft,
+        *,
+        refused: bool,
+        told: bool,
     ) -> tuple[Actuation, ...]:
-        """Decide on messages that nobody waits for (QoS 0) while the disk is full, and book them refused."""
+        """Decide on messages that cannot be stored now.
+
+        Args:
+            topics: One a message.
+            payloads: One a message.
+            now: When they were read.
+            draft: The open commit.
+            refused: Whether nobody sends them again (QoS 0): then they are booked refused.
+            told: Whether events have room (`Line.decide`).
+        """
         batch = Batch()
         rejected = self.mapping.decode_run(topics, payloads, now.wall_ns, batch)
-        for one in rejected:
+        batch, mixed = self._without_mixed(batch)
+        rejected += mixed
+        for one in rejected if refused else ():
             for account in (Account.OFFERED, Account.REFUSED):
                 draft.book(account, GROUP, RowClass.QUARANTINE, "disk_full", 1, len(payloads[one.index]))
-        return self.line.decide(batch, now, draft, refused=True)
+        return self.line.decide(batch, now, draft, refused=refused, told=told)
 
     def _without_mixed(self, batch: Batch) -> tuple[Batch, list[Rejected]]:
         """Without messages that bring volatile and durable series: one acknowledgement cannot say both."""

@@ -134,6 +134,12 @@ def exposition(runner: Runner) -> bytes:
             for rule, acts in status.actuations.items()
         ],
     )
+    _counter(
+        lines,
+        "headland_events_untold_total",
+        "Events of rules on readings that were turned away, without room for themselves.",
+        [({}, node.turning_away.untold)],
+    )
     _stages(lines, runner.stages)
     return "".join(lines).encode()
 

@@ -34,11 +34,12 @@ class Pushing:
                 self._asked[token] = event.token
             case Accepted():
                 self._asked[outcome.token] = event.token
-                if node.commits.stalled or node.crowded:
-                    self._refuse(node, outcome.token)
-                    return
                 if node.parts.intake.line.mixes(outcome.batch.sid):
                     self._answer(node, handler.unfit(outcome.token, RejectReason.MIXED_DURABILITY, MIXED))
+                    return
+                if node.commits.stalled or node.crowded:
+                    node.turning_away.batch(node, outcome.batch, refused=False)
+                    self._refuse(node, outcome.token)
                     return
                 offered = node.parts.intake.line.offer(
                     f"http:{event.principal}", outcome.batch, now, node.draft

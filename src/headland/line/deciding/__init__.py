@@ -2,6 +2,7 @@
 
 from headland.line.deciding.actuation import Actuation, ActuationKey, Outcome
 from headland.line.deciding.decide import Deciders, Decisions, Raised
+from headland.line.deciding.once import Once
 from headland.line.deciding.rules import Act, EventRule, Expression, Rate, Reference, Silence, Threshold
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Decisions",
     "EventRule",
     "Expression",
+    "Once",
     "Outcome",
     "Raised",
     "Rate",

@@ -70,6 +70,7 @@ class Deciders:
         rules: The rules in order.
         versions: Digest of each rule.
         late_events: Events that were marked late.
+        watched: Series that any rule is about.
     """
 
     def __init__(self, rules: Sequence[EventRule], versions: Sequence[str], table: SeriesTable) -> None:
@@ -87,7 +88,7 @@ class Deciders:
         self._high: list[float] = []
         self._checks: list[tuple[int, ...]] = []
         self._newest: list[int] = []
-        self._watched: set[int] = set()
+        self.watched: set[int] = set()
         self._silent: dict[int, tuple[int, ...]] = {}
         self._seen: dict[int, int] = {}
         self._previous: dict[tuple[int, int], tuple[int, float]] = {}
@@ -120,7 +121,7 @@ class Deciders:
             if index in self._compiled:
                 self._compiled[index].bind(sid, key.name, dict(key.labels))
         if checks or silent:
-            self._watched.add(sid)
+            self.watched.add(sid)
         if silent:
             self._silent[sid] = tuple(silent)
             self._wake_at = 0
@@ -145,7 +146,7 @@ class Deciders:
     # ── readings ───────────────────────────────────────────────────────────────────────────────────
     def offer(self, rows: Rows, desk: Desk, out: Decisions) -> None:
         """Judge a batch in order of arrival."""
-        if self._watched.isdisjoint(rows.sid):
+        if self.watched.isdisjoint(rows.sid):
             return
         low, high, newest = self._low, self._high, self._newest
         now = desk.now.monotonic_ns
