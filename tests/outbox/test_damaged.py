@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.outbox.desk import Desk
+from tests.outbox.desk import PARENT, Desk
 
 from headland.line.outbox import OutboxSettings
-from headland.link.contract import BlockEntry, GapEntry, Later, PageIn, StreamWelcome
+from headland.link.contract import BlockEntry, GapEntry, Later, PageIn, ParentName, StreamWelcome
 from headland.vocabulary import Account, Reason
 
 
@@ -135,6 +135,22 @@ def test_a_block_that_the_parent_put_off_waits_and_one_that_is_also_damaged_is_c
     assert block_ks(desk, desk.send()) == [4]
     answer_all(desk)
     assert (desk.total(Account.CORRUPT), desk.total(Account.COMMITTED), desk.pending()) == (5, 16, 0)
+
+
+def test_what_was_damaged_and_put_off_is_not_lost_with_the_parent_as_if_it_had_been_committed() -> None:
+    """Kills: a corrupt block booked out of `committed` when the parent comes back empty."""
+    desk = in_a_file(6, 2, 5, settings=OutboxSettings(page=3, history=1))
+    key = desk.stream().key
+    value = desk.stream().tail_chain
+    desk.restart()
+    desk.up([StreamWelcome(key, 6, value, (Later(4), Later(5)))])
+    desk.send()
+    desk.outbox.forget(key, 6, desk.draft)
+    desk.commit()
+    desk.restart()
+    desk.up([StreamWelcome(key, -1)], ParentName(PARENT.name, b"E" * 16))
+    assert (desk.total(Account.UNKNOWN_BY_RESTORE), desk.total(Account.COMMITTED)) == (1 + 2 + 3 + 6, 0)
+    assert (desk.total(Account.CORRUPT), desk.pending()) == (5, 4)
 
 
 def test_a_look_that_ends_after_the_link_went_down_changes_nothing() -> None:

@@ -9,7 +9,8 @@ import msgspec
 from headland.blocks.digest import chain, identity_bytes
 from headland.line.outbox import records
 from headland.line.outbox.records import Letter, Record
-from headland.line.outbox.rows import Row, Rows
+from headland.line.outbox.rows import Row, Rows, known_row
+from headland.line.outbox.runs import blocks_of
 from headland.line.outbox.state import Epoch, State, Waiting
 from headland.line.outbox.stream import Extent, Gap, Stream
 from headland.link.contract import GapRange, Later, LaterReason, ParentName, StreamKey
@@ -86,7 +87,7 @@ def apply(state: State, record: Record) -> None:
         case records.Parked():
             _parked(state, record)
         case records.Forgotten():
-            must_find(state, record.stream).forget_to(record.p)
+            state.forget_to(must_find(state, record.stream), record.p)
         case records.Moved():
             state.move_letter(record.number, record.ref)
         case records.Evicted():
@@ -194,6 +195,8 @@ def _parent_is(state: State, record: records.ParentIs) -> None:
     parent = ParentName(record.name, record.store)
     if state.parent is not None and state.parent != parent:
         for stream in state.streams():
+            if state.parent.name != parent.name:
+                stream.base, stream.base_chain = stream.acked, stream.acked_chain
             if stream.uncertain > stream.acked:
                 stream.foreign = max(stream.foreign, stream.uncertain)
                 state.foreign_parent = state.foreign_parent or state.parent
@@ -205,14 +208,14 @@ def _acked(state: State, record: records.AckedTo) -> None:
     if record.p > stream.tail:
         stream.hole(record.p, record.chain)
     state.next_number = max(state.next_number, record.number)
-    elsewhere = stream.elsewhere.union(answer.p for answer in record.exceptions)
+    stream.elsewhere.update(answer.p for answer in record.exceptions)
+    stream.elsewhere.update(record.lost)
     for p in range(stream.acked + 1, record.p + 1):
         rows = stream.rows_at(p)
         if rows is not None:
-            row = rows.row(p)
-            if p in elsewhere:
-                row = msgspec.structs.replace(row, rows=0, size=0)
-            state.remember(stream.key, p, row)
+            state.remember(stream, p, rows.row(p))
+        else:
+            _remember_unread(state, stream, p, record.p)
     letters = dict(zip((answer.p for answer in record.exceptions), record.letters, strict=True))
     for answer in record.exceptions:
         letter = letters[answer.p]
@@ -223,16 +226,31 @@ def _acked(state: State, record: records.AckedTo) -> None:
     stream.acked_to(record.p, record.chain)
 
 
+def _remember_unread(state: State, stream: Stream, p: int, p_to: int) -> None:
+    """At p, which is answered with others up to p_to, a run in a file begins of which no header is in memory.
+
+    A replay reads no files, and has to know as much of what was answered as the process that it repeats.
+    """
+    piece = stream.piece_at(p)
+    if isinstance(piece, Extent) and piece.rows is None and p == max(piece.first, stream.acked + 1):
+        for item in blocks_of(piece.info):
+            if p <= item.p <= p_to:
+                origin, epoch, k = item.identity
+                state.remember(stream, item.p, known_row(state.ident(origin, epoch), k, item.rows, item.size))
+
+
 def _rewound(state: State, record: records.Rewound) -> None:
     stream = must_find(state, record.stream)
     history = state.history.get(stream.key)
     if record.gap_to > record.p:
         stream.pieces.insert(0, Gap(record.p + 1, record.gap_to, stream.floor_chain, record.ranges))
         stream.floor, stream.floor_chain = record.p, record.chain
-        stream.told = [gap for gap in stream.told if gap.last <= record.p]
+        stream.told = [_up_to(gap, record) for gap in stream.told if gap.first <= record.p]
+        stream.elsewhere = {p for p in stream.elsewhere if p <= record.p or p > record.gap_to}
     if history is not None:
-        stream.elsewhere.update(history.elsewhere(max(record.p, record.gap_to) + 1, stream.acked))
         history.cut_after(record.p)
+    if record.p < stream.base:
+        stream.base, stream.base_chain = record.p, record.chain
     stream.acked, stream.acked_chain = record.p, record.chain
     stream.booked = max(stream.booked, record.booked)
     stream.claimed = stream.sent = record.p
@@ -242,6 +260,11 @@ def _rewound(state: State, record: records.Rewound) -> None:
         if isinstance(piece, Extent):
             piece.rewind()
     state.version += 1
+
+
+def _up_to(gap: Gap, record: records.Rewound) -> Gap:
+    """What is still answered of a run that is gone, or of tombstones."""
+    return gap if gap.last <= record.p else msgspec.structs.replace(gap, last=record.p, chain=record.chain)
 
 
 def _buried(state: State, record: records.Buried) -> None:

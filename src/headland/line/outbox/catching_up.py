@@ -3,7 +3,8 @@
 ```
 parent's p against ours            what it means        what happens
 no history, another parent         this node moved      opening balance: everything not committed is sent
-no history, the same parent        its store is empty   as a parent that went back to 0
+no history, the same parent        its store is empty   as a parent that went back to what it began with
+no history, none of it answered    it lost nothing      opening balance again
 p > tail                           this node went back  frozen, kept, reported
 confirmed exceptions above acked   the same             the same: which were not committed, nobody knows
 acked <= p <= tail, chain equal    acks were lost       taken as acks
@@ -20,10 +21,11 @@ from __future__ import annotations
 
 from headland.line.outbox import records
 from headland.line.outbox.losing import lost_ranges
+from headland.line.outbox.runs import standing
 from headland.line.outbox.settling import settle, write
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import Extent, Stream
-from headland.link.contract import START, Alarm, Answer, DraftLike, GapRange, ParentName, StreamWelcome
+from headland.link.contract import Alarm, Answer, DraftLike, GapRange, ParentName, StreamWelcome
 from headland.vocabulary import Account, Instant
 
 INSIDE = "at position {} the parent has a block, and here are tombstones"
@@ -67,13 +69,12 @@ def compare(
         return [
             Alarm("frozen", f"{stream.key}: {stream.tail - stream.acked} blocks are kept here and not sent")
         ]
+    alarms: list[Alarm] = []
     if p < 0:
-        if returns and stream.acked:
-            told = rewind(state, stream, 0, START, draft)
-            _restart(stream)
-            return told
+        if returns and stream.acked > stream.base:
+            alarms = rewind(state, stream, stream.base, stream.base_chain, draft)
         _restart(stream)
-        return []
+        return alarms
     if p > stream.tail:
         return freeze(state, stream, "child_went_back", f"the parent has {p}, here are {stream.tail}", draft)
     if welcome.heard > max(stream.acked, stream.booked):
@@ -82,7 +83,6 @@ def compare(
     here = known_chain(state, stream, p)
     if here is not None and here != welcome.chain:
         return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)
-    alarms: list[Alarm] = []
     if p < stream.acked:
         if here is None and p >= stream.floor and not isinstance(stream.piece_at(p), Extent):
             return freeze(state, stream, "fork", INSIDE.format(p), draft)
@@ -133,14 +133,24 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
         stream.verify, stream.verify_same = Answer(stream.key, p, chain_value), False
         start = p = extent.first - 1
         chain_value = extent.info.chain_from
-    history, booked = state.history.get(stream.key), 0
-    if history is not None and history.first <= start + 1 and history.first + len(history) > acked:
-        back = history.between(max(start, stream.booked) + 1, acked)
-        book_out(draft, Account.COMMITTED, priority, -sum(i[2] for i in back), -sum(i[3] for i in back))
+    back, booked = _back(stream, max(start, stream.booked) + 1, acked), 0
+    if back is not None:
+        book_out(draft, Account.COMMITTED, priority, -back[0], -back[1])
     else:
         booked = acked
     write(state, records.Rewound(stream.key, p, chain_value, gap_to, ranges, booked), draft)
     return alarms
+
+
+def _back(stream: Stream, p_from: int, p_to: int) -> tuple[int, int] | None:
+    """Readings and bytes that the parent has lost and that are here; None where only headers can tell.
+
+    Those are headers in a file of a version that did not write how much is in each block.
+    """
+    for piece in stream.pieces:
+        if isinstance(piece, Extent) and not piece.info.each and piece.last >= p_from and piece.first <= p_to:
+            return None
+    return standing(stream, p_from, p_to)
 
 
 def freeze(state: State, stream: Stream, kind: str, detail: str, draft: DraftLike) -> list[Alarm]:

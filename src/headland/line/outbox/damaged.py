@@ -23,24 +23,13 @@ import msgspec
 from headland.line.outbox import records
 from headland.line.outbox.applying import entomb
 from headland.line.outbox.records import Letter
+from headland.line.outbox.runs import Identity, Missing, identities_of, ranges_of, shares
 from headland.line.outbox.settling import follow, write
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import BacklogFile, Cut, Extent, Stream
 from headland.line.outbox.values import PagedHeader
-from headland.link.contract import Alarm, Answer, DraftLike, GapRange
-from headland.vocabulary import NO_TIME, Account, Instant, Reason
-
-Identity = tuple[str, bytes, int]
-"""(origin, epoch, k); the class is the stream's."""
-
-
-class Missing(msgspec.Struct, frozen=True):
-    """One position without a header: which block stood there, and what it held."""
-
-    p: int
-    identity: Identity
-    rows: int
-    size: int
+from headland.link.contract import Alarm, Answer, DraftLike
+from headland.vocabulary import Account, Instant, Reason
 
 
 def lose(
@@ -100,13 +89,6 @@ def by_identity(found: Sequence[PagedHeader]) -> dict[Identity, PagedHeader]:
     return {(item.header.origin, item.header.epoch, item.header.k): item for item in found}
 
 
-def identities_of(info: BacklogFile) -> list[tuple[int, Identity]]:
-    """Position and identity of every block of a run."""
-    every = [(item.origin, item.epoch, k) for item in info.ranges for k in range(item.k_from, item.k_to + 1)]
-    count = info.p_to - info.p_from + 1
-    return list(enumerate(every[info.skipped : info.skipped + count], start=info.p_from))
-
-
 def missing_of(info: BacklogFile, at: dict[Identity, PagedHeader]) -> list[Missing]:
     """Positions of a run whose headers are gone.
 
@@ -117,16 +99,10 @@ def missing_of(info: BacklogFile, at: dict[Identity, PagedHeader]) -> list[Missi
         each: list[int] = msgspec.msgpack.decode(info.each)
         places = [2 * (info.skipped + p - info.p_from) for p, _ in gone]
         return [Missing(*one, each[i], each[i + 1]) for one, i in zip(gone, places, strict=True)]
-    readings = info.readings - sum(item.header.rows for item in at.values())
-    size = info.payload_bytes - sum(item.header.size for item in at.values())
-    count = len(gone)
-    return [Missing(*one, _share(readings, i, count), _share(size, i, count)) for i, one in enumerate(gone)]
-
-
-def _share(total: int, index: int, parts: int) -> int:
-    """Part `index` of a total cut into whole numbers that add up to it."""
-    total = max(0, total)
-    return total * (index + 1) // parts - total * index // parts
+    readings = max(0, info.readings - sum(item.header.rows for item in at.values()))
+    size = max(0, info.payload_bytes - sum(item.header.size for item in at.values()))
+    parts = zip(gone, shares(readings, len(gone)), shares(size, len(gone)), strict=True)
+    return [Missing(*one, rows, held) for one, rows, held in parts]
 
 
 def _believe(
@@ -153,6 +129,7 @@ def _believe(
         if rows is not None:
             letters[q] = state.letter(rows.row(q))
     excepted = {item.p: item for item in answer.exceptions if item.p <= p}
+    lost = tuple(q for q in sorted(excepted) if q in missing and q not in stream.elsewhere)
     books = {Account.COMMITTED: [0, 0], Account.CORRUPT: [0, 0]}
     for q in range(stream.acked + 1, p + 1):
         if q in stream.elsewhere:
@@ -173,7 +150,7 @@ def _believe(
     value = extent.info.chain_to if p == extent.last else answer.chain
     number = state.next_number
     waits = tuple(letters[item.p] for item in kept)
-    record = records.AckedTo(stream.key, p, value, kept, waits, number if kept else 0)
+    record = records.AckedTo(stream.key, p, value, kept, waits, number if kept else 0, lost)
     write(state, record, draft)
     state.acks.append((draft.n, stream, p))
     stream.sent = stream.claimed = p
@@ -193,26 +170,3 @@ def _add(amount: list[int], readings: int, payload_bytes: int) -> None:
 def _letter(state: State, extent: Extent, item: PagedHeader) -> Letter:
     born_ms = extent.info.stamped_ms - item.header.age_ms
     return state.letter(state.row_of(item.header, born_ms, item.ref.space, item.ref.at, item.ref.length))
-
-
-def ranges_of(gone: Sequence[Missing], priority: int, reason: Reason) -> tuple[GapRange, ...]:
-    """Tombstones for blocks: one for each run of consecutive k of one identity."""
-    out: list[GapRange] = []
-    for item in gone:
-        origin, epoch, k = item.identity
-        last = out[-1] if out else None
-        if last is not None and (last.origin, last.epoch, last.k_to + 1) == (origin, epoch, k):
-            out[-1] = msgspec.structs.replace(
-                last,
-                k_to=k,
-                readings=last.readings + item.rows,
-                payload_bytes=last.payload_bytes + item.size,
-            )
-        else:
-            out.append(
-                GapRange(
-                    origin, epoch, priority, k, k, reason, item.rows, item.size,
-                    NO_TIME, NO_TIME,
-                )
-            )  # fmt: skip
-    return tuple(out)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from headland.line.outbox import records
 from headland.line.outbox.applying import apply
-from headland.line.outbox.damaged import by_identity, identities_of, missing_of
+from headland.line.outbox.damaged import by_identity, missing_of
 from headland.line.outbox.records import DeadRun
+from headland.line.outbox.runs import identities_of
 from headland.line.outbox.settling import stand
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.values import PagedHeader

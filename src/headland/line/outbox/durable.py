@@ -24,7 +24,7 @@ from headland.line.outbox.state import Epoch, History, State, Waiting
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Piece, Stream
 from headland.line.outbox.values import PagedHeader
 from headland.link import received
-from headland.link.contract import GapRange, ParentName, StreamKey
+from headland.link.contract import START, GapRange, ParentName, StreamKey
 from headland.vocabulary import NO_TIME, Lane, Reason, StorageDamage
 
 VERSION = 1
@@ -40,6 +40,8 @@ class _Stream(msgspec.Struct, array_like=True):
     pieces: list[list[msgspec.Raw]]
     elsewhere: list[int] = []
     frozen_why: str = ""
+    base: int = 0
+    base_chain: bytes = START
 
 
 class _Epoch(msgspec.Struct, array_like=True):
@@ -120,6 +122,8 @@ def _dump(stream: Stream) -> _Stream:
         pieces,
         sorted(stream.elsewhere),
         stream.frozen_why,
+        stream.base,
+        stream.base_chain,
     )
 
 
@@ -145,6 +149,9 @@ def restore(state: State, data: bytes) -> None:
             for column, body in zip(history.columns, columns, strict=True):
                 column.frombytes(body)
             history.chains += chains
+            found = state.find(key)
+            if found is not None:  # what a version that kept fewer of them has not told
+                found.elsewhere.update(history.elsewhere())
     except (msgspec.MsgspecError, ValueError) as error:
         raise StorageDamage(f"snapshot of the outbox: {error}") from None
     state.parent, state.foreign_parent = dumped.parent, dumped.foreign_parent
@@ -169,6 +176,7 @@ def _load(dumped: _Stream) -> Stream:
     stream.frozen, stream.frozen_why = dumped.frozen, dumped.frozen_why
     stream.told = dumped.told
     stream.elsewhere = set(dumped.elsewhere)
+    stream.base, stream.base_chain = dumped.base, dumped.base_chain
     for kind_raw, body in dumped.pieces:
         kind = msgspec.msgpack.decode(kind_raw, type=int)
         piece: Piece

@@ -1,16 +1,24 @@
-"""Which blocks are gone when a parent went back: answered, and their bodies not here any more."""
+"""Which blocks are gone when a parent went back: answered, and their bodies not here any more.
+
+Position by position: the history knows the newest, what is left of a run in a file knows its own. What was
+put aside or given up (`Stream.elsewhere`) was never in the account `committed` and is not lost with it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from headland.line.outbox.rows import Row
+from headland.line.outbox.rows import Row, known_row
+from headland.line.outbox.runs import blocks_of
 from headland.line.outbox.state import State
 from headland.line.outbox.stream import Gap, Stream
 from headland.link.contract import GapRange
 from headland.vocabulary import Reason
 
 LOST = Reason.LOST_BY_RESTORE
+_Blocks = dict[int, Row]
 
 
 def lost_ranges(
@@ -24,25 +32,46 @@ def lost_ranges(
     every: list[GapRange] = []
     fresh: list[GapRange] = []
     at = p_from
+    remembered = _remembered(state, stream, p_from, p_to)
     for gap in [*stream.told, Gap(p_to + 1, p_to + 1, b"", ())]:
-        if gap.last < p_from or gap.first > p_to + 1:
+        if gap.last < at or gap.first > p_to + 1:
             continue
-        between = _remembered(state, stream, at, min(gap.first - 1, p_to))
-        new = (*between, *_of_file(state, stream, gap, max(gap.first, p_from)))
+        between = [remembered[p] for p in range(at, gap.first) if p in remembered]
+        new = (
+            *_named(state, stream, between),
+            *_of_run(state, stream, gap, max(gap.first, at), p_to, remembered),
+        )
         fresh += new
         every += (*new, *(item for item in gap.ranges if item.reason))
         at = gap.last + 1
     return tuple(every), tuple(fresh)
 
 
-def _remembered(state: State, stream: Stream, p_from: int, p_to: int) -> tuple[GapRange, ...]:
-    """Blocks whose identity and amounts are in the history, each with its own."""
+def _remembered(state: State, stream: Stream, p_from: int, p_to: int) -> _Blocks:
+    """Committed blocks whose identity and amounts are in the history."""
     history = state.history.get(stream.key)
-    known = history.between(p_from, p_to) if history is not None and p_from <= p_to else []
-    nothing = bytes(16)
-    rows = [
-        Row(ident, k, n, size, 0, 0, 0, 0, 0, 0, 0, 0, nothing, nothing) for ident, k, n, size in known if n
-    ]
+    known = history.between(p_from, p_to) if history is not None else []
+    return {p: known_row(*block) for p, *block in known if p not in stream.elsewhere}
+
+
+def _of_run(
+    state: State, stream: Stream, gap: Gap, p_from: int, p_to: int, remembered: _Blocks
+) -> tuple[GapRange, ...]:
+    """Committed blocks of a run in a file, from p_from on; times and groups are those of the whole run."""
+    runs = [item for item in gap.ranges if not item.reason]
+    if not runs:
+        return ()
+    found = []
+    for item in blocks_of(gap):
+        if p_from <= item.p <= p_to and item.p not in stream.elsewhere:
+            origin, epoch, k = item.identity
+            there = known_row(state.ident(origin, epoch), k, item.rows, item.size)
+            found.append(remembered.get(item.p, there))
+    return tuple(_dressed(item, runs) for item in _named(state, stream, found))
+
+
+def _named(state: State, stream: Stream, rows: Sequence[Row]) -> tuple[GapRange, ...]:
+    """Tombstones for blocks, with what was in each."""
     out, at = [], 0
     for item in state.ranges(rows, stream.key.priority, LOST):
         end = at + item.k_to - item.k_from + 1
@@ -52,38 +81,9 @@ def _remembered(state: State, stream: Stream, p_from: int, p_to: int) -> tuple[G
     return tuple(out)
 
 
-def _of_file(state: State, stream: Stream, gap: Gap, p_from: int) -> tuple[GapRange, ...]:
-    """Blocks of a run in a file from p_from on; times and groups are those of the whole run."""
-    runs = [item for item in gap.ranges if not item.reason]
-    history = state.history.get(stream.key)
-    if not runs:
-        return ()
-    if history is not None and history.first <= p_from and gap.last < history.first + len(history):
-        return tuple(_dressed(item, runs) for item in _remembered(state, stream, p_from, gap.last))
-    out = []
-    skip = p_from - gap.first
-    for item in runs:
-        blocks = item.k_to - item.k_from + 1
-        if skip < blocks:
-            out.append(_behind(item, skip, blocks))
-        skip = max(0, skip - blocks)
-    return tuple(out)
-
-
-def _dressed(item: GapRange, runs: list[GapRange]) -> GapRange:
+def _dressed(item: GapRange, runs: Sequence[GapRange]) -> GapRange:
     for run in runs:
         same = (run.origin, run.epoch) == (item.origin, item.epoch)
         if same and run.k_from <= item.k_from and item.k_to <= run.k_to:
             return msgspec.structs.replace(item, ts_min=run.ts_min, ts_max=run.ts_max, groups=run.groups)
     return item
-
-
-def _behind(item: GapRange, skip: int, blocks: int) -> GapRange:
-    """A run without its first blocks, with a share of what is only known of the whole."""
-    return msgspec.structs.replace(
-        item,
-        k_from=item.k_from + skip,
-        reason=int(LOST),
-        readings=item.readings - item.readings * skip // blocks,
-        payload_bytes=item.payload_bytes - item.payload_bytes * skip // blocks,
-    )

@@ -63,6 +63,8 @@ class AckedTo(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     letters: tuple[Letter, ...] = ()
     number: int = 0
     """Of the first of `letters`; 0 where there are none."""
+    lost: tuple[int, ...] = ()
+    """Positions that are answered, and their blocks corrupt: neither committed nor waiting."""
 
 
 class Rewound(msgspec.Struct, frozen=True, array_like=True, tag="r"):

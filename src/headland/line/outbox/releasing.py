@@ -17,15 +17,12 @@ chain value that it told are the opening balance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from headland.line.outbox import records
 from headland.line.outbox.applying import current_stream
-from headland.line.outbox.damaged import Missing, identities_of, ranges_of
 from headland.line.outbox.records import Letter
-from headland.line.outbox.rows import Rows
+from headland.line.outbox.runs import Missing, amounts_of, here, identities_of, ranges_of, standing
 from headland.line.outbox.settling import stand, write
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import BacklogFile, Extent, Gap, Stream
@@ -88,7 +85,7 @@ def release(state: State, stream: Stream, draft: DraftLike, *, bury: bool) -> Re
         if isinstance(piece, Gap):
             told += piece.ranges
         elif isinstance(piece, Extent):
-            for low, high in _here(stream, first, piece.last):
+            for low, high in here(stream, first, piece.last):
                 runs.append(_part(piece, low, high))
                 booked = min(stream.booked, high)
                 if low <= booked:
@@ -134,27 +131,11 @@ def held(state: State, priority: int) -> tuple[int, int]:
     for stream in state.streams():
         if stream.key.priority != priority:
             continue
-        for piece in stream.pieces:
-            first = max(piece.first, stream.acked + 1, stream.booked + 1)
-            if isinstance(piece, Gap):
-                continue
-            for low, high in _here(stream, first, piece.last):
-                part = (
-                    piece.totals(low, high) if isinstance(piece, Rows) else amounts_of(piece.info, low, high)
-                )
-                _add(amount, *part)
+        _add(amount, *standing(stream, max(stream.acked, stream.booked) + 1, stream.tail))
     for item in state.waiting.values():
         if item.priority == priority:
             _add(amount, item.letter.row.rows, item.letter.row.size)
     return amount[0], amount[1]
-
-
-def _here(stream: Stream, first: int, last: int) -> Iterator[tuple[int, int]]:
-    """The positions first to last as ranges, without those whose block is elsewhere."""
-    for p in [*sorted(p for p in stream.elsewhere if first <= p <= last), last + 1]:
-        if first < p:
-            yield first, p - 1
-        first = p + 1
 
 
 def _part(extent: Extent, low: int, high: int) -> BacklogFile:
@@ -169,18 +150,6 @@ def _part(extent: Extent, low: int, high: int) -> BacklogFile:
         readings=readings,
         payload_bytes=size,
     )
-
-
-def amounts_of(info: BacklogFile, low: int, high: int) -> tuple[int, int]:
-    """Readings and payload bytes at positions low to high of a run."""
-    count = high - low + 1
-    if info.each:
-        each: list[int] = msgspec.msgpack.decode(info.each)
-        at = 2 * (info.skipped + low - info.p_from)
-        part = each[at : at + 2 * count]
-        return sum(part[::2]), sum(part[1::2])
-    blocks = sum(item.k_to - item.k_from + 1 for item in info.ranges)
-    return info.readings * count // blocks, info.payload_bytes * count // blocks
 
 
 def _named(run: BacklogFile, priority: int) -> tuple[GapRange, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from headland.link.contract import CHAIN_BYTES, Ref
-from headland.vocabulary import StorageDamage
+from headland.vocabulary import NO_TIME, StorageDamage
 
 DIGEST_BYTES = 16
 _CODES = "IQIQqqqqqqIB"
@@ -56,6 +56,12 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     def ref(self) -> Ref:
         """Where header and body are."""
         return Ref(self.space, self.at, self.length)
+
+
+def known_row(ident: int, k: int, rows: int, size: int) -> Row:
+    """A block of which no more than this is known any more."""
+    nothing = bytes(DIGEST_BYTES)
+    return Row(ident, k, rows, size, NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0, nothing, bytes(CHAIN_BYTES))
 
 
 _FIELDS = Row.__struct_fields__[:-2]

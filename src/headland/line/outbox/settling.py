@@ -8,6 +8,7 @@ from headland.line.outbox import records
 from headland.line.outbox.applying import apply, entomb, must_find
 from headland.line.outbox.records import Record
 from headland.line.outbox.rows import Row
+from headland.line.outbox.runs import blocks_of, ranges_of
 from headland.line.outbox.state import State, book_out
 from headland.line.outbox.stream import Extent, Stream
 from headland.link.contract import (
@@ -143,17 +144,22 @@ def bury(state: State, number: int, reason: Reason, draft: DraftLike) -> None:
 def give_up(
     state: State, stream: Stream, p_from: int, p_to: int, reason: Reason, draft: DraftLike
 ) -> tuple[GapRange, ...]:
-    """Replace blocks whose headers are in memory by tombstones; only ever at and above `touchable`."""
+    """Replace blocks whose headers are in memory by tombstones; only ever at and above `touchable`.
+
+    What is elsewhere leaves its place without one.
+    """
     rows: list[Row] = []
+    chain_value = b""
     for p in range(p_from, p_to + 1):
         columns = stream.rows_at(p)
         assert columns is not None
-        rows.append(columns.row(p))
+        chain_value = columns.chain_at(p)
+        if p not in stream.elsewhere:
+            rows.append(columns.row(p))
     ranges = state.ranges(rows, stream.key.priority, reason)
     letters = (
         tuple(map(state.letter, rows)) if reason is not Reason.SHED and reason is not Reason.CORRUPT else ()
     )
-    chain_value = rows[-1].chain
     cut = stream.cut_of(p_from, p_to)
     _entomb(state, records.Tombstone(stream.key, p_from, p_to, chain_value, ranges, letters, cut), draft)
     _book_ranges(draft, ranges, reason)
@@ -165,13 +171,17 @@ def give_up_extent(
 ) -> tuple[GapRange, ...]:
     """Replace a whole run in an outbox file by tombstones, without reading it."""
     info = extent.info
-    ranges = tuple(
-        GapRange(
-            item.origin, item.epoch, item.priority, item.k_from, item.k_to, reason,
-            item.readings, item.payload_bytes, item.ts_min, item.ts_max, item.groups,
-        )
-        for item in info.ranges
-    )  # fmt: skip
+    if stream.may_go_unread(extent):
+        ranges = tuple(
+            GapRange(
+                item.origin, item.epoch, item.priority, item.k_from, item.k_to, reason,
+                item.readings, item.payload_bytes, item.ts_min, item.ts_max, item.groups,
+            )
+            for item in info.ranges
+        )  # fmt: skip
+    else:
+        standing = [item for item in blocks_of(info) if item.p not in stream.elsewhere]
+        ranges = ranges_of(standing, stream.key.priority, reason)
     run = info if reason is Reason.EXPIRED else None
     tombstone = records.Tombstone(stream.key, info.p_from, info.p_to, info.chain_to, ranges, run=run)
     _entomb(state, tombstone, draft)

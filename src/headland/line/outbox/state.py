@@ -37,6 +37,8 @@ GROUP_TEXT_MAX = 1 << 20
 """Sets of series groups that are told apart, and characters in them; of others blocks have any group."""
 IDENTS_KEPT = 1024
 """Identities that are remembered without any block of theirs; of more the numbers are used again."""
+PASSED_MAX = 1 << 14
+"""Positions without a block, one behind another, that a history remembers as such."""
 DRAINED_EPOCHS_KEPT = 256
 """Epochs without anything unanswered that a handshake still names."""
 
@@ -78,7 +80,8 @@ class Waiting(msgspec.Struct, array_like=True):
 class History:
     """Identity, readings and chain value of the newest answered positions of one stream.
 
-    A position that was not committed (`Later`, `Rejected`) counts no readings: its block went elsewhere.
+    A position that was not committed (`Later`, `Rejected`) counts no readings: its block went elsewhere. One
+    without a block, or of which nothing is known, has k = 0; of a chain value that is not known it has zeros.
     """
 
     def __init__(self, first: int = 1) -> None:
@@ -90,8 +93,13 @@ class History:
         return len(self.columns[0])
 
     def add(self, p: int, row: Row) -> None:
-        """Remember the block at p; anything not adjoining starts afresh."""
-        if p != self.first + len(self):
+        """Remember the block at p; anything far from what is remembered starts afresh."""
+        passed = p - self.first - len(self)
+        if 0 < passed <= PASSED_MAX:
+            for column in self.columns:
+                column.extend([0] * passed)
+            self.chains += START * passed
+        elif passed:
             self.__init__(p)  # type: ignore[misc]
         for column, value in zip(self.columns, (row.ident, row.k, row.rows, row.size), strict=True):
             column.append(value)
@@ -109,17 +117,20 @@ class History:
     def chain_at(self, p: int) -> bytes | None:
         """Chain value after p, if it is remembered."""
         i = (p - self.first) * CHAIN_BYTES
-        return bytes(self.chains[i : i + CHAIN_BYTES]) if 0 <= i < len(self.chains) else None
+        value = bytes(self.chains[i : i + CHAIN_BYTES]) if 0 <= i < len(self.chains) else START
+        return value if value != START else None
 
-    def elsewhere(self, p_from: int, p_to: int) -> list[int]:
-        """The remembered positions among p_from to p_to whose blocks were not committed there."""
-        i, j = max(0, p_from - self.first), max(0, p_to - self.first + 1)
-        return [self.first + at for at, rows in enumerate(self.columns[2][i:j], start=i) if rows == 0]
+    def elsewhere(self) -> list[int]:
+        """The remembered positions whose blocks were not committed there."""
+        known = zip(self.columns[1], self.columns[2], strict=True)
+        return [p for p, (k, readings) in enumerate(known, self.first) if k and not readings]
 
-    def between(self, p_from: int, p_to: int) -> list[tuple[int, int, int, int]]:
-        """(ident, k, readings, payload bytes) of the remembered positions among p_from to p_to."""
+    def between(self, p_from: int, p_to: int) -> list[tuple[int, int, int, int, int]]:
+        """(p, ident, k, readings, payload bytes) of the remembered blocks among p_from to p_to."""
         i, j = max(0, p_from - self.first), max(0, p_to - self.first + 1)
-        return list(zip(*(column[i:j] for column in self.columns), strict=True))
+        places = range(self.first + i, self.first + min(j, len(self)))
+        found = zip(places, *(column[i:j] for column in self.columns), strict=True)
+        return [item for item in found if item[2]]
 
     def cut_after(self, p: int) -> None:
         """Forget everything above p."""
@@ -292,13 +303,24 @@ class State:
         ident, groups = self.ident(letter.origin, letter.epoch), self.group(letter.groups)
         return msgspec.structs.replace(letter.row, ident=ident, groups=groups)
 
-    def remember(self, key: StreamKey, p: int, row: Row) -> None:
+    def remember(self, stream: Stream, p: int, row: Row) -> None:
         """The block at p was answered."""
-        history = self.history.get(key)
+        if p in stream.elsewhere:
+            row = msgspec.structs.replace(row, rows=0, size=0)
+        history = self.history.get(stream.key)
         if history is None:
-            history = self.history[key] = History(p)
+            history = self.history[stream.key] = History(p)
         history.add(p, row)
         history.trim(self.settings.history)
+
+    def forget_to(self, stream: Stream, p: int) -> None:
+        """Bodies of a stream at and below p are gone; of what nothing is known any more, nothing is kept."""
+        stream.forget_to(p)
+        history = self.history.get(stream.key)
+        known = [stream.floor + 1, *(gap.first for gap in stream.told[:1])]
+        known += [history.first] if history is not None else []
+        if stream.elsewhere:
+            stream.elsewhere = {at for at in stream.elsewhere if at >= min(known)}
 
     def set_waiting(self, item: Waiting) -> None:
         """Let a block wait for its time."""

@@ -134,12 +134,16 @@ class Gap(msgspec.Struct, frozen=True, array_like=True):
         last: Last position.
         chain: Chain value after the last.
         ranges: What was given up; empty when the blocks only moved to other positions.
+        skipped: Of a run in a file that is gone: as in `BacklogFile`.
+        each: Of such a run: as in `BacklogFile`.
     """
 
     first: int
     last: int
     chain: bytes
     ranges: tuple[GapRange, ...]
+    skipped: int = 0
+    each: bytes = b""
 
 
 Piece = Rows | Extent | Gap
@@ -158,12 +162,15 @@ class Stream:
         sent: Last position whose bytes left on this connection.
         acked: Last answered position.
         booked: Re-sent positions up to here are in the account `committed` already.
-        elsewhere: Positions above acked whose blocks were put aside or given up before the parent went back:
-            they are sent as places without a block.
+        elsewhere: Positions whose blocks were put aside or given up when they were answered: never in the
+            account `committed`, and sent as places without a block when the parent has gone back. Known as
+            long as anything else is of what stood there.
         acked_durable: The same, as far as it is in a finished commit.
         acked_chain: Chain value after it.
         floor: Bodies at and below are gone.
         floor_chain: Chain value after it.
+        base: Up to here earlier parents have answered: the present one cannot have lost it.
+        base_chain: Chain value after it.
         horizon: Backlog: a durable note allows sending up to here.
         uncertain: Positions above acked and up to here may have reached the parent.
         foreign: The same for a parent that is no longer ours.
@@ -198,6 +205,8 @@ class Stream:
         self.acked_chain = START
         self.floor = 0
         self.floor_chain = START
+        self.base = 0
+        self.base_chain = START
         self.horizon = 0
         self.uncertain = 0
         self.foreign = 0
@@ -218,9 +227,19 @@ class Stream:
     def begin_at(self, p: int, chain_value: bytes) -> None:
         """Forget what stood here: the next position is the one behind p, by what the parent has told."""
         self.__init__(self.key)  # type: ignore[misc]
-        for name in ("tail", "durable", "claimed", "sent", "acked", "acked_durable", "floor", "horizon"):
+        for name in (
+            "tail",
+            "durable",
+            "claimed",
+            "sent",
+            "acked",
+            "acked_durable",
+            "floor",
+            "horizon",
+            "base",
+        ):
             setattr(self, name, p)
-        self.tail_chain = self.acked_chain = self.floor_chain = chain_value
+        self.tail_chain = self.acked_chain = self.floor_chain = self.base_chain = chain_value
 
     @property
     def drained(self) -> bool:
@@ -304,6 +323,8 @@ class Stream:
             return self.acked_chain
         if p == self.floor:
             return self.floor_chain
+        if p == self.base:
+            return self.base_chain
         rows = self.rows_at(p)
         if rows is not None:
             return rows.chain_at(p)
@@ -336,7 +357,6 @@ class Stream:
         self.claimed = max(self.claimed, p)
         self.sent = max(self.sent, p)
         self.durable = max(self.durable, p)
-        self.elsewhere = {at for at in self.elsewhere if at > p}
         live = self.live
         while live and live[0][0] <= p:
             self.live_bytes -= live.popleft()[2]
@@ -398,7 +418,9 @@ class Stream:
                     self.told.append(piece)
                 elif isinstance(piece, Extent):
                     info = piece.info
-                    self.told.append(Gap(info.p_from, info.p_to, info.chain_to, info.ranges))
+                    self.told.append(
+                        Gap(info.p_from, info.p_to, info.chain_to, info.ranges, info.skipped, info.each)
+                    )
                 continue
             if isinstance(piece, Rows):
                 piece.drop_to(p)
