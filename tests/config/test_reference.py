@@ -139,7 +139,9 @@ def test_the_starting_file_parses_as_it_stands_and_with_every_key_in_force(tier:
     full, _ = parse(uncommented(text).encode(), "node.toml", {}, STRUCTS)
     assert full.user
     assert full.mapping
-    assert full.series
+    kinds = [type(rule.filter).__name__ for rule in full.series]
+    assert kinds == ["DeadBand", "Severity", "Summary", "Vibration"]
+    assert full.classes.normal.sync == "every"
     assert full.link.parent is not None
 
 

@@ -92,8 +92,8 @@ class FakeNode:
         if path.startswith("/v1/query"):
             rows = [
                 {
-                    "name": series, "labels": {"site": "demo"}, "_site": "demo", "ts": ts, "seq": seq, "value": value, "kind": 0,
-                    "_class": "normal",
+                    "name": series, "labels": {"site": "demo"}, "_site": "demo", "ts": ts, "seq": seq,
+                    "value": value, "kind": 0, "_class": "normal",
                     "_origin": f"demo/{path.stem}", "_lane": 0, "_arrival": number, "_rule_version": "",
                     "_late": False, "_boost": False,
                 }

@@ -142,19 +142,31 @@ _RULES = """
 # time_unit = "ms"
 # series = "{metric}"
 
-# What goes north. Without a rule: changes of more than 5 % (a dead band), in class normal.
+# What goes north; the first rule that fits. Without one: changes of more than 5 % (a dead band), class normal.
 # [[series]]
 # name = "temperatures"
 # match = "**/temperature"
 # priority = "normal"       # critical, high, normal or low
 # filter = { kind = "deadband", ratio = 0.05, floor = 0.5 }
+# [[series]]
+# name = "logs"             # errors and warnings only
+# match = "log"
+# filter = { kind = "severity", at_least = "warning" }
+# [[series]]
+# name = "metrics"          # statistics of a minute
+# match = "host/**"
+# filter = { kind = "summary", window_s = 60.0 }
+# [[series]]
+# name = "bearings"         # FFT: features every 5 minutes, a window beyond a limit at once
+# match = "**/vibration"
+# filter = { kind = "vibration", rate_hz = 2000.0, limits = { kurtosis = 4.0 } }
 """
 
 _REST = """
 # [disk]
 # budget_bytes = 0            # 0: half of what is free at a start; at least 32 MiB
 
-# [classes.normal]            # published table: 5 attempts, 7 days
+# [classes.normal]            # 5 attempts, 7 days; leaves with each commit, or in a batch of a minute:
 # sync = "every"
 # sync_every_s = 60
 
