@@ -346,6 +346,14 @@ def test_a_window_that_a_new_configuration_ended_is_added_to_its_successor() -> 
     assert check(items, SUMMARY, parts[:1]).lost == 60
 
 
+def test_windows_of_one_version_since_two_changes_are_added_and_are_not_one_twice() -> None:
+    items = [publish(order, float(order)) for order in range(60)]
+    parts = [window(items[:20], 0, 60, complete=False), window(items[20:], 0, 60, since=2)]
+    assert check(items, SUMMARY, parts).good
+    assert check(items, SUMMARY, parts[1:]).lost == 60
+    assert not check(items, SUMMARY, [*parts, parts[1]]).good
+
+
 def test_a_reading_on_the_edge_belongs_to_the_later_window() -> None:
     items = [publish(order, float(order)) for order in range(61)]
     assert check(items, SUMMARY, [window(items[:60], 0, 60), window(items[60:], 60, 120)]).good

@@ -340,7 +340,7 @@ def test_a_text_never_triggers_a_boost():
 
 
 def test_a_snapshot_from_a_later_version_is_refused():
-    data = msgspec.msgpack.encode([2, b"", [], [], []])
+    data = msgspec.msgpack.encode([3, b"", [], 0, [], []])
     with pytest.raises(DefectError):
         line_with(Keep()).restore(data, at(0))
 
@@ -369,6 +369,40 @@ def test_a_changed_rule_ends_its_windows_under_the_old_version_and_tells_the_new
     assert told["version"] == changed.version
     assert commit.entries[(Account.HELD, "default", 2, "default")] == [0, 0]
     assert_balanced(commit.entries)
+
+
+def test_a_snapshot_from_before_changes_were_counted_is_taken_over():
+    line = line_with(Keep())
+    version, text, filters, changes, *rest = msgspec.msgpack.decode(line.snapshot())
+    assert (version, changes) == (2, 0)
+    line_with(Keep()).restore(msgspec.msgpack.encode([1, text, filters, *rest]), at(0))
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_rules_changed_and_changed_back_within_a_window_give_two_windows_of_different_keys(crash):
+    """One of what came before, one of what came after: neither is a revision of the other."""
+    line, commit = line_with(Summary()), Commit(1)
+    first, then = line.rules, LineRules(default=SeriesRule(name="default", filter=Summary(window_s=7)))
+    line.offer("c", batch_of([(1, BASE + i * S, 1.0) for i in range(8)]), at(8), commit)
+    line.reconfigure(then, at(9), commit)
+    line.reconfigure(first, at(10), commit)
+    if crash:
+        again = Line(first, table_of("a", "headland/rules"))
+        again.replay_frame(commit.columns, commit.states, 1, T0, at(10))
+        line = again
+    last = Commit(2)
+    line.offer("c", batch_of([(1, BASE + i * S, 2.0) for i in range(11, 25)]), at(25), last)
+    line.offer("c", batch_of([(1, BASE + 95 * S, 2.0)]), at(95), last)
+    windows = [
+        msgspec.msgpack.decode(v)
+        for one in (commit, last)
+        for _, v, _, k in rows_of(one)
+        if k == RowKind.WINDOW
+    ]
+    assert [(w["version"], w["start"], w["revision"], w["since"], w["count"]) for w in windows] == [
+        (first.default.version, BASE, 0, 0, 8),
+        (first.default.version, BASE, 0, 2, 14),
+    ]
 
 
 def test_an_unchanged_rule_keeps_its_windows_when_another_changes():

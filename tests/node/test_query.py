@@ -92,10 +92,13 @@ def reading(value: float, at_s: float | None = None, sid: int = 1) -> Row:
     return sid, NO_TIME if at_s is None else BASE + int(at_s * S), value, RowKind.READING
 
 
-def window(version: str, start: int, end: int, revision: int = 0, rule: str = "r", count: int = 1) -> Row:
+def window(
+    version: str, start: int, end: int, revision: int = 0, rule: str = "r", count: int = 1, since: int = 0
+) -> Row:
     told = {
         "rule": rule,
         "version": version,
+        "since": since,
         "start": start,
         "end": end,
         "revision": revision,
@@ -229,6 +232,14 @@ def test_windows_of_two_versions_of_a_rule_that_tell_of_the_same_time_are_flagge
     }
     assert flagged == {("v1", 60), ("v2", 60)}
     assert not any(row["_overlap"] for row in store.ask(series="u"))
+
+
+def test_rows_of_one_window_since_two_changes_are_both_shown_and_flagged(store: Store) -> None:
+    """Kills: a part of a window taken for an older revision of another part."""
+    for n, (since, revision) in enumerate([(0, 0), (0, 1), (2, 0)], start=1):
+        store.add([(n, [window("v1", BASE, BASE + 60 * S, revision, since=since)])])
+    found = [(row["value"]["since"], row["value"]["revision"], row["_overlap"]) for row in store.ask()]
+    assert sorted(found) == [(0, 1, True), (2, 0, True)]
 
 
 def test_a_plug_ins_window_that_says_nothing_of_revisions_is_shown_as_it_is(store: Store) -> None:

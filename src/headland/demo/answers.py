@@ -50,4 +50,5 @@ def _window(value: dict[str, Any]) -> Window:
         value["sum"],
         value["revision"],
         value["complete"],
+        value.get("since", 0),
     )

@@ -201,7 +201,7 @@ def _unlogged_twice(series: SeriesId, rows: list[CloudRow], report: Report) -> N
 
 
 def _derived_twice(rows: Sequence[CloudRow], report: Report) -> None:
-    """A window's (rule, version, span, revision) is a key."""
+    """A window's (rule, version, since, span, revision) is a key."""
     seen = Counter(
         (
             row.origin,
@@ -211,6 +211,7 @@ def _derived_twice(rows: Sequence[CloudRow], report: Report) -> None:
             row.window.start,
             row.window.end,
             row.window.revision,
+            row.window.since,
         )
         for row in rows
         if row.window is not None
@@ -242,6 +243,7 @@ def _reordered(readings: Iterable[Tracked], rows: Sequence[CloudRow], report: Re
                 row.rule_version,
                 row.window.rule,
                 row.window.start,
+                row.window.since,
             )
             revisions[key].append((row.arrival, row.window.revision))
     for what, found in revisions.items():

@@ -159,7 +159,12 @@ def _name(pattern: str) -> re.Pattern[str]:
 
 
 class Window(msgspec.Struct, frozen=True):
-    """Value of a summary row: [start, end) in event time, ns UTC."""
+    """Value of a summary row: [start, end) in event time, ns UTC.
+
+    Attributes:
+        since: Number of the change of the rules since which the rule held. Rows that differ in it tell of
+            different readings, even of one span.
+    """
 
     rule: str
     start: int
@@ -170,6 +175,7 @@ class Window(msgspec.Struct, frozen=True):
     sum: float
     revision: int = 0
     complete: bool = True
+    since: int = 0
 
 
 class CloudRow(msgspec.Struct, frozen=True):

@@ -43,12 +43,12 @@ def counted(
 
 
 def _highest_revisions(rows: list[CloudRow], rule: str) -> list[Window]:
-    newest: dict[tuple[str, int, int], Window] = {}
+    newest: dict[tuple[str, int, int, int], Window] = {}
     for row in rows:
         window = row.window
         if row.kind != WINDOW or window is None or window.rule != rule:
             continue
-        key = (row.rule_version, window.start, window.end)
+        key = (row.rule_version, window.since, window.start, window.end)
         if key not in newest or newest[key].revision < window.revision:
             newest[key] = window
     return sorted(newest.values(), key=lambda window: (window.start, window.end))
@@ -59,8 +59,8 @@ def _members(
 ) -> Iterable[tuple[list[int], list[Window]]]:
     """Readings that stand in one span, with the windows that cover it.
 
-    Windows with one span and several rule versions are parts of one: a change of configuration ended the
-        first.
+    Windows with one span and several rule versions (or one, since several changes) are parts of one: a change
+        of configuration ended the first.
     """
     if not windows:
         return

@@ -83,20 +83,26 @@ class Plans:
                 self.pairs[plan] = pair
         return plan
 
-    def succeed(self, before: Plans, fates: Plans, desk: Desk | None) -> None:
+    def succeed(self, before: Plans, fates: Plans, desk: Desk | None, change: int) -> None:
         """Take over from the plans before: series treated as before keep their state, others end theirs.
 
         Args:
             before: Plans of the old rules, every series admitted.
             fates: Other plans of these rules, every series admitted.
             desk: Where what ends is written, under the old plans; None in a replay.
+            change: The how-manieth change of this node's rules it is, from 1.
         """
-        for sid in range(1, len(before.of)):
-            if before.of[sid].signature != fates.of[sid].signature:
-                for one in before.of[sid].filters:
-                    one.end_series(sid, desk)
+        other = [
+            sid for sid in range(1, len(before.of)) if before.of[sid].signature != fates.of[sid].signature
+        ]
+        for sid in other:
+            for one in before.of[sid].filters:
+                one.end_series(sid, desk)
         known = {one.version: one for one in before.filters}
         for index, rule in enumerate(self._order):
             if rule.version in known:
                 self._place(index, known[rule.version])
         self.admit()
+        for sid in other:
+            for one in self.of[sid].filters:
+                one.begin(sid, change)

@@ -5,8 +5,8 @@ A first pass over the blocks that a question may concern collects, per origin,
 * in which order its epochs were: by their first commit (only a node that was restored from a copy uses a
   commit's number twice), then by node time;
 * which rules were in force from which commit on (rows of kind CONFIG, `headland.line.line`);
-* of derived rows, which revision of (origin, series, rule, version, start, end) is the highest, and which
-  spans of event time each version of a rule has told of a series.
+* of derived rows, which revision of (origin, series, rule, version, since, start, end) is the highest, and
+  which spans of event time each version of a rule has told of a series, since each change that brought it.
 
 Bounds: revisions above 0 and spans that do not join count, at most `NOTED_MAX` together; a question beyond
 that has to be narrowed. Windows that follow each other are one span.
@@ -52,6 +52,7 @@ class Span(msgspec.Struct, frozen=True):
     start: int
     end: int
     revision: int = 0
+    since: int = 0
 
 
 class Derived(msgspec.Struct, frozen=True):
@@ -62,10 +63,10 @@ class Derived(msgspec.Struct, frozen=True):
     span: Span
 
     @property
-    def key(self) -> tuple[str, str, str, str, int, int]:
+    def key(self) -> tuple[str, str, str, str, int, int, int]:
         """The same for all revisions."""
         span = self.span
-        return self.origin, self.series, span.rule, span.version, span.start, span.end
+        return self.origin, self.series, span.rule, span.version, span.since, span.start, span.end
 
     @property
     def moments(self) -> tuple[int, int]:
@@ -80,8 +81,8 @@ class Survey:
         self._epochs: dict[str, dict[bytes, tuple[int, int]]] = {}
         self._ordinals: dict[tuple[str, bytes], int] = {}
         self._rules: dict[str, list[Rules]] = {}
-        self._newest: dict[tuple[str, str, str, str, int, int], int] = {}
-        self._spans: dict[tuple[str, str, str], dict[str, RangeSet]] = {}
+        self._newest: dict[tuple[str, str, str, str, int, int, int], int] = {}
+        self._spans: dict[tuple[str, str, str], dict[tuple[str, int], RangeSet]] = {}
         self._noted = 0
 
     # ── first pass ─────────────────────────────────────────────────────────────────────────────────
@@ -112,7 +113,7 @@ class Survey:
             self._noted += row.key not in self._newest
             self._newest[row.key] = row.span.revision
         versions = self._spans.setdefault((origin, series, row.span.rule), {})
-        spans = versions.setdefault(row.span.version, RangeSet())
+        spans = versions.setdefault((row.span.version, row.span.since), RangeSet())
         before = len(spans)
         spans.add_range(*row.moments)
         self._noted += len(spans) - before
@@ -155,11 +156,13 @@ class Survey:
         return row.span.revision < self._newest.get(row.key, 0)
 
     def overlaps(self, row: Derived) -> bool:
-        """Whether another version of the same rule tells of the same time: the two are never to be added."""
-        versions = self._spans.get((row.origin, row.series, row.span.rule), {})
-        return any(
-            version != row.span.version and spans.touches(*row.moments) for version, spans in versions.items()
-        )
+        """Whether the same rule tells of the same time in another version, or since another change.
+
+        The two are never to be added, unless one knows that a change of the rules ended the first.
+        """
+        told = self._spans.get((row.origin, row.series, row.span.rule), {})
+        own = (row.span.version, row.span.since)
+        return any(other != own and spans.touches(*row.moments) for other, spans in told.items())
 
 
 def derived_of(origin: str, series: str, value: object) -> Derived | None:

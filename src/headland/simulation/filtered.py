@@ -5,8 +5,8 @@
   whatever the order in which they came. What is marked late or implausible is a point, not a hold. A series
   of several clients is not judged: their sequences are alike.
 * window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
-  revisions of all rule versions together count exactly the absent readings, and extremes and sums agree. Two
-  rows of one revision are two windows: rules were changed and changed back within one.
+  revisions of all rule versions, since each change that brought them, together count exactly the absent
+  readings, and extremes and sums agree. No two rows have one key.
 """
 
 from __future__ import annotations
@@ -120,19 +120,20 @@ def judge_band(readings: Sequence[Reading], rows: Sequence[Row], bound: float) -
 def judge_windows(series: str, readings: Sequence[Reading], rows: Sequence[Row]) -> list[str]:
     """What is wrong with a series under summaries."""
     here = {row.seq for row in rows if row.kind == RowKind.READING}
-    newest: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    twice: list[str] = []
+    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         if row.kind != RowKind.WINDOW or not isinstance(row.value, bytes):
             continue
         window = msgspec.msgpack.decode(row.value)
-        key = (window["version"], window["start"])
-        if key not in newest or newest[key][0]["revision"] < window["revision"]:
-            newest[key] = [window]
-        elif newest[key][0]["revision"] == window["revision"]:
-            newest[key].append(window)
-    stretches = _stretches([window for windows in newest.values() for window in windows])
+        key = tuple(window[name] for name in ("rule", "version", "since", "start", "end"))
+        if key not in newest or newest[key]["revision"] < window["revision"]:
+            newest[key] = window
+        elif newest[key]["revision"] == window["revision"]:
+            twice.append(f"{series}: two windows {key} of revision {window['revision']}")
+    stretches = _stretches(list(newest.values()))
     absent: list[list[float]] = [[] for _ in stretches]
-    wrong = []
+    wrong = twice
     for reading in readings:
         told = reading.published
         ts = told.ts // 1_000_000 * 1_000_000

@@ -133,6 +133,10 @@ class BoostFilter(Filter):
         self.inner.index = self.index
         self.inner.admit(sid)
 
+    def begin(self, sid: int, change: int) -> None:
+        """The inner filter's rows say it."""
+        self.inner.begin(sid, change)
+
     def _fires(self, row: Row) -> bool:
         value = row.value
         if isinstance(value, str | bytes):

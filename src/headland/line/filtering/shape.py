@@ -423,6 +423,9 @@ class Filter:
     def wake(self, desk: Desk) -> None:
         """Do what is due at `desk.now`."""
 
+    def begin(self, sid: int, change: int) -> None:
+        """A series is treated otherwise than before since this change of the rules (they count from 1)."""
+
     def end_series(self, sid: int, desk: Desk | None) -> None:
         """The rule ends for a series: emit what is there, give every held row back, forget it all."""
 

@@ -9,10 +9,14 @@ Laws:
   kept as themselves, flagged LATE, and never folded.
 * What cannot be folded is kept as itself: text, bytes, true and false, NaN and infinities.
 
-A window row is msgpack: {rule, version, start, end, revision, complete, count, min, max, mean, std, sum,
-quantiles {share: value}, quantile_error}; with the series of the row it is its key. The watermark is looked
-at whenever a reading passes the next moment at which it can change anything (`_high`), so the quick path per
-reading is one comparison chain and two appends.
+A window row is msgpack: {rule, version, since, start, end, revision, complete, count, min, max, mean, std,
+sum, quantiles {share: value}, quantile_error}. Its key is the series of the row, rule, version, since, start,
+end and revision. `since` is the number of the change of the node's rules from which on the rule held for the
+series (0 = from the first): where rules are changed and changed back within a window, two rows tell of it, of
+readings of its own each, and neither is a revision of the other.
+
+The watermark is looked at whenever a reading passes the next moment at which it can change anything
+(`_high`), so the quick path per reading is one comparison chain and two appends.
 """
 
 from __future__ import annotations
@@ -93,6 +97,7 @@ class SummaryFilter(Filter):
         "_marks",
         "_newest",
         "_open",
+        "_since",
         "_size",
         "_wake_at",
     )
@@ -114,6 +119,7 @@ class SummaryFilter(Filter):
         self._dirty: dict[tuple[int, int], int] = {}
         self._wake_at = 0
         self._broken: set[int] = set()
+        self._since: dict[int, int] = {}
 
     @property
     def placed(self) -> bool:
@@ -130,6 +136,10 @@ class SummaryFilter(Filter):
             self._high += [NEVER] * grow
             self._add += [None] * grow
             self._add_size += [None] * grow
+
+    def begin(self, sid: int, change: int) -> None:
+        """Rows of windows of this series say from now on since when."""
+        self._since[sid] = change
 
     def judge(self, row: Row) -> int:
         """Held if it can be folded in time."""
@@ -220,6 +230,7 @@ class SummaryFilter(Filter):
             row = {
                 "rule": self.rule,
                 "version": self.version,
+                "since": self._since.get(sid, 0),
                 "start": window.start,
                 "end": window.start + self._size,
                 "revision": window.revision,
@@ -353,7 +364,7 @@ class SummaryFilter(Filter):
             self._aim(sid)
 
     def snapshot(self) -> Any:
-        """Windows, newest times and horizons."""
+        """Windows, newest times, horizons, and since when the rule holds."""
         active = [sid for sid, newest in enumerate(self._newest) if newest != NEVER]
         return [
             active,
@@ -363,6 +374,7 @@ class SummaryFilter(Filter):
                 [sid, [window.state() for _, window in sorted(windows.items())]]
                 for sid, windows in sorted(self._open.items())
             ],
+            sorted(self._since.items()),
         ]
 
     def restore(self, state: Any, now: Instant) -> None:
@@ -370,6 +382,7 @@ class SummaryFilter(Filter):
         for sid, newest, horizon in zip(*state[:3], strict=True):
             self.admit(sid)
             self._newest[sid], self._horizon[sid] = newest, horizon
+        self._since = dict(state[4] if len(state) > 4 else ())
         for sid, windows in state[3]:
             self._open[sid] = {one[0]: Window.of(one) for one in windows}
         for sid in self._open:
