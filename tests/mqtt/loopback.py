@@ -13,6 +13,7 @@ from headland.mqtt import (
     Accept,
     Action,
     Broker,
+    Claim,
     Close,
     Continue,
     MqttConfig,
@@ -39,9 +40,14 @@ class OpenDoor:
 
     def authenticate(
         self, client_id: str, username: str | None, password: bytes | None, peer: Peer
-    ) -> Principal | None:
+    ) -> Principal | Claim | None:
+        if username is not None and username.startswith("slow"):
+            return Claim(username, password or b"", "")
         who = username or client_id
         return None if who == "nobody" or who in self.gone else Principal(who)
+
+    def proven(self, claim: Claim, right: bool) -> Principal | None:
+        return Principal(claim.name) if right else None
 
     def may_publish(self, principal: Principal, topic: str) -> bool:
         return principal.name not in self.gone and not topic.startswith(self.forbidden)

@@ -14,6 +14,7 @@ from headland.drivers.keys import write_file
 from headland.trust.access import quick_hash
 from headland.trust.authority import Authority
 from headland.trust.identity import Identity
+from headland.trust.passwords import hash_password
 
 LISTENERS = """
 [mqtt]
@@ -52,6 +53,10 @@ publish = ["plant/%u/#"]
 subscribe = ["commands/%u/#"]
 
 [[user]]
+name = "typed"
+password = { file = "typed.hash" }
+
+[[user]]
 name = "person"
 password = { env = "PERSON_PASSWORD" }
 
@@ -68,6 +73,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     directory = tmp_path_factory.mktemp("node") / "n"
     made = RunningNode(directory, KEEP_ALL + LISTENERS, environment={"PERSON_PASSWORD": PASSWORD})
     write_file(directory / "gateway.hash", quick_hash(PASSWORD).encode())
+    write_file(directory / "typed.hash", hash_password(PASSWORD).encode())
     with made:
         yield made
         assert "Traceback" not in made.said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from base64 import b64decode
 from pathlib import Path
@@ -132,13 +133,25 @@ def test_shared_subscriptions_split_the_stream(node: RunningNode, topic: str) ->
     [
         (("gateway", PASSWORD), True),
         (("person", PASSWORD), True),
+        (("typed", PASSWORD), True),
         (("gateway", "wrong"), False),
         (("person", "wrong"), False),
+        (("typed", "wrong"), False),
         (("nobody", PASSWORD), False),
         (("site/press", ""), False),
         (None, False),
     ],
-    ids=["by file", "by environment", "wrong", "wrong too", "unknown", "has no password", "anonymous"],
+    ids=[
+        "by file",
+        "by environment",
+        "slowly",
+        "wrong",
+        "wrong too",
+        "slowly wrong",
+        "unknown",
+        "has no password",
+        "anonymous",
+    ],
 )
 def test_only_users_with_their_password_enter(
     node: RunningNode, version: int, user: tuple[str, str] | None, welcome: bool
@@ -150,6 +163,25 @@ def test_only_users_with_their_password_enter(
     assert reason.is_failure is not welcome
     if not welcome:
         assert reason.getName() in ("Not authorized", "Bad user name or password")
+
+
+def test_who_guesses_passwords_delays_nobody_and_locks_nobody_else_out(node: RunningNode, topic: str) -> None:
+    """Kills: a slow check that the loop waits for; one budget of attempts for all addresses."""
+    port = node.ports["mqtt:known"]
+    with Paho(port, name(), user=("gateway", PASSWORD)) as other:
+        guesses = []
+        for at in range(30):
+            guess = socket.create_connection(("127.0.0.1", port), 15, source_address=("127.0.0.2", 0))
+            words = Connect(name(), V311, True, username="typed", password=b"guess %d" % at)
+            guess.sendall(encode(words, V311))
+            guesses.append(guess)
+        other.settle(*(other.publish(f"plant/gateway/{topic}", b"%d" % at, 1) for at in range(20)))
+        with Paho(port, name(), user=("typed", PASSWORD)) as late:
+            late.settle(late.publish(topic, b"1", 1))
+        for guess in guesses:
+            guess.settimeout(15)
+            assert guess.recv(4)[:2] == b"\x20\x02"
+            guess.close()
 
 
 def test_a_user_publishes_and_subscribes_where_it_may(node: RunningNode, topic: str) -> None:

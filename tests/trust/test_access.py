@@ -6,8 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headland.mqtt.surface import Peer, Principal
-from headland.trust.access import ANONYMOUS, SLOW_BURST, Door, Tokens, User, Users, covers, quick_hash
+from headland.mqtt.surface import Claim, Peer, Principal
+from headland.trust.access import (
+    ADDRESSES_MAX,
+    ANONYMOUS,
+    CHECKS_WAITING,
+    SLOW_BURST,
+    Door,
+    Tokens,
+    User,
+    Users,
+    covers,
+    host_of,
+    is_right,
+    quick_hash,
+)
 from headland.trust.passwords import check_form, hash_password, verify
 from headland.vocabulary import ConfigurationError
 
@@ -21,6 +34,12 @@ class Seconds:
 
     def __call__(self) -> float:
         return self.now
+
+
+def enter(door: Users, name: str | None, password: bytes | None, peer: Peer = PEER) -> Principal | None:
+    """As a client does: a claim is checked, and what became of it told."""
+    found = door.authenticate("c", name, password, peer)
+    return door.proven(found, is_right(found)) if isinstance(found, Claim) else found
 
 
 def users(*known: User, seconds: Seconds | None = None, **doors: Door) -> Users:
@@ -53,7 +72,7 @@ def test_a_hash_of_another_form_or_of_ruinous_cost_is_refused(stored: str) -> No
 @pytest.mark.parametrize("stored", [SLOW, quick_hash("correct horse"), "correct horse"])
 def test_a_user_gets_in_with_the_right_password_only_however_it_is_kept(stored: str) -> None:
     door = users(User("gw", stored))
-    assert door.authenticate("c", "gw", b"correct horse", PEER) == Principal("gw")
+    assert enter(door, "gw", b"correct horse") == Principal("gw")
     for name, password in (
         ("gw", b"wrong"),
         ("gw", b""),
@@ -62,13 +81,13 @@ def test_a_user_gets_in_with_the_right_password_only_however_it_is_kept(stored: 
         ("nobody", b"correct horse"),
         ("gw", b"\xff\xfe"),
     ):
-        assert door.authenticate("c", name, password, PEER) is None
+        assert enter(door, name, password) is None
     assert door.refused == 6
 
 
 def test_a_stored_hash_is_not_itself_a_password() -> None:
     for stored in (SLOW, quick_hash("p")):
-        assert users(User("gw", stored)).authenticate("c", "gw", stored.encode(), PEER) is None
+        assert enter(users(User("gw", stored)), "gw", stored.encode()) is None
 
 
 def test_a_user_without_a_password_needs_a_certificate() -> None:
@@ -135,17 +154,68 @@ def test_anonymous_clients_get_in_where_the_listener_says_so_and_wrong_passwords
 def test_guessing_cannot_buy_more_slow_checks_than_the_budget_and_known_users_are_not_slowed() -> None:
     seconds = Seconds()
     door = users(User("person", SLOW), User("device", quick_hash("token")), seconds=seconds)
-    assert door.authenticate("c", "person", b"correct horse", PEER)
-    for i in range(100):
-        door.authenticate("c", "person", b"guess %d" % i, PEER)
+    assert enter(door, "person", b"correct horse")
+    claims = [door.authenticate("c", "person", b"guess %d" % i, PEER) for i in range(100)]
+    assert sum(isinstance(one, Claim) for one in claims) == SLOW_BURST - 1
     assert door.throttled == 100 - (SLOW_BURST - 1)
-    assert door.authenticate("c", "person", b"correct horse", PEER), "remembered, so not slow"
-    assert door.authenticate("c", "device", b"token", PEER), "never slow"
+    assert enter(door, "person", b"correct horse"), "remembered, so not slow"
+    assert enter(door, "device", b"token"), "never slow"
     before = door.throttled
     seconds.now += 1.0
     for _ in range(10):
         door.authenticate("c", "person", b"guess", PEER)
     assert door.throttled - before == 6, "four a second"
+
+
+def test_who_guesses_locks_out_nobody_at_another_address() -> None:
+    """Kills: one budget of slow checks for all."""
+    door = users(User("person", SLOW))
+    for i in range(100):
+        claim = door.authenticate("c", "person", b"guess %d" % i, Peer(1, f"192.0.2.7:{i}"))
+        if isinstance(claim, Claim):
+            door.proven(claim, False)
+    assert door.throttled > 90
+    assert enter(door, "person", b"correct horse", Peer(2, "192.0.2.8:1")) == Principal("person")
+
+
+def test_checks_that_wait_and_addresses_that_are_known_are_bounded() -> None:
+    """Kills: memory, or a queue before the worker, that grows with the addresses that ask."""
+    door = users(User("person", SLOW))
+    peers = [Peer(i, f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}:1") for i in range(2 * ADDRESSES_MAX)]
+    claims = [door.authenticate("c", "person", b"guess", peer) for peer in peers]
+    waiting = [one for one in claims if isinstance(one, Claim)]
+    assert len(waiting) == door.waiting == CHECKS_WAITING
+    assert len(door._buckets) == ADDRESSES_MAX
+    for one in waiting:
+        assert door.proven(one, False) is None
+    assert door.waiting == 0
+    assert isinstance(door.authenticate("c", "person", b"guess", peers[0]), Claim)
+
+
+def test_a_claim_opens_nothing_when_the_user_has_another_password_meanwhile() -> None:
+    claim = users(User("person", SLOW)).authenticate("c", "person", b"correct horse", PEER)
+    assert isinstance(claim, Claim)
+    assert users(User("person", SLOW)).proven(claim, True) == Principal("person")
+    other = hash_password("another", salt=bytes(16))
+    for door in (users(User("person", other)), users(User("somebody", SLOW))):
+        assert door.proven(claim, True) is None
+    assert "horse" not in repr(claim)
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("192.0.2.1:5000", "192.0.2.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:db8:1:2:3:4:5:6]:7", "2001:0db8:0001:0002"),
+        ("[2001:db8:1:2::9]:8", "2001:0db8:0001:0002"),
+        ("[::ffff:192.0.2.1]:9", "192.0.2.1"),
+        ("[fe80::1%eth0]:9", "fe80:0000:0000:0000"),
+        ("a unix socket", "a unix socket"),
+    ],
+)
+def test_whose_attempts_are_counted_together(address: str, host: str) -> None:
+    assert host_of(address) == host
 
 
 def test_a_user_publishes_and_subscribes_only_where_its_filters_say() -> None:

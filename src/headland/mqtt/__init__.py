@@ -13,6 +13,7 @@ from headland.mqtt.surface import (
     Accept,
     Action,
     Authenticator,
+    Claim,
     Close,
     Continue,
     Draft,
@@ -21,6 +22,7 @@ from headland.mqtt.surface import (
     Principal,
     PublishRun,
     Send,
+    Verify,
 )
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Action",
     "Authenticator",
     "Broker",
+    "Claim",
     "Close",
     "Continue",
     "Counters",
@@ -41,4 +44,5 @@ __all__ = [
     "PublishRun",
     "Reason",
     "Send",
+    "Verify",
 ]

@@ -42,7 +42,7 @@ from headland.mqtt.packets import (
 from headland.mqtt.reasons import ProtocolError, Reason
 from headland.mqtt.state import PUMP, SESSION, State
 from headland.mqtt.subscribing import subscribe, unsubscribe
-from headland.mqtt.surface import Action, Authenticator, Close, Draft, Peer, PublishRun
+from headland.mqtt.surface import Action, Authenticator, Claim, Close, Draft, Peer, PublishRun
 from headland.mqtt.topics import check_topic
 from headland.vocabulary.instant import Instant
 
@@ -112,6 +112,10 @@ class Broker:
 
     def _take(self, link: Connection, data: bytes, draft: Draft) -> None:
         before = len(link.rest)
+        if link.unproven is not None:
+            link.rest += data
+            self._count_partial(link, before)
+            return
         if before:
             link.rest += data
             if len(link.rest) < link.need:
@@ -160,6 +164,10 @@ class Broker:
                 inbound.take(link, data, first, body, stop, draft)
             else:
                 self._packet(link, first, data, body, stop, draft)
+                if link.unproven is not None:
+                    link.rest += data[stop:]
+                    link.need = 0
+                    return
             at = stop
 
     def _packet(self, link: Connection, first: int, data: bytes, body: int, stop: int, draft: Draft) -> None:
@@ -202,6 +210,20 @@ class Broker:
         with suppress(ProtocolError):
             self._inbound.finish(link, draft)
         state.close(link, error.reason, error.reason.name.lower(), str(error))
+
+    def proven(self, connection: int, claim: Claim, right: bool, now: Instant, draft: Draft) -> list[Action]:
+        """The password of a client has been checked (`Verify`); the client may be gone meanwhile."""
+        state = self._state
+        principal = state.authenticator.proven(claim, right)
+        link = state.connections.get(connection)
+        if link is None or link.closed or link.unproven is None:
+            return []
+        self._begin(now)
+        self._connecting.proven(link, principal, draft.n)
+        if not link.closed:
+            self._take(link, b"", draft)
+        self._inbound.hand_over()
+        return self._end(draft)
 
     def closed(self, connection: int, now: Instant, draft: Draft) -> list[Action]:
         """The transport is gone."""

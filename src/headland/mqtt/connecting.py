@@ -9,7 +9,7 @@ from headland.mqtt.packets import V5, V311, Connack, Connect, Disconnect, Proper
 from headland.mqtt.reasons import RETURN_CODES, ProtocolError, Reason, ReturnCode
 from headland.mqtt.session import NEVER, Session
 from headland.mqtt.state import State, explained
-from headland.mqtt.surface import Accept, PublishRun
+from headland.mqtt.surface import Accept, Claim, Continue, Principal, PublishRun, Verify
 from headland.mqtt.topics import check_topic
 
 SECOND_NS = 1_000_000_000
@@ -70,13 +70,41 @@ class Connecting:
         self.outbound = outbound
 
     def connect(self, connection: Connection, packet: Connect, n: int) -> None:
-        """Accept or refuse a client; the answer rests on commit `n` when its session is to last."""
+        """Accept or refuse a client, or have its password checked before; nothing of it is read meanwhile.
+
+        The answer rests on commit `n` when its session is to last.
+        """
         connection.version = packet.version
         if packet.properties is not None:
             connection.problem_information = packet.properties.request_problem_information != 0
             connection.packet_bytes_max = packet.properties.maximum_packet_bytes or 0
         try:
-            self._admit(connection, packet)
+            self._check_words(connection, packet)
+        except Refusal as refusal:
+            refuse(self.state, connection, refusal.reason, str(refusal))
+            return
+        found = self.state.authenticator.authenticate(
+            packet.client_id, packet.username, packet.password, connection.peer
+        )
+        if isinstance(found, Claim):
+            connection.unproven = packet
+            self.state.actions.append(Verify(connection.number, found))
+            self.state.pause(connection)
+        else:
+            self._let_in(connection, packet, found, n)
+
+    def proven(self, connection: Connection, principal: Principal | None, n: int) -> None:
+        """The client's password has been checked: it is `principal`, or nobody."""
+        packet, connection.unproven = connection.unproven, None
+        assert packet is not None
+        connection.paused = False
+        connection.heard_ns = connection.read_from_ns = self.state.now.monotonic_ns
+        self.state.actions.append(Continue(connection.number))
+        self._let_in(connection, packet, principal, n)
+
+    def _let_in(self, connection: Connection, packet: Connect, principal: Principal | None, n: int) -> None:
+        try:
+            self._admit(connection, packet, principal)
             session, present = self._session(connection, packet)
         except Refusal as refusal:
             refuse(self.state, connection, refusal.reason, str(refusal))
@@ -93,8 +121,8 @@ class Connecting:
         owed.opens = True
         self.state.owe(connection, owed)
 
-    def _admit(self, connection: Connection, packet: Connect) -> None:
-        """Check who the client is and what it says of itself.
+    def _check_words(self, connection: Connection, packet: Connect) -> None:
+        """Check what the client says of itself, and name it if it has no name.
 
         Raises:
             Refusal: It may not come in.
@@ -111,9 +139,14 @@ class Connecting:
             raise Refusal(
                 Reason.CLIENT_IDENTIFIER_NOT_VALID, f"identifier over {config.client_id_bytes_max} bytes"
             )
-        principal = state.authenticator.authenticate(
-            packet.client_id, packet.username, packet.password, connection.peer
-        )
+
+    def _admit(self, connection: Connection, packet: Connect, principal: Principal | None) -> None:
+        """Check who the client is, and what that one may.
+
+        Raises:
+            Refusal: It may not come in.
+        """
+        state, config = self.state, self.state.config
         if principal is None:
             raise Refusal(Reason.BAD_USER_NAME_OR_PASSWORD, "user name, password or certificate")
         needed = CONNACK_BYTES_MAX + (3 + len(packet.client_id) if connection.assigned else 0)

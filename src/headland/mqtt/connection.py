@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from headland.mqtt.packets import V5, Will
+from headland.mqtt.packets import V5, Connect, Will
 from headland.mqtt.surface import Peer, Principal, PublishRun
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Connection:
         heard_ns: Monotonic time of the last bytes from it.
         turned_away: Whether it has sent QoS 1 or 2 publishes that were not taken and will not be answered.
         read_from_ns: Monotonic time since which it has been read, when it is.
+        unproven: Its CONNECT, while its password is being checked; what came behind it is in `rest`.
         unread: Whether the node does not read it, for want of room.
         keep_alive_ns: One and a half times its keep alive, 0 for none.
         timer_ns: When the timer for CONNECT or the keep alive comes up.
@@ -122,6 +123,7 @@ class Connection:
         "timer_ns",
         "turned_away",
         "unacknowledged",
+        "unproven",
         "unread",
         "version",
         "waits_for",
@@ -141,6 +143,7 @@ class Connection:
         self.closed = False
         self.paused = False
         self.turned_away = False
+        self.unproven: Connect | None = None
         self.heard_ns = heard_ns
         self.read_from_ns = heard_ns
         self.unread = False

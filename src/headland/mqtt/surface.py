@@ -39,13 +39,34 @@ class Principal(msgspec.Struct, frozen=True):
     name: str
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """A user name and a password whose check takes long: it is made beside the loop.
+
+    Attributes:
+        name: User name.
+        password: As shown.
+        stored: The hash that it has to fit.
+    """
+
+    name: str
+    password: bytes
+    stored: str
+
+    def __repr__(self) -> str:
+        return f"Claim({self.name!r})"
+
+
 class Authenticator(Protocol):
     """Decides who may connect, publish and subscribe. Answers at once: it never waits for a network."""
 
     def authenticate(
         self, client_id: str, username: str | None, password: bytes | None, peer: Peer
-    ) -> Principal | None:
-        """The principal, or None to refuse."""
+    ) -> Principal | Claim | None:
+        """The principal, or None to refuse; a `Claim` has to be checked first (`proven`)."""
+        ...
+
+    def proven(self, claim: Claim, right: bool) -> Principal | None:
+        """A claim has been checked: the principal, or None to refuse. Once for every one asked about."""
         ...
 
     def may_publish(self, principal: Principal, topic: str) -> bool:
@@ -145,6 +166,13 @@ class Accept(msgspec.Struct, frozen=True, tag=True):
     run: PublishRun
 
 
+class Verify(msgspec.Struct, frozen=True, tag=True):
+    """Check a client's password beside the loop, then call `Broker.proven`, whatever became of it."""
+
+    connection: int
+    claim: Claim
+
+
 class Pause(msgspec.Struct, frozen=True, tag=True):
     """Read no more from the connection."""
 
@@ -157,4 +185,4 @@ class Continue(msgspec.Struct, frozen=True, tag=True):
     connection: int
 
 
-Action = Send | Close | Accept | Pause | Continue
+Action = Send | Close | Accept | Pause | Continue | Verify

@@ -28,7 +28,7 @@ from headland.line.pace import Pace
 from headland.line.stages import StageName, Stages
 from headland.link.actions import Intent
 from headland.link.verdicts import Verdicts
-from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, PublishRun, Send
+from headland.mqtt import Accept, Broker, Close, Continue, Pause, Peer, PublishRun, Send, Verify
 from headland.mqtt import Action as BrokerAction
 from headland.mqtt.packets import Properties
 from headland.node import events as ev
@@ -73,7 +73,7 @@ that is not there. At most once in this time, lest shedding for want of room mak
 ALARM_AGAIN_NS = 600_000_000_000
 """A node that refuses and takes in by turns is one alarm in this time, not one a second."""
 ENTERS = (Account.KEPT, Account.DERIVED)
-BEGINS = (ev.Received, ev.Offered, ev.Pushed)
+BEGINS = (ev.Received, ev.Verified, ev.Offered, ev.Pushed)
 """Events that may write to the open commit: this process's epoch stands before them in it. A start that sees
 none of them leaves nothing."""
 
@@ -188,6 +188,9 @@ class Node:
         match event:
             case ev.Received(parts):
                 self._received(parts, now)
+            case ev.Verified(connection, claim, right):
+                self._mqtt(self.parts.broker.proven(connection, claim, right, now, self.draft))
+                self._bound_unstored()
             case ev.Committed(n, room):
                 self.parts.shelving.budget.room = room
                 self._committed(n, now)
@@ -449,7 +452,7 @@ class Node:
     def _mqtt(self, actions: Sequence[BrokerAction]) -> None:
         for action in actions:
             match action:
-                case Send():
+                case Send() | Verify():
                     self._out.append(action)
                 case Accept(run):
                     self._accept(run)

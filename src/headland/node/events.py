@@ -14,7 +14,9 @@ import msgspec
 from headland.journal.plan import DiskOp
 from headland.line.deciding import Actuation, Outcome
 from headland.link.protocol import IntentStatus
+from headland.mqtt import Claim
 from headland.mqtt import Send as Send
+from headland.mqtt import Verify as Verify
 from headland.node.blocks_on_disk import Block, BlockRef, Paged
 from headland.node.settings import Base
 from headland.sources.contract import SourceBatch
@@ -39,6 +41,14 @@ class Received(msgspec.Struct, frozen=True, tag=True):
     """Bytes arrived: (connection, bytes), of one connection or of several, in order of arrival."""
 
     parts: Sequence[tuple[int, bytes]]
+
+
+class Verified(msgspec.Struct, frozen=True, tag=True):
+    """The password of a client has been checked, as `Verify` asked."""
+
+    connection: int
+    claim: Claim
+    right: bool
 
 
 class Closed(msgspec.Struct, frozen=True, tag=True):
@@ -203,6 +213,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 Event = (
     Opened
     | Received
+    | Verified
     | Closed
     | DialFailed
     | Committed
@@ -353,6 +364,7 @@ Action = (
     | ReadBlocks
     | ReadPage
     | Send
+    | Verify
     | Close
     | Dial
     | Pause

@@ -28,12 +28,14 @@ from headland.drivers.http_server import HttpServer
 from headland.drivers.websockets import WebSockets
 from headland.journal import DiskOp
 from headland.line.stages import Cause, StageName, Stages
+from headland.mqtt import Claim
 from headland.node import events as ev
 from headland.node.core import Node
 from headland.node.forwarding import budgets_ms
 from headland.node.measuring import Measuring
 from headland.node.reads import read_blocks, read_headers
 from headland.node.turns import Turns
+from headland.trust.access import is_right
 
 HTTP_TICK_S = 1.0
 
@@ -91,6 +93,7 @@ class Runner:
         self.committer: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "committer", urgent=True)
         self.beside: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "beside")
         self.queries: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "queries")
+        self.passwords: DiskWorker[DiskOp] = DiskWorker(disk, self._loop, "passwords")
         self.stages = Stages(node.settings.tier, budgets_ms(node.settings))
         node.stages = self.stages
         self._measuring = Measuring(self.stages, time.monotonic_ns)
@@ -126,6 +129,7 @@ class Runner:
         self.committer.start()
         self.beside.start()
         self.queries.start()
+        self.passwords.start()
         now = self.clock.now()
         self._now_ns = now.monotonic_ns
         self._execute(self.node.start(now))
@@ -255,6 +259,8 @@ class Runner:
                     waiting = self.network.unwritten(connection)
                     if waiting:
                         self._queue.append((ev.Unwritten(connection, waiting), 0))
+                case ev.Verify(connection, claim):
+                    self.passwords.call(partial(_verified, connection, claim), self._fed)
                 case ev.Commit(n, ops):
                     self.committer.execute(ops, self._commit_outcome(n, self.clock.now().monotonic_ns))
                 case ev.Actuate():
@@ -371,3 +377,7 @@ class Runner:
             self.defect("reading", outcome)
         else:
             self.feed(outcome)
+
+
+def _verified(connection: int, claim: Claim) -> ev.Event:
+    return ev.Verified(connection, claim, is_right(claim))

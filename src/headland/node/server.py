@@ -147,6 +147,7 @@ class Server:
         runner.committer.stop()
         runner.beside.stop()
         runner.queries.stop()
+        runner.passwords.stop()
         runner.garbage.close()
         for source in self._sources.values():
             source.close()

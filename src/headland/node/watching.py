@@ -23,7 +23,7 @@ from headland.config import Loaded, NodeConfig, Secret, load
 from headland.config.changes import Reload, applied, diff
 from headland.config.loading import file_digest
 from headland.drivers.watch import FileWatch
-from headland.mqtt import Peer, Principal
+from headland.mqtt import Claim, Peer, Principal
 from headland.node import events as ev
 from headland.node.http_api import Api
 from headland.node.reloading import settings_of
@@ -50,9 +50,13 @@ class CurrentUsers:
 
     def authenticate(
         self, client_id: str, username: str | None, password: bytes | None, peer: Peer
-    ) -> Principal | None:
+    ) -> Principal | Claim | None:
         """See `headland.trust.access.Users`."""
         return self.users.authenticate(client_id, username, password, peer)
+
+    def proven(self, claim: Claim, right: bool) -> Principal | None:
+        """See `headland.trust.access.Users`."""
+        return self.users.proven(claim, right)
 
     def may_publish(self, principal: Principal, topic: str) -> bool:
         """See `headland.trust.access.Users`."""

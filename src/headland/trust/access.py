@@ -2,8 +2,12 @@
 
 A password's slow check (scrypt, tens of milliseconds) would stop the decisions of a whole node, so:
 
+* it is made beside the loop: `authenticate` gives a `Claim`, `is_right` checks it on a worker, and `proven`
+  takes what became of it; the client's connection waits, and no other;
 * a password that was right once is remembered as a keyed digest and costs microseconds from then on;
-* slow checks have a budget of `SLOW_CHECKS_PER_S` over all users; beyond it a connect is refused at once;
+* each address (of IPv6: each /64) has its own `SLOW_BURST` and `SLOW_CHECKS_PER_S`, and at most
+  `CHECKS_WAITING` of all wait; beyond either a connect is refused at once. The newest `ADDRESSES_MAX`
+  addresses are known;
 * machine-made passwords (`headland password` makes them) are 256 random bits and are kept as a plain SHA-256:
   nothing can be guessed, so nothing needs to be slow.
 
@@ -17,17 +21,22 @@ import hashlib
 import hmac
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from ipaddress import IPv6Address, ip_address
 
 import msgspec
 
-from headland.mqtt.surface import Peer, Principal
+from headland.mqtt.surface import Claim, Peer, Principal
 from headland.trust import passwords
 from headland.vocabulary import ConfigurationError
 
 SLOW_CHECKS_PER_S = 4.0
 SLOW_BURST = 8.0
+CHECKS_WAITING = 64
+"""About three seconds of the worker."""
+ADDRESSES_MAX = 4_096
 ANONYMOUS = Principal("anonymous")
 _SHA256 = re.compile(r"\$sha256\$([0-9a-f]{64})")
 
@@ -74,6 +83,7 @@ class Users:
     Attributes:
         refused: Connects refused, for metrics.
         throttled: Of those, refused because too many slow checks were asked for.
+        waiting: Slow checks asked for and not yet made.
     """
 
     def __init__(
@@ -87,26 +97,41 @@ class Users:
         self._seconds = seconds
         self._key = os.urandom(32)
         self._known: dict[str, bytes] = {}
-        self._tokens = SLOW_BURST
-        self._refilled = seconds()
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By address: slow checks that it may ask for, and when that was so."""
+        self.waiting = 0
         self.refused = 0
         self.throttled = 0
 
     def authenticate(
         self, client_id: str, username: str | None, password: bytes | None, peer: Peer
-    ) -> Principal | None:
-        """The principal, or None to refuse. A certificate of somebody known counts before a password."""
+    ) -> Principal | Claim | None:
+        """The principal, or None to refuse. A certificate of somebody known counts before a password.
+
+        A `Claim` has to be checked (`is_right`), and told to `proven`.
+        """
         door = self._doors.get(peer.listener, Door())
         shown = peer.certificate_name if door.certificates else None
         if shown and shown != ANONYMOUS.name and (shown in self._users or door.names(shown)):
             return Principal(shown)
+        principal: Principal | Claim | None
         if username is None:
             principal = ANONYMOUS if door.anonymous else None
         else:
-            principal = self._by_password(username, password or b"")
+            principal = self._by_password(username, password or b"", peer.address)
         if principal is None:
             self.refused += 1
         return principal
+
+    def proven(self, claim: Claim, right: bool) -> Principal | None:
+        """A claim has been checked; it opens nothing when the user has another password meanwhile."""
+        self.waiting = max(0, self.waiting - 1)
+        user = self._users.get(claim.name)
+        if not right or user is None or user.stored != claim.stored:
+            self.refused += 1
+            return None
+        self._known[claim.name] = self._digest(claim.password)
+        return Principal(claim.name)
 
     def may_publish(self, principal: Principal, topic: str) -> bool:
         """Whether a filter of the user's `publish` covers the topic name."""
@@ -141,7 +166,7 @@ class Users:
         """Filters of a principal that is no user: everything for whom a door lets in so, else nothing."""
         return ("#",) if self.holds(principal, None) else ()
 
-    def _by_password(self, name: str, password: bytes) -> Principal | None:
+    def _by_password(self, name: str, password: bytes, address: str) -> Principal | Claim | None:
         user = self._users.get(name)
         stored = user.stored if user is not None else ""
         if not stored:
@@ -152,27 +177,27 @@ class Users:
         elif not passwords.is_hash(stored):
             right = hmac.compare_digest(password, stored.encode())
         else:
-            right = self._slow(name, password, stored)
+            right = hmac.compare_digest(self._known.get(name, b""), self._digest(password))
+            if not right and self._may_ask(address):
+                self.waiting += 1
+                return Claim(name, password, stored)
         return Principal(name) if right else None
 
-    def _slow(self, name: str, password: bytes, stored: str) -> bool:
-        digest = hmac.digest(self._key, password, "sha256")
-        if hmac.compare_digest(self._known.get(name, b""), digest):
-            return True
-        now = self._seconds()
-        self._tokens = min(SLOW_BURST, self._tokens + (now - self._refilled) * SLOW_CHECKS_PER_S)
-        self._refilled = now
-        if self._tokens < 1:
-            self.throttled += 1
-            return False
-        self._tokens -= 1
-        try:
-            right = passwords.verify(password.decode(), stored)
-        except UnicodeDecodeError:
-            return False
-        if right:
-            self._known[name] = digest
-        return right
+    def _digest(self, password: bytes) -> bytes:
+        return hmac.digest(self._key, password, "sha256")
+
+    def _may_ask(self, address: str) -> bool:
+        """Whether this address may have one more slow check made."""
+        host, now = host_of(address), self._seconds()
+        left, since = self._buckets.get(host, (SLOW_BURST, now))
+        left = min(SLOW_BURST, left + (now - since) * SLOW_CHECKS_PER_S)
+        may = left >= 1 and self.waiting < CHECKS_WAITING
+        self.throttled += not may
+        self._buckets[host] = (left - may, now)
+        self._buckets.move_to_end(host)
+        if len(self._buckets) > ADDRESSES_MAX:
+            self._buckets.popitem(last=False)
+        return may
 
 
 class Tokens:
@@ -191,6 +216,30 @@ class Tokens:
     def who(self, bearer: str) -> tuple[str, frozenset[str]] | None:
         """(name, what it may) of whoever bears this token; None for nobody."""
         return self._by_digest.get(hashlib.sha256(bearer.encode()).digest())
+
+
+def is_right(claim: Claim) -> bool:
+    """Whether a password fits its hash. Takes tens of milliseconds and some memory: not on the loop.
+
+    A check that the machine has no memory for has failed.
+    """
+    try:
+        return passwords.verify(claim.password.decode(), claim.stored)
+    except (UnicodeDecodeError, MemoryError):
+        return False
+
+
+def host_of(address: str) -> str:
+    """Whose attempts are counted together: an IPv4 address, a /64 of IPv6; `address` may end in a port."""
+    host = address.rpartition(":")[0] if address.count(":") == 1 or "]" in address else address
+    try:
+        found = ip_address(host.strip("[]"))
+    except ValueError:
+        return host
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    if mapped is not None:
+        return str(mapped)
+    return found.packed[:8].hex(":", 2) if isinstance(found, IPv6Address) else str(found)
 
 
 def quick_hash(secret: str) -> str:
