@@ -251,3 +251,41 @@ def test_a_restart_remembers_where_the_present_parent_began():
     snapshot = desk.outbox.snapshot()
     for other in (desk.replayed(), desk.replayed(snapshot, after=len(desk.frames))):
         assert other.state.find(key).base == 2
+
+
+def test_a_parent_that_was_said_to_be_gone_and_comes_back_is_not_taken_for_a_liar():
+    # Kills: an answer about what was given up here, refused at every handshake, and nothing is ever sent.
+    desk = sealed(4)
+    key, chain = desk.stream().key, desk.stream().chain_at(4)
+    desk.up()
+    desk.send()
+    desk.down()
+    desk.outbox.parent_gone(desk.draft)
+    desk.commit()
+    assert desk.outbox.shed_rows(lambda ref: ref.space < FILE, lambda ref: True, desk.draft)
+    desk.commit()
+    desk.up([StreamWelcome(key, 4, chain, (Later(2, LaterReason.FULL),))])
+    assert [alarm.kind for alarm in desk.alarms] == ["given_up"]
+    (told,) = desk.send()
+    assert isinstance(told, GapEntry)
+    assert [(one.k_from, one.k_to, one.reason) for one in told.ranges] == [(1, 4, Reason.SHED)]
+    desk.answer(key, 5)
+    assert (desk.total(Account.SHED), amounts(desk)) == (10, Amounts(0, 0, 0))
+
+
+def test_a_parent_that_lost_an_answer_and_found_it_again_does_not_put_a_block_aside_twice():
+    # Kills: a block at two places, and a stream that stops because this node is taken for restored.
+    desk = sealed(4)
+    key, chain = desk.stream().key, desk.stream().chain_at(3)
+    desk.up()
+    desk.send()
+    desk.answer(key, 4, Later(2, LaterReason.FULL))
+    emptied(desk)
+    assert amounts(desk) == Amounts(0, 0, 10)
+    for heard in (0, 2):
+        desk.down()
+        exceptions = () if heard else (Later(2, LaterReason.FULL),)
+        desk.up([StreamWelcome(key, 3, chain, exceptions, heard)])
+        assert not desk.stream().frozen
+        assert len(desk.outbox.state.waiting) == 1
+        assert amounts(desk) == Amounts(1 + 3, 0, 2 + 4)

@@ -246,7 +246,6 @@ def _rewound(state: State, record: records.Rewound) -> None:
         stream.pieces.insert(0, Gap(record.p + 1, record.gap_to, stream.floor_chain, record.ranges))
         stream.floor, stream.floor_chain = record.p, record.chain
         stream.told = [_up_to(gap, record) for gap in stream.told if gap.first <= record.p]
-        stream.elsewhere = {p for p in stream.elsewhere if p <= record.p or p > record.gap_to}
     if history is not None:
         history.cut_after(record.p)
     if record.p < stream.base:

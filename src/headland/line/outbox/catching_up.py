@@ -21,11 +21,20 @@ from __future__ import annotations
 
 from headland.line.outbox import records
 from headland.line.outbox.losing import lost_ranges
+from headland.line.outbox.releasing import tell
 from headland.line.outbox.runs import standing
 from headland.line.outbox.settling import settle, write
 from headland.line.outbox.state import State, book_out
-from headland.line.outbox.stream import Extent, Stream
-from headland.link.contract import Alarm, Answer, DraftLike, GapRange, ParentName, StreamWelcome
+from headland.line.outbox.stream import Extent, Gap, Stream
+from headland.link.contract import (
+    Alarm,
+    Answer,
+    DraftLike,
+    ExceptionAnswer,
+    GapRange,
+    ParentName,
+    StreamWelcome,
+)
 from headland.vocabulary import Account, Instant
 
 INSIDE = "at position {} the parent has a block, and here are tombstones"
@@ -77,7 +86,7 @@ def compare(
         return alarms
     if p > stream.tail:
         return freeze(state, stream, "child_went_back", f"the parent has {p}, here are {stream.tail}", draft)
-    if welcome.heard > max(stream.acked, stream.booked):
+    if welcome.heard > max(stream.acked, stream.booked) and welcome.heard not in stream.elsewhere:
         detail = f"what had been put aside up to {welcome.heard} is not known here"
         return freeze(state, stream, "child_went_back", detail, draft)
     here = known_chain(state, stream, p)
@@ -88,19 +97,45 @@ def compare(
             return freeze(state, stream, "fork", INSIDE.format(p), draft)
         alarms = rewind(state, stream, p, welcome.chain, draft)
     elif p > stream.acked:
-        answer = Answer(stream.key, p, welcome.chain, welcome.exceptions)
+        alarms, exceptions = _new_exceptions(state, stream, welcome, draft)
+        answer = Answer(stream.key, p, welcome.chain, exceptions)
         if stream.absent(stream.acked + 1, p) is not None:
             stream.verify, stream.verify_same = answer, same
             _restart(stream)
-            return []
+            return alarms
         if stream.chain_at(p) is None:
-            return freeze(state, stream, "fork", INSIDE.format(p), draft)
+            return [*alarms, *freeze(state, stream, "fork", INSIDE.format(p), draft)]
         stream.sent = stream.claimed = p
-        alarms = settle(state, stream, answer, now, draft)
+        alarms += settle(state, stream, answer, now, draft)
     _restart(stream)
     if same and stream.uncertain > p:
         write(state, records.Touchable(stream.key, p), draft)
     return alarms
+
+
+def _new_exceptions(
+    state: State, stream: Stream, welcome: StreamWelcome, draft: DraftLike
+) -> tuple[list[Alarm], tuple[ExceptionAnswer, ...]]:
+    """Of the answers that a parent repeats those that are not known here.
+
+    It had put a block aside that is given up here since, by an operator's word that the parent was gone:
+    its tombstone, which the parent passed over, is told at the lane's tail.
+    """
+    places = {item.p: stream.piece_at(item.p) for item in welcome.exceptions if item.p > stream.acked}
+    gaps = {piece.first: piece for piece in places.values() if isinstance(piece, Gap)}
+    told = [item for gap in gaps.values() for item in gap.ranges]
+    tell(state, stream, told, draft)
+    alarms = []
+    if told:
+        readings = sum(item.readings for item in told)
+        detail = f"{stream.key}: the parent has had blocks that are given up here, {readings} readings"
+        alarms.append(Alarm("given_up", detail))
+    new = (
+        item
+        for item in welcome.exceptions
+        if not isinstance(places.get(item.p), Gap) and item.p not in stream.elsewhere
+    )
+    return alarms, tuple(new)
 
 
 def known_chain(state: State, stream: Stream, p: int) -> bytes | None:
