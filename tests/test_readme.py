@@ -73,6 +73,15 @@ def test_the_output_is_what_the_demo_prints_for_these_figures() -> None:
     assert outcome.kept + outcome.folded + outcome.dropped == outcome.acked
 
 
+def test_the_second_command_is_shown_with_the_end_of_a_run_in_which_all_passed() -> None:
+    lines = console()
+    shown = lines[next(i for i, line in enumerate(lines) if line.startswith("$ ./dev test")) + 1 :]
+    assert shown[0] == "..."
+    assert re.fullmatch(r"TOTAL( +\d+){4} +\d+%", shown[1])
+    for line in shown[2:]:
+        assert re.fullmatch(r"(=+ )?\d+ passed(, \d+ skipped)? in [\d.]+s( \([\d:]+\))?( =+)?", line), line
+
+
 @pytest.mark.slow
 def test_a_shorter_demo_is_good() -> None:
     arguments = ["demo", "--seconds", "10", "--cut", "3", "--kill", "1", "--json"]

@@ -142,7 +142,7 @@ _RULES = """
 # time_unit = "ms"
 # series = "{metric}"
 
-# What goes north; the first rule that fits. Without one: changes of more than 5 % (a dead band), class normal.
+# What goes north; the first rule that fits. Without one: changes of more than 5 % (a dead band), in normal.
 # [[series]]
 # name = "temperatures"
 # match = "**/temperature"
