@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.mqtt.loopback import MemoryDraft, OpenDoor
+from tests.mqtt.watching import Watcher
 
 from headland.mqtt import (
     Accept,
@@ -36,16 +39,19 @@ from headland.vocabulary import Instant
 START = Instant(1_000_000_000_000, 1_700_000_000_000_000_000)
 
 
-def packets_of(data: bytes, version: int) -> list[Packet]:
-    """Every packet in `data`, which must end with a whole one."""
-    found: list[Packet] = []
+def sized_packets_of(data: bytes, version: int) -> Iterator[tuple[Packet, int]]:
+    """Every packet in `data`, which must end with a whole one, and its bytes."""
     at = 0
     while at < len(data):
         stop = frame_end(data, at, 1 << 28, True)
         assert 0 < stop <= len(data)
-        found.append(decode(data[at], data, body_start(data, at), stop, version))
+        yield decode(data[at], data, body_start(data, at), stop, version), stop - at
         at = stop
-    return found
+
+
+def packets_of(data: bytes, version: int) -> list[Packet]:
+    """Every packet in `data`, which must end with a whole one."""
+    return [packet for packet, _ in sized_packets_of(data, version)]
 
 
 class World:
@@ -174,13 +180,16 @@ class Client:
         self.got: list[Packet] = []
         self.closed = ""
         self.paused = False
-        self._rest = b""
+        self.watcher = Watcher(version)
 
     def take(self, data: bytes) -> None:
-        self.got += packets_of(data, self.version)
+        for packet, size in sized_packets_of(data, self.version):
+            self.watcher.came(packet, size)
+            self.got.append(packet)
 
     def send_bytes(self, data: bytes) -> None:
         world = self.world
+        self.watcher.heard(data)
         world.perform(world.broker.received([(self.number, data)], world.now, world.draft))
         world.settle()
 

@@ -22,6 +22,7 @@ def _asked(actions: list[Action]) -> Verify:
 def _waiting(world: World, version: int = V5, behind: bytes = b"") -> tuple[Client, Verify]:
     client = world.client("slow", version)
     data = _connect("slow", version) + behind
+    client.watcher.heard(data)
     actions = world.broker.received([(client.number, data)], world.now, world.draft)
     assert Pause(client.number) in actions
     assert not [action for action in actions if isinstance(action, Send | Close)]
@@ -34,6 +35,7 @@ def test_it_is_let_in_when_its_password_was_right_and_what_it_sent_meanwhile_is_
     world = World()
     publish = encode(Publish("t", b"1", 1, packet_id=4), version)
     client, asked = _waiting(world, version, publish[:3])
+    client.watcher.heard(publish[3:])
     assert world.broker.received([(client.number, publish[3:])], world.now, world.draft) == []
     assert world.accepted == []
     actions = world.broker.proven(client.number, asked.claim, True, world.now, world.draft)

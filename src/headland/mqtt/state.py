@@ -102,16 +102,25 @@ class State:
         return actions
 
     def send(self, connection: Connection, data: bytes) -> None:
-        """Add bytes to what the connection is sent at the end of this call."""
+        """Add bytes to what the connection is sent at the end of this call.
+
+        While its CONNACK waits for a commit they wait behind it (MQTT-3.2.0-1).
+        """
+        if connection.opened and not connection.delivering:
+            self.owe(connection, Owed(connection, 0, 0, data))
+            return
         connection.out.append(data)
         connection.out_bytes += len(data)
         self.touched[connection.number] = connection
 
     def close(self, connection: Connection, reason: Reason, word: str, text: str = "") -> None:
-        """Say why (MQTT 5), then close; the session is told at the end of the next call that has a draft."""
+        """Say why (MQTT 5), then close; the session is told at the end of the next call that has a draft.
+
+        A client whose CONNACK has not left is told nothing (MQTT-3.14.0-1).
+        """
         if connection.closed:
             return
-        if connection.opened and connection.version == V5:
+        if connection.delivering and connection.version == V5:
             farewell = explained(connection, text, lambda detail: encode(Disconnect(reason, detail), V5))
             if farewell:
                 self.send(connection, farewell)
