@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +90,12 @@ def test_sites_are_labels_of_the_figures_and_columns_of_the_rows(node: RunningNo
     assert [(row["series"], row["name"], row["labels"], row["_site"]) for row in rows] == [
         ("s/x{site=site}", "s/x", {"site": "site"}, "site")
     ]
+
+
+def test_a_figure_that_only_grows_is_a_counter_by_type_and_by_name(node: RunningNode) -> None:
+    _, text = ask(node, "GET", "/metrics", "", {})
+    types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    assert {name for name, kind in types.items() if kind == "counter"} == {
+        name for name in types if name.endswith("_total")
+    }
+    assert {"headland_mqtt_total", "headland_wire_bytes_north_total"} <= types.keys()

@@ -93,9 +93,9 @@ def exposition(runner: Runner) -> bytes:
         "The books in payload bytes.",
         [({"account": a, "group": g, "class": str(c), "rule": r}, b) for a, g, c, r, _, b in books.flows],
     )
-    _gauge(
+    _counter(
         lines,
-        "headland_wire_bytes_north",
+        "headland_wire_bytes_north_total",
         "Bytes sent to the parent since the data directory was made, before TLS.",
         [({}, status.wire_bytes_north)],
     )
@@ -109,10 +109,10 @@ def exposition(runner: Runner) -> bytes:
                 ({"of": "month", "currency": books.currency}, books.cost_per_month),
             ],
         )
-    _gauge(
+    _counter(
         lines,
-        "headland_mqtt",
-        "Counters of the MQTT listener.",
+        "headland_mqtt_total",
+        "What the MQTT listener has counted since the start.",
         [({"what": k}, v) for k, v in status.mqtt.items()],
     )
     _counter(
