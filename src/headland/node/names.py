@@ -27,12 +27,14 @@ class Names:
         self._foreign: dict[tuple[str, bytes], dict[int, SeriesKey]] = {}
 
     def key(self, origin: str, epoch: bytes, sid: int) -> SeriesKey:
-        """The name of a series of any origin.
+        """The name of a series of any origin; this node's own are the same in every epoch of its directory.
+
+        Nobody else's blocks come under its own name: a child that brings them is not authorised for it.
 
         Raises:
             DefectError: It was never defined here.
         """
-        if origin == self._origin:
+        if origin == self._origin and 0 < sid <= len(self.table):
             return self.table.key(sid)
         try:
             return self._foreign[(origin, epoch)][sid]
