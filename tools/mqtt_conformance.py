@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STATEMENTS = ROOT / "tools" / "mqtt_statements.txt"
 ROOMS = ("tests/mqtt", "tests/node")
 OLDER, NEWER = "3.1.1", "5.0"
-SHOWN = 3
+SHOWN = 4
 
 _LIST = re.compile(r"MQTT-\d+(?:\.\d+)+-\d+(?:,\s+(?:MQTT-\d+(?:\.\d+)+)?-\d+)*")
 _CLAUSES = re.compile(r"[;:]|\.(?=\s|$)")
@@ -30,9 +30,12 @@ HEAD = """\
 
 The numbered normative statements of MQTT 5.0 and MQTT 3.1.1 (appendix B of each), in our own words, and the
 tests that name them. What a specification demands without a number (many protocol errors of MQTT 5.0) is not
-in these tables. A client's duties are listed as well, with what the server makes of them. A test proves its
-statement for the cases that it tries, not for all: read it. `./dev docs` makes this file from
-`tools/mqtt_statements.txt` and the tests.
+in these tables but in `tests/mqtt/test_unnumbered.py`. A client's duties are listed as well, with what the
+server makes of them. A test proves its statement for the cases that it tries, not for all: read it. What a
+server may not send is watched in every test of the broker (`tests/mqtt/watching.py`); a row that names
+`what_a_server_may_not_send_is_seen` shows that the watch would see it. paho-mqtt, gmqtt and mosquitto's
+clients talk to the same listeners (`tests/mqtt/test_real_clients.py`, `tests/mqtt/test_second_client.py`,
+`tests/node`). `./dev docs` makes this file from `tools/mqtt_statements.txt` and the tests.
 
 """
 
@@ -75,19 +78,25 @@ def tests() -> Iterator[tuple[str, str, str]]:
     for room in ROOMS:
         for path in sorted((ROOT / room).glob("test_*.py")):
             tree = ast.parse(path.read_text())
-            tables = {
-                target.id: node.value
-                for node in tree.body
-                if isinstance(node, ast.Assign)
-                for target in node.targets
-                if isinstance(target, ast.Name)
-            }
+            tables = dict(_tables(tree))
             for node in tree.body:
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                     texts = [ast.get_docstring(node) or ""]
                     for decorator in node.decorator_list:
                         texts += _strings(decorator, tables)
                     yield str(path.relative_to(ROOT)), node.name, ";\n".join(texts)
+
+
+def _tables(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """(name, value) of every assignment of a module, annotated or not."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        for target in targets:
+            if isinstance(target, ast.Name) and value is not None:
+                yield target.id, value
 
 
 def _strings(node: ast.AST, tables: dict[str, ast.expr]) -> list[str]:

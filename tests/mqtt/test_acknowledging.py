@@ -155,7 +155,11 @@ def test_a_ping_is_answered_though_acknowledgements_wait() -> None:
 
 
 def test_while_the_disk_is_full_everything_is_handed_over_and_nothing_acknowledged() -> None:
-    """Kills: an answer, or a note of an identifier, for what nobody keeps."""
+    """Kills: an answer, or a note of an identifier, for what nobody keeps.
+
+    MQTT-4.8.0-2 of 3.1.1: the connection of whoever was turned away ends when there is room, so that it sends
+    again; until then what it says is decided on.
+    """
     world = World(automatic=False)
     client, early = connected(world, "c"), connected(world, "early")
     early.publish("t", qos=1, packet_id=7)

@@ -86,6 +86,37 @@ def test_a_refused_client_is_told_once_closed_and_not_heard_any_more(version: in
     assert world.broker.sizes()["subscriptions"] == 0
 
 
+@pytest.mark.parametrize(
+    ("reason", "return_code", "options"),
+    [
+        (Reason.BAD_USER_NAME_OR_PASSWORD, 4, {"username": "nobody"}),
+        (Reason.CLIENT_IDENTIFIER_NOT_VALID, 2, {"name": "c" * 257}),
+        (Reason.CLIENT_IDENTIFIER_NOT_VALID, 2, {"name": "taken", "username": "mallory"}),
+        (Reason.NOT_AUTHORIZED, 5, {"will": Will("forbidden/x", b"")}),
+        (Reason.TOPIC_NAME_INVALID, 3, {"will": Will("/".join("x" * 99), b"")}),
+        (Reason.QUOTA_EXCEEDED, 3, {"name": "one too many"}),
+        (Reason.BAD_AUTHENTICATION_METHOD, None, {"authentication_method": "SCRAM"}),
+        (Reason.PACKET_TOO_LARGE, None, {"maximum_packet_bytes": 20}),
+    ],
+)
+def test_every_refusal_uses_a_code_of_the_list(
+    reason: Reason, return_code: int | None, options: dict[str, object]
+) -> None:
+    """MQTT-3.2.2-8, MQTT-3.2.2-7, MQTT-3.1.4-2; MQTT-3.2.2-5 of 3.1.1: table 3.1 has five codes."""
+    for version, code in ((V5, reason), (V311, return_code)):
+        if code is None:
+            continue
+        world = World(MqttConfig(sessions_max=1))
+        connected(world, "taken", username="alice")
+        wanted = dict(options)
+        client = world.client(
+            str(wanted.pop("name", "taken" if reason is not Reason.QUOTA_EXCEEDED else "")), version
+        )
+        wanted.setdefault("username", "alice")
+        assert client.connect(**wanted).reason == code  # type: ignore[arg-type]
+        assert client.closed
+
+
 @both
 def test_the_first_packet_and_only_the_first_is_connack(version: int) -> None:
     """MQTT-3.2.0-1, MQTT-3.2.0-2, MQTT-4.12.0-6; MQTT-3.2.0-1 of 3.1.1."""
@@ -530,7 +561,69 @@ def test_without_a_topic_alias_maximum_no_alias_is_sent() -> None:
         assert got.properties is None
 
 
+def test_a_topic_alias_ends_with_its_connection() -> None:
+    """MQTT-3.3.2-7: in both directions, though the session goes on."""
+    world = World()
+    for _ in range(2):
+        client = connected(world, "c", topic_alias_maximum=1, **TEN_MINUTES)
+        client.publish("t", b"1", properties=Properties(topic_alias=1))
+        client.drop()
+    client = connected(world, "c", topic_alias_maximum=1, **TEN_MINUTES)
+    client.subscribe(Subscription("t", 0))
+    connected(world, "p").publish("t", b"2")
+    (got,) = publishes(client.read())
+    assert (got.topic, got.properties) == ("t", Properties(topic_alias=1))
+    client.publish("", b"3", properties=Properties(topic_alias=1))
+    assert client.closed == "protocol_error"
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_every_topic_alias_that_was_allowed_is_taken_and_none_above(most: int) -> None:
+    """MQTT-3.3.2-12; MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-9."""
+    world = World(MqttConfig(topic_aliases_max=most))
+    answer = (client := world.client("c")).connect()
+    assert answer.properties is not None
+    assert (answer.properties.topic_alias_maximum or 0) == most
+    for alias in range(1, most + 1):
+        client.publish(f"t/{alias}", b"", properties=Properties(topic_alias=alias))
+    for alias in range(1, most + 1):
+        client.publish("", b"again", properties=Properties(topic_alias=alias))
+    assert [topic for _, topic, _, _ in world.accepted] == [f"t/{n}" for n in range(1, most + 1)] * 2
+    client.publish("t", b"", properties=Properties(topic_alias=most + 1))
+    assert client.closed == "topic_alias_invalid"
+    assert client.one() == Disconnect(
+        Reason.TOPIC_ALIAS_INVALID, Properties(reason_string=f"topic alias {most + 1}")
+    )
+
+
 # SUBSCRIBE and UNSUBSCRIBE
+
+
+@both
+@pytest.mark.parametrize("text", ["", "a#", "#/a", "a+", "$share/g", "$share/g/", "$share//a", "$share/g+/a"])
+def test_a_malformed_filter_is_refused_in_subscribe_and_unsubscribe_alike(version: int, text: str) -> None:
+    """MQTT-4.7.3-1, MQTT-4.7.1-1, -2, MQTT-4.8.2-1, -2; MQTT-4.7.3-1, MQTT-4.7.1-2, -3 of 3.1.1."""
+    for packet in (Subscribe(3, [Subscription(text, 1)]), Unsubscribe(3, [text])):
+        client = connected(World(), "c", version)
+        client.send(packet)
+        if version == V5:
+            kind = PacketType.SUBACK if isinstance(packet, Subscribe) else PacketType.UNSUBACK
+            assert client.one() == Suback(kind, 3, [Reason.TOPIC_FILTER_INVALID])
+        else:
+            assert client.closed == "topic_filter_invalid"
+            assert client.got == []
+
+
+def test_a_subscription_can_be_given_up_though_its_filter_is_too_deep_by_now() -> None:
+    """Kills: a bound that was lowered over a restart, and a subscription nobody can end."""
+    world = World(MqttConfig(topic_levels_max=3))
+    connected(world, "c", **TEN_MINUTES).subscribe(Subscription("a/b/c", 1))
+    world.config = MqttConfig(topic_levels_max=2)
+    world.crash()
+    client = connected(world, "c", **TEN_MINUTES)
+    client.send(Unsubscribe(3, ["a/b/c", "x/y/z"]))
+    assert client.one() == Suback(PacketType.UNSUBACK, 3, [0, Reason.TOPIC_FILTER_INVALID])
+    assert world.broker.sizes()["subscriptions"] == 0
 
 
 @both

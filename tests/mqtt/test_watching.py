@@ -97,7 +97,7 @@ UNLAWFUL: list[tuple[str, int, list[Packet], list[Packet]]] = [
     ("a PUBREC for QoS 1", V5, [*HELLO, ONE], [*LET_IN, Ack(PacketType.PUBREC, 1)]),
     ("two answers to one", V5, [*HELLO, ONE], [*LET_IN, *[Ack(PacketType.PUBACK, 1)] * 2]),
     (
-        "answers in another order",
+        "MQTT-4.6.0-2, MQTT-4.6.0-3; MQTT-4.6.0-2, MQTT-4.6.0-3 of 3.1.1: answers in another order",
         V5,
         [*HELLO, ONE, TWO],
         [*LET_IN, Ack(PacketType.PUBREC, 2)],

@@ -37,12 +37,10 @@ def _grant(
 ) -> int:
     """Reason code of one filter: the QoS granted, or why it is refused."""
     config = state.config
-    try:
-        group, pattern = check_filter(options.filter, config.topic_levels_max, config.topic_characters_max)
-    except ProtocolError as error:
-        if error.reason is Reason.TOPIC_FILTER_INVALID and (connection.version == V5 or not error.rule):
-            return error.reason
-        raise
+    found = _read(state, connection, options.filter)
+    if isinstance(found, Reason):
+        return found
+    group, pattern = found
     if not state.authenticator.may_subscribe(connection.principal, pattern):
         return Reason.NOT_AUTHORIZED
     old = session.subscriptions.get(options.filter)
@@ -60,6 +58,21 @@ def _grant(
     return options.qos
 
 
+def _read(state: State, connection: Connection, text: str) -> tuple[str, str] | Reason:
+    """(group, filter) of a topic filter, or the reason code of one that is none.
+
+    Raises:
+        ProtocolError: It is none, and 3.1.1 has no reason code for that.
+    """
+    config = state.config
+    try:
+        return check_filter(text, config.topic_levels_max, config.topic_characters_max)
+    except ProtocolError as error:
+        if error.reason is Reason.TOPIC_FILTER_INVALID and (connection.version == V5 or not error.rule):
+            return error.reason
+        raise
+
+
 def unsubscribe(state: State, connection: Connection, packet: Unsubscribe, n: int) -> None:
     """Answer an UNSUBSCRIBE."""
     session = connection.session
@@ -68,6 +81,10 @@ def unsubscribe(state: State, connection: Connection, packet: Unsubscribe, n: in
     before = len(state.store.changes)
     reasons: list[int] = []
     for text in packet.filters:
+        found = _read(state, connection, text)
+        if isinstance(found, Reason) and text not in session.subscriptions:
+            reasons.append(found)
+            continue
         removed = state.store.unsubscribe(session, text)
         state.counters.unsubscribes += removed
         reasons.append(Reason.SUCCESS if removed else Reason.NO_SUBSCRIPTION_EXISTED)
