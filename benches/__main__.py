@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from benches.machine import machine
+from benches.peers import comparing
 from benches.registry import BARS, GROUPS, Context, Row, group, groups_of, row, say
 
 
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repetitions; medians count")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one throughput run")
     parser.add_argument("--data", type=Path, help="recorded data (default: ../shared/data if it is there)")
+    if arguments[:1] == ["peers"]:
+        return comparing.main(arguments[1:])
     options = parser.parse_args(arguments)
     try:
         chosen = groups_of(options.names)

@@ -135,9 +135,10 @@ class Node(Server):
         readings: int = accounts.get(account, {"readings": 0})["readings"]
         return readings / offered
 
-    def query(self, series: str) -> list[dict[str, Any]]:
+    def query(self, series: str, order: str = "time") -> list[dict[str, Any]]:
         """Rows of a series at this node."""
-        found: list[dict[str, Any]] = self._ask(f"/v1/query?series={quote(series, safe='')}")["rows"]
+        path = f"/v1/query?series={quote(series, safe='')}&order={order}"
+        found: list[dict[str, Any]] = self._ask(path)["rows"]
         return found
 
     def _ask(self, path: str) -> Any:

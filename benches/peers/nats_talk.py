@@ -1,0 +1,108 @@
+"""Speaks to NATS servers: run by the Python of the environment of the peers, which has nats-py.
+
+nats_talk.py streams EDGE NORTH      make the stream of the edge, and the one of the north that fetches it
+nats_talk.py load EDGE PLAN          publish by a plan, write acknowledgements to its log
+nats_talk.py read NORTH              print [[subject, number], ...] in the order of the northern stream
+nats_talk.py count NORTH             print how many messages the northern stream holds
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+import nats
+from nats.errors import Error
+from nats.js.api import ExternalStream, StorageType, StreamConfig, StreamSource
+
+
+async def streams(edge: str, north: str) -> None:
+    """The edge's stream takes bench.>; the north's takes over what that one holds."""
+    near = await nats.connect(edge)
+    await near.jetstream().add_stream(
+        StreamConfig(name="BENCH", subjects=["bench.>"], storage=StorageType.FILE)
+    )
+    far = await nats.connect(north)
+    source = StreamSource(name="BENCH", external=ExternalStream(api="$JS.leaf.API", deliver="take.bench"))
+    await far.jetstream().add_stream(StreamConfig(name="ALL", sources=[source], storage=StorageType.FILE))
+    await near.close()
+    await far.close()
+
+
+async def load(edge: str, plan: dict[str, float]) -> None:
+    """Each client has at most `window` publishes in flight, and sends again what was not answered."""
+    acked: list[list[object]] = []
+    until = time.monotonic() + plan["seconds"]
+
+    async def client(number: int) -> None:
+        connection = await nats.connect(
+            edge, max_reconnect_attempts=-1, reconnect_time_wait=0.05, connect_timeout=2
+        )
+        stream = connection.jetstream(timeout=1)
+        gate = asyncio.Semaphore(int(plan["window"]))
+        pending: set[asyncio.Task[None]] = set()
+        subject = f"bench.{number}"
+
+        async def one(value: int) -> None:
+            body = b'{"t":%d,"v":%d}' % (time.time_ns() // 1_000_000, value)
+            try:
+                while time.monotonic() < until + 20:
+                    try:
+                        await stream.publish(subject, body, headers={"Nats-Msg-Id": f"{subject}-{value}"})
+                    except (TimeoutError, Error, OSError):
+                        await asyncio.sleep(0.05)
+                    else:
+                        acked.append([f"bench/{number}", value])
+                        return
+            finally:
+                gate.release()
+
+        value, begun = 0, time.monotonic()
+        while (now := time.monotonic()) < until:
+            if (wait := begun + value / plan["rate"] - now) > 0:
+                await asyncio.sleep(wait)
+            await gate.acquire()
+            value += 1
+            task = asyncio.create_task(one(value))
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+        await asyncio.gather(*pending)
+        await connection.close()
+
+    await asyncio.gather(*(client(number) for number in range(int(plan["clients"]))))
+    sys.stdout.write(json.dumps(acked))
+
+
+async def read(north: str, *, only_count: bool) -> None:
+    """All of the northern stream."""
+    connection = await nats.connect(north)
+    stream = connection.jetstream()
+    held = (await stream.stream_info("ALL")).state.messages
+    if only_count:
+        sys.stdout.write(str(held))
+    else:
+        rows: list[list[object]] = []
+        subscription = await stream.subscribe("", stream="ALL", ordered_consumer=True)
+        while len(rows) < held:
+            message = await subscription.next_msg(timeout=10)
+            value = int(message.data.rsplit(b":", 1)[1].rstrip(b"}"))
+            rows.append([message.subject.replace(".", "/"), value])
+        sys.stdout.write(json.dumps(rows))
+    await connection.close()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["streams", near, far]:
+            asyncio.run(streams(near, far))
+        case ["load", near, path]:
+            asyncio.run(load(near, json.loads(Path(path).read_text())))
+        case ["read", far]:
+            asyncio.run(read(far, only_count=False))
+        case ["count", far]:
+            asyncio.run(read(far, only_count=True))
+        case _:
+            sys.exit(__doc__)
