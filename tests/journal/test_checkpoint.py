@@ -10,7 +10,7 @@ from headland.journal.checkpoint import path_of as checkpoint_path
 from headland.journal.plan import Create, DiskOp, Sync, SyncDir, Unlink, Write
 from headland.journal.segment import path_of
 from headland.simulation.disk import SimulatedDisk, crash_states
-from headland.vocabulary import DefectError
+from headland.vocabulary import DefectError, StorageDamage
 
 
 def snapshot(n: int) -> bytes:
@@ -214,3 +214,27 @@ def test_a_log_that_ends_where_its_checkpoint_says_it_goes_on_is_reported() -> N
     assert (damage.what, damage.after.n) == ("log", 9)
     commit(disk, found.journal, range(10, 12))
     assert start(disk.power_cut()).ns == [10, 11]
+
+
+def test_a_checkpoint_with_an_unreadable_page_falls_back_to_the_older_one_and_a_longer_log() -> None:
+    """Kills: a start that ends with the error of the medium."""
+    disk = with_two_checkpoints()
+    disk.wear(checkpoint_path(2), 0)
+    found = start(disk)
+    assert found.recovered.checkpoint == snapshot(4)
+    assert found.ns == list(range(5, 13))
+    (damage,) = found.recovered.damage
+    assert damage.what == "checkpoint"
+    assert damage.detail == f"{checkpoint_path(2)}: bytes 0-4096 cannot be read (1 pages)"
+    assert start(disk).recovered.damage == []
+
+
+def test_an_unreadable_checkpoint_that_the_log_cannot_stand_in_for_is_an_error_that_changes_nothing() -> None:
+    """Kills: a node that begins afresh, or with half of its state, because a page was not read."""
+    disk = with_two_checkpoints()
+    disk.apply(Unlink(checkpoint_path(1)))
+    disk.apply(Unlink(f"journal/{disk.names('journal')[0]}"))
+    disk.wear(checkpoint_path(2), 0)
+    with pytest.raises(StorageDamage, match=r"bytes 0-4096 cannot be read.*does not reach back") as raised:
+        start(disk)
+    assert "ddrescue" in raised.value.hint

@@ -27,6 +27,8 @@ def test_every_law_holds_among_liars_strangers_and_rot(workshop: Scenario) -> No
         "confused",
         "later_requeued",
         "stranger",
+        "worn_checkpoint",
+        "worn_outbox",
     ):
         assert result.hits.get(what, 0) > 0, what
 

@@ -29,7 +29,7 @@ from headland.trust import authority, contexts
 from headland.trust.access import Tokens
 from headland.trust.identity import expect, parse_uri
 from headland.trust.passwords import check_form, is_hash
-from headland.vocabulary import ConfigurationError, HeadlandError
+from headland.vocabulary import ConfigurationError, HeadlandError, StorageDamage
 
 DIAL_S = 3.0
 ALERT_S = 1.0
@@ -116,8 +116,9 @@ def _log(disk: RealDisk, sizes: JournalConfig, findings: list[Finding]) -> None:
     try:
         found = recover(disk, sizes)
         commits = sum(1 for _ in found.frames())
-    except OSError as error:
-        findings.append(Finding("log", "broken", f"cannot be read: {error}"))
+    except (OSError, StorageDamage) as error:
+        hint = error.hint if isinstance(error, StorageDamage) else ""
+        findings.append(Finding("log", "broken", f"cannot be read: {error}", hint))
         return
     snapshot = len(found.checkpoint or b"")
     worst_bytes = snapshot + max(sizes.checkpoint_log_bytes, sizes.checkpoint_ratio * snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 from headland.journal.plan import DiskReader
@@ -9,6 +10,8 @@ from headland.journal.plan import DiskReader
 CHUNK_BYTES = 256 << 10
 PAGE_BYTES = 4096
 """What a medium fails to give is at least so much."""
+MEDIUM = frozenset((errno.EIO, errno.ENODATA, errno.EBADMSG, errno.EUCLEAN))
+"""Errors that say that a medium does not give what is there."""
 
 
 class Patient:
@@ -54,6 +57,59 @@ class Patient:
         if not good:
             raise failure
         return b"".join(parts)
+
+
+class Worn:
+    """A disk whose medium may not give some pages: they are zeros, and it is known which.
+
+    Unlike `Patient` it gives zeros even where nothing can be read: who asks must look at `unread` before it
+    believes that nothing is there.
+
+    Attributes:
+        unread: Paths and the begins of their pages that could not be read.
+    """
+
+    def __init__(self, disk: DiskReader) -> None:
+        self._disk = disk
+        self.unread: dict[str, set[int]] = {}
+
+    def names(self, directory: str) -> list[str]:
+        """See `DiskReader`."""
+        return self._disk.names(directory)
+
+    def size(self, path: str) -> int:
+        """See `DiskReader`."""
+        return self._disk.size(path)
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """See `DiskReader`; a page that the medium does not give is zeros.
+
+        Raises:
+            OSError: The file is not there, or may not be read.
+        """
+        try:
+            return self._disk.read(path, offset, length)
+        except OSError as error:
+            if error.errno not in MEDIUM:
+                raise
+        parts: list[bytes] = []
+        at, end = offset, min(offset + length, self._disk.size(path))
+        while at < end:
+            size = min(PAGE_BYTES - at % PAGE_BYTES, end - at)
+            try:
+                parts.append(self._disk.read(path, at, size))
+            except OSError as error:
+                if error.errno not in MEDIUM:
+                    raise
+                self.unread.setdefault(path, set()).add(at - at % PAGE_BYTES)
+                parts.append(bytes(size))
+            at += size
+        return b"".join(parts)
+
+    def told(self, path: str) -> str:
+        """What could not be read of a file, in words."""
+        pages = sorted(self.unread[path])
+        return f"{path}: bytes {pages[0]}-{pages[-1] + PAGE_BYTES} cannot be read ({len(pages)} pages)"
 
 
 class ReadAhead:

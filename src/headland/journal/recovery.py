@@ -8,6 +8,9 @@ Laws:
   listener opens. A frame that a new segment has voided never comes back, whatever the disk brings up later.
 * What does not parse at the very end was never acknowledged: it is cut, counted, reported. A bad frame that
   is followed by a valid one is media damage: stepped around and reported with the commits that are missing.
+* What the medium does not give is damage too where a valid frame follows. At the end of the log it may be
+  commits that were acknowledged: a start refuses, with file and offset, and changes nothing. For a checkpoint
+  that cannot be read stands the one before it, with a longer way through the log, if that goes so far.
 * Memory is bounded by one frame and one read-ahead, not by the log.
 
 The way through the log: after the frame (epoch, N) comes the youngest begun segment whose header says that it
@@ -26,8 +29,14 @@ from headland.journal.checkpoint import CheckpointInfo, Place
 from headland.journal.commit import Journal, JournalConfig, SegmentInfo, begin_ops
 from headland.journal.frame import Frame, encode_frame
 from headland.journal.plan import JOURNAL, DiskOp, DiskReader, Truncate, Unlink
+from headland.journal.read_ahead import PAGE_BYTES, Worn
 from headland.journal.segment import HEADER_BYTES, Bad, Mark, SegmentReader, id_of, path_of
 from headland.vocabulary import StorageDamage
+
+RESCUE = (
+    "copy what can be read of the file (ddrescue) and put the copy in its place: what is missing then counts "
+    "as never written"
+)
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -72,12 +81,13 @@ class Recovered:
     """
 
     def __init__(self, disk: DiskReader, config: JournalConfig) -> None:
-        self._disk = disk
+        self._disk = disk = Worn(disk)
         self._config = config
         self.damage: list[Damage] = []
         self.cut: list[Cut] = []
         self._old_checkpoints: list[CheckpointInfo] = []
         self._drop: list[DiskOp] = []
+        self._unreadable = ""
         self.checkpoint_info, self.checkpoint = self._load_checkpoint()
         ids = sorted(number for number in map(id_of, disk.names(JOURNAL)) if number is not None)
         self._new_segment = (ids[-1] if ids else 0) + 1
@@ -85,6 +95,7 @@ class Recovered:
             self._new_segment = max(self._new_segment, self.checkpoint_info.place.segment + 1)
         self.last = self.checkpoint_info.mark if self.checkpoint_info is not None else Mark()
         self._chain = _Chain(disk, ids, self.damage, self.cut)
+        self._chain.must_reach = self._unreadable
         self._tail: Frame | None = None
         self._before_tail = self.last
         self._log_bytes = 0
@@ -94,6 +105,9 @@ class Recovered:
         """Every commit after the checkpoint, in order, once.
 
         The last one already says where it will stand when `plan` has been executed.
+
+        Raises:
+            StorageDamage: What cannot be read may be acknowledged commits that nothing stands behind.
         """
         return self._iterator
 
@@ -170,7 +184,10 @@ class Recovered:
             try:
                 info, snapshot = checkpoint.load(self._disk, seq)
             except StorageDamage as error:
-                self.damage.append(Damage("checkpoint", Mark(), Mark(), str(error)))
+                told = str(error)
+                if checkpoint.path_of(seq) in self._disk.unread:
+                    told = self._unreadable = self._disk.told(checkpoint.path_of(seq))
+                self.damage.append(Damage("checkpoint", Mark(), Mark(), told))
                 self._drop.append(Unlink(checkpoint.path_of(seq)))
                 continue
             if newest is None:
@@ -190,12 +207,18 @@ def recover(disk: DiskReader, config: JournalConfig | None = None) -> Recovered:
 
 
 class _Chain:
-    """Walks segments in the order of the log; remembers how much of each is in use."""
+    """Walks segments in the order of the log; remembers how much of each is in use.
 
-    def __init__(self, disk: DiskReader, ids: list[int], damage: list[Damage], cut: list[Cut]) -> None:
+    Attributes:
+        must_reach: What is said of a checkpoint that cannot be read: without it, the log has to go on from
+            where the walk starts. "" if there is none.
+    """
+
+    def __init__(self, disk: Worn, ids: list[int], damage: list[Damage], cut: list[Cut]) -> None:
         self.ids = ids
         self.used: dict[int, SegmentInfo] = {}
         self.started_at = ids[0] if ids else 0
+        self.must_reach = ""
         self._disk = disk
         self._damage = damage
         self._cut = cut
@@ -218,7 +241,9 @@ class _Chain:
             missing = f"{path_of(place.segment)}, where the log goes on after the checkpoint, is not there"
             self._damage.append(Damage("log", start, Mark(), missing))
         if segment is None:
+            self._refuse_hole()
             segment = self._anything(last, place.segment if place is not None else -1)
+        end = (segment, offset) if segment is not None else (place.segment, place.offset) if place else (0, 0)
         while segment is not None:
             following: int | None = None
             bad: Bad | None = None
@@ -230,6 +255,7 @@ class _Chain:
                 self._check(last, mark, item, bad)
                 bad = None
                 self._use(item, mark)
+                end = (segment, item.offset + item.length)
                 self._previous, last = last, mark
                 yield item
                 following = self._younger(last, segment)
@@ -240,6 +266,34 @@ class _Chain:
                 if following is None and bad is not None and bad.looks_begun:
                     self._cut.append(Cut(segment, bad.offset))
             segment, offset = following, HEADER_BYTES
+        self._account_for_unread(end)
+
+    def _refuse_hole(self) -> None:
+        """Nothing goes on from the start of the walk."""
+        if self.must_reach:
+            raise StorageDamage(
+                f"{self.must_reach}, and the log does not reach back to the checkpoint before it", hint=RESCUE
+            )
+
+    def _account_for_unread(self, end: tuple[int, int]) -> None:
+        """What could not be read of the log is damage before `end` (segment, offset), and not told behind it.
+
+        Raises:
+            StorageDamage: Behind it; nothing that verifies follows.
+        """
+        known = " ".join(damage.detail for damage in self._damage)
+        for segment in self.ids:
+            path = path_of(segment)
+            pages = self._disk.unread.get(path)
+            if not pages:
+                continue
+            if (segment, max(pages) + PAGE_BYTES) > end:
+                raise StorageDamage(
+                    f"{self._disk.told(path)}, and no commit that verifies follows it; it may hold commits",
+                    hint=RESCUE,
+                )
+            if path not in known:
+                self._damage.append(Damage("log", Mark(), Mark(), self._disk.told(path)))
 
     def release(self, frame: Frame) -> None:
         """The last frame will stand elsewhere: what it occupied is not in use any more."""
@@ -285,11 +339,16 @@ class _Chain:
         gap = mark.epoch == last.epoch and mark.n != last.n + 1
         if bad is not None or gap:
             where = (
-                f"{path_of(frame.segment)}: bytes {bad.offset}-{bad.end} do not verify"
+                f"{path_of(bad.segment)}: bytes {bad.offset}-{bad.end} {self._verb(bad)}"
                 if bad
                 else (f"{path_of(frame.segment)}: commit {mark.n} follows {last.n}")
             )
             self._damage.append(Damage("log", last, mark, where))
+
+    def _verb(self, bad: Bad) -> str:
+        pages = self._disk.unread.get(path_of(bad.segment), ())
+        unread = any(at < bad.end and at + PAGE_BYTES > bad.offset for at in pages)
+        return "cannot be read" if unread else "do not verify"
 
     def _reader(self, segment: int) -> SegmentReader:
         reader = self._readers.get(segment)

@@ -210,6 +210,16 @@ class SimulatedDisk:
         """Media damage: the page at this offset of a file cannot be read until it is written again."""
         self._file(path).bad.add(offset // PAGE_BYTES)
 
+    def rescue(self) -> None:
+        """An operator copies what can be read: pages that could not be are zeros from now on."""
+        for inode in self._inodes():
+            for page in sorted(inode.bad):
+                start = page * PAGE_BYTES
+                for image in (inode.live, inode.durable):
+                    end = min(start + PAGE_BYTES, len(image))
+                    image[start:end] = bytes(max(end - start, 0))
+            inode.bad.clear()
+
     def crash(self, rng: random.Random) -> SimulatedDisk:
         """The disk after a power cut: of everything unsynced, `rng` says what is there.
 

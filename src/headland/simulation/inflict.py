@@ -282,11 +282,16 @@ class Inflict:
         self._tell(host, f"{path} rots at {at}")
 
     def _damage(self, host: Host, path: str, at: int) -> None:
-        """Some bytes are others now, or (of a file of blocks) their page cannot be read at all."""
-        if self._world.chance(0.5) or not path.startswith("outbox/"):
+        """Some bytes are others now, or their page cannot be read at all.
+
+        Of the log only where whole commits follow for certain: elsewhere a node refuses to start.
+        """
+        newest = [f"journal/{name}" for name in host.disk.names("journal")[-2:]]
+        if self._world.chance(0.5) or path in newest:
             host.disk.overwrite(path, at, self._world.rng.randbytes(self._world.uniform(1, 32)))
         else:
             host.disk.wear(path, at)
+            self._world.count(f"worn_{path.partition('/')[0]}")
 
     def _rot_in_log(self, host: Host) -> None:
         """The same in the log, in front of commits that are whole; the next process has to do without."""

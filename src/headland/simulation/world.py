@@ -26,7 +26,7 @@ from headland.node.settings import Base, NodeSettings
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.observer import Observer
 from headland.simulation.wire import Path, Weather, Wire
-from headland.vocabulary import DefectError, Instant
+from headland.vocabulary import DefectError, Instant, StorageDamage
 
 START_WALL_NS = 1_767_225_600_000_000_000
 """2026-01-01 UTC: where every simulation begins."""
@@ -209,7 +209,13 @@ class Host:
         """Start the process: recover, make the recovery durable, open."""
         assert self.node is None
         self.life += 1
-        opening = open_node(self.disk, self.settings, Everybody(), self.world.rng, self.now(), self.base)
+        try:
+            opening = open_node(self.disk, self.settings, Everybody(), self.world.rng, self.now(), self.base)
+        except StorageDamage as error:
+            self.world.note("start refused", self.name, str(error))
+            self.disk.rescue()
+            self.restart(START_AGAIN_NS)
+            return
         for op in opening.ops:
             if self.world.observer.trap(self, "recovery"):
                 self._lose_power()
