@@ -331,10 +331,17 @@ def _check_format(root: Path) -> None:
 
 
 def _write_line(path: Path, words: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """A file of one line, there whole or not at all.
+
+    Under its own name a power cut could leave it with its length and without its bytes: zeros, which are the
+    format and the owner of nobody.
+    """
+    beside = path.with_name(f"{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         _write(descriptor, 0, f"{words}\n".encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    beside.rename(path)
     _sync_directory(path.parent)
