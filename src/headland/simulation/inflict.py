@@ -355,6 +355,8 @@ class Inflict:
         clone = Host(self._world, f"{host.name}#clone", host.settings, host.parent, host.disk.process_kill())
         clone.file_bytes = host.file_bytes
         clone.disk.capacity_bytes = PLENTY_BYTES
+        if host.name in self._witness.rotten:  # and so is the copy
+            self._witness.rotten.add(clone.name)
         clone.wall_offset_ns, clone.trusted = host.wall_offset_ns, host.trusted
         self.forgiven.twice.add(host.settings.name)
         self.forgiven.reordered |= self._descendants(host)
