@@ -497,3 +497,31 @@ def test_a_child_restored_to_before_a_later_that_it_had_confirmed_keeps_the_bloc
     assert "child_went_back" in [alarm.kind for alarm in pair.child.alarms]
     assert pair.child.ledger.total(Account.PENDING)[0] == 1
     assert pair.child.ledger.total(Account.COMMITTED)[0] == 0
+
+
+def test_a_block_refused_behind_others_of_one_read_is_where_a_restart_stands(parent):
+    """Kills: replaying the taken block, which stands behind the refusal in the commit, sets it back."""
+    writer, data = HeaderWriter(), bytearray(_bytes(hello(E1, b"", EpochHello(E1))))
+    protocol.put_point(data, Kind.TURN, protocol.Point(Priority.NORMAL, Lane.LIVE, 0, 1))
+    for origin in ("child", "other"):
+        protocol.put(data, protocol.Define(origin, E1, ((1, "a", ()),)))
+        columns = Columns()
+        columns.append(1, 5, 1.0, size=8)
+        header, body = seal(
+            columns,
+            origin=origin,
+            epoch=E1,
+            priority=Priority.NORMAL,
+            k=1,
+            lane=Lane.LIVE,
+            runs=(Run(1, 5, 1),),
+        )
+        put_frame(data, Kind.BLOCK, writer.encode(header), body)
+    parent.unauthorised = {"other"}
+    Wire(parent, 1).send(raw=bytes(data))
+    parent.commit()
+    again = ParentNode(parent.clock, Random(2), parent.frames)
+    (stream,) = again.children.positions.children["child"].streams.values()
+    (before,) = parent.children.positions.children["child"].streams.values()
+    assert (stream.p, stream.chain, stream.exceptions) == (before.p, before.chain, before.exceptions)
+    assert before.p == 2

@@ -244,6 +244,15 @@ def test_what_a_client_may_not_say_ends_its_connection() -> None:
     assert world.client("x" * 300, V311).connect().reason == 2
 
 
+def test_a_second_connect_is_a_protocol_error_whatever_it_says() -> None:
+    """MQTT-3.1.0-2; a DISCONNECT has no reason that would fit another protocol or version."""
+    world = World()
+    client = connected(world, "c")
+    client.send_bytes(encode(Connect("c"), V5).replace(b"MQTT", b"QTTT"))
+    assert client.one() == Disconnect(Reason.PROTOCOL_ERROR, Properties(reason_string="a second CONNECT"))
+    assert client.closed == "protocol_error"
+
+
 def test_more_topics_than_are_remembered_are_all_served() -> None:
     world = World(MqttConfig(topics_cached_max=3, matches_cached_max=3))
     client = connected(world, "c")

@@ -105,6 +105,20 @@ def test_what_follows_the_handshake_in_one_read_is_not_lost() -> None:
         assert not any(taken.ended for taken in parts)
 
 
+def test_a_handshake_with_bare_line_feeds_ends_where_the_parser_says() -> None:
+    taken = WebSocket().received(HANDSHAKE[:-4] + b"\n\n" + b"\x82\x81\0\0\0\0x")
+    assert taken.reply.startswith(b"HTTP/1.1 101 ")
+    assert taken.data == b"x"
+
+
+@pytest.mark.parametrize("name", [b"Connection: ", b"Upgrade: ", b"GET "])
+def test_a_handshake_that_is_not_ascii_is_refused(name: bytes) -> None:
+    server = WebSocket()
+    taken = server.received(HANDSHAKE.replace(name, name + b"\xff"))
+    assert taken.ended
+    assert not server.opened
+
+
 def test_after_the_end_nothing_is_open() -> None:
     for end in (
         lambda server, client: server.received(client.send(CloseConnection(code=1000))),

@@ -546,7 +546,7 @@ class Children:
 
     def replay_received(self, data: bytes) -> None:
         """One RECEIVED section."""
-        self.positions.take(received.decode(data))
+        self.positions.retake(received.decode(data))
 
     def recovered(self) -> None:
         """Replay is over."""

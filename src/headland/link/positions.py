@@ -201,10 +201,15 @@ class Positions:
                 draft.state(OWNER, _encoder.encode(Stands(child, key, stream.p, stream.chain)))
 
     def take(self, item: received.ReceivedBlock | received.ReceivedGap) -> None:
-        """A block or tombstone is in the open commit (or in one that is replayed)."""
+        """A block or tombstone is in the open commit."""
         stream = self.child(item.child).stream(item.stream)
         stream.p = item.p
         stream.chain = chain_after(stream.chain, item)
+
+    def retake(self, item: received.ReceivedBlock | received.ReceivedGap) -> None:
+        """The same of a section read back: who refuses a later position in the same turn writes before it."""
+        if item.p > self.child(item.child).stream(item.stream).p:
+            self.take(item)
 
     def replay(self, data: bytes) -> None:
         """One STATE section.

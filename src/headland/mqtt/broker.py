@@ -172,6 +172,8 @@ class Broker:
 
     def _packet(self, link: Connection, first: int, data: bytes, body: int, stop: int, draft: Draft) -> None:
         state = self._state
+        if link.opened and first & 0xF0 == 0x10:
+            raise ProtocolError("a second CONNECT", Reason.PROTOCOL_ERROR, "MQTT-3.1.0-2")
         try:
             packet = decode(first, data, body, stop, link.version)
         except ProtocolError as error:
@@ -186,7 +188,7 @@ class Broker:
                 self._outbound.acknowledged(link, packet)
             case Ping(PacketType.PINGREQ):
                 state.send(link, PINGRESP)
-            case Connect() if not link.opened:
+            case Connect():
                 self._connecting.connect(link, packet, draft.n)
             case Subscribe():
                 self._inbound.finish(link, draft)
@@ -197,8 +199,6 @@ class Broker:
             case Disconnect():
                 self._inbound.finish(link, draft)
                 self._connecting.disconnect(link, packet)
-            case Connect():
-                raise ProtocolError("a second CONNECT", Reason.PROTOCOL_ERROR, "MQTT-3.1.0-2")
             case _:
                 # CONNACK, SUBACK and the like; AUTH, since no method of authentication was agreed on.
                 raise ProtocolError("a packet that is not the client's to send", Reason.PROTOCOL_ERROR)

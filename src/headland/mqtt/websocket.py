@@ -8,6 +8,7 @@ imported by whoever serves WebSocket and by nobody else.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import msgspec
@@ -78,10 +79,11 @@ class WebSocket:
             return self._take(data) if data else Taken()
         # wsproto forgets what follows a handshake in the same read, so it is given apart.
         seen = self._tail + data
-        end = seen.find(_END) + len(_END)
-        if end < len(_END):
-            self._tail = seen[1 - len(_END) :]
+        blank = _END.search(seen)
+        if blank is None:
+            self._tail = seen[-2:]
             return self._take(data)
+        end = blank.end()
         if end > HANDSHAKE_BYTES_MAX:
             return Taken(b"", _BAD_REQUEST, True)
         first = self._take(seen[len(self._tail) : end])
@@ -116,7 +118,8 @@ class WebSocket:
                     reply.append(self.close(UNSUPPORTED_DATA))
                     ended = True
                     break
-        except RemoteProtocolError:
+        except (RemoteProtocolError, UnicodeDecodeError):
+            # wsproto takes the headers of the handshake for ASCII without asking.
             reply.append(self.close(PROTOCOL_ERROR) if self.opened else _BAD_REQUEST)
             ended = True
         except LocalProtocolError:
@@ -167,5 +170,6 @@ def _host_of(url: str) -> str:
         return f"none in {url}"
 
 
-_END = b"\r\n\r\n"
+_END = re.compile(rb"\n\r?\n")
+"""Where h11 sees the end of a handshake: it takes a bare line feed for the end of a line."""
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
