@@ -105,3 +105,23 @@ def test_backlog_goes_on_however_small_the_window_is() -> None:
     (stream,) = [one for one in pair.child.outbox.state.streams() if one.tail]
     assert stream.key.lane == Lane.BACKLOG
     assert stream.acked == stream.tail == 40
+
+
+def test_backlog_goes_on_while_another_child_sits_on_all_that_was_granted() -> None:
+    """Kills: a child that is given more only when nothing is left, and leaves a rest for its live blocks."""
+    pair = Pair()
+    pair.parent.children = Children(
+        ChildrenSettings(node="parent", store=b"S" * 16, window=256 * KIB, together=TOGETHER),
+        lambda _child, _origin: True,
+    )
+    pair.parent.children._credit.moved(0, TOGETHER)
+    pair.reachable = False
+    for _ in range(400):
+        pair.child.keep()
+        pair.child.commit()
+        pair.run(0.1)
+    pair.reachable = True
+    pair.run(60)
+    (stream,) = [one for one in pair.child.outbox.state.streams() if one.tail]
+    assert stream.key.lane == Lane.BACKLOG
+    assert stream.acked == stream.tail == 400

@@ -6,7 +6,8 @@ What has come and is in no commit yet is in memory, and all of it goes into one 
 
 What was granted to fewer connections stays granted. More is granted only from what is left of `together`,
 but each class of each connection may always have `LEAST`, and a child may always send one block more than it
-was granted: nobody waits for the others for good.
+was granted: nobody waits for the others for good. A child leaves up to a quarter of its credit to its live
+blocks; so it is filled up to `LEAST` again when half of that is used, not when nothing is left.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Credit:
     def allow(self, wanted: int, unused: int) -> int:
         """How many bytes of those wanted are granted to a class that has so many left; 0 or a good part."""
         allowed = min(wanted, max(self._together - self.given, self._least - unused))
-        if allowed < min(wanted, self._least):
+        if allowed < min(wanted, self._least // 2):
             return 0
         self.moved(unused, unused + allowed)
         return allowed
