@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from campaign import faults_disk, faults_network, faults_process, faults_time
+from campaign import faults_disk, faults_history, faults_network, faults_process, faults_time
 from campaign.scene import Proof, Scene
 
 INSIDE = "HEADLAND_CAMPAIGN_INSIDE"
@@ -26,6 +26,7 @@ class Fault(msgspec.Struct, frozen=True):
         act: Does it, and says what it did.
         prepare: Before the nodes start; None for nothing.
         alone: Whether no other fault happens in its round.
+        named: Whether it is played only when it is asked for: a limit of the product that is known.
         needs: What it takes of the machine: mounts in a namespace of its own (root), or a C compiler.
     """
 
@@ -33,6 +34,7 @@ class Fault(msgspec.Struct, frozen=True):
     act: Act
     prepare: Prepare | None = None
     alone: bool = False
+    named: bool = False
     needs: Literal["", "mounts", "cc"] = ""
 
 
@@ -50,6 +52,15 @@ FAULTS = (
     Fault("power_cut", faults_disk.power_cut, faults_disk.own_disk, alone=True, needs="mounts"),
     Fault("clock_step", faults_time.clock_step, faults_time.steppable, needs="cc"),
     Fault("certificate", faults_time.certificate, faults_time.short_lived, alone=True),
+    Fault("parent_restored", faults_history.parent_restored, faults_history.devices_only, alone=True),
+    Fault("parent_restored_old", faults_history.parent_restored_old, faults_history.little_slack, alone=True),
+    Fault("root_restored_old", faults_history.root_restored_old, faults_history.little_slack, alone=True),
+    Fault("child_restored", faults_history.child_restored, faults_history.keep_all, alone=True),
+    Fault("child_restored_live", faults_history.child_restored_live, alone=True, named=True),
+    Fault("child_cloned", faults_history.child_cloned, alone=True),
+    Fault("child_cloned_live", faults_history.child_cloned_live, alone=True, named=True),
+    Fault("parent_replaced", faults_history.parent_replaced, faults_history.devices_only, alone=True),
+    Fault("child_reparented", faults_history.child_reparented, alone=True),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
 

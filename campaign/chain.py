@@ -229,8 +229,8 @@ async def _init(site: Site, plan: Plan) -> None:
         raise HeadlandError(f"headland init {plan.name} failed: {said.decode(errors='replace').strip()}")
 
 
-def client_plans(site: Site, phase: int) -> list[ClientPlan]:
-    """The meters, by other names in each phase of a round: each is a new client."""
+def client_plans(site: Site, phase: int, nodes: tuple[str, ...]) -> list[ClientPlan]:
+    """The meters of these nodes, by other names in each phase of a round: each is a new client."""
     return [
         ClientPlan(
             name=f"{meter.name}-{phase}",
@@ -242,4 +242,5 @@ def client_plans(site: Site, phase: int) -> list[ClientPlan]:
             rate=meter.rate,
         )
         for number, meter in enumerate(METERS)
+        if meter.node in nodes
     ]

@@ -1,7 +1,7 @@
 """Disks of the harness below a node's data directory: a small tmpfs, an ext4 in a file of its own.
 
-Both are mounted in the campaign's own mount namespace and end with it. The ext4 can be frozen (every write and
-sync waits), can report an error and so become read-only, and can lose what was written and not synced.
+Both are mounted in the campaign's own mount namespace and end with it. The ext4 can be frozen (every write
+and sync waits), can report an error and so become read-only, and can lose what was written and not synced.
 """
 
 from __future__ import annotations

@@ -26,10 +26,12 @@ class Load:
     """One process of clients at a time; each start is a new phase with new clients.
 
     Attributes:
+        nodes: Whose clients are started.
         unanswered: Whether clients of any phase ended with publishes that nobody acknowledged.
     """
 
     def __init__(self, site: Site, processes: ProcessGroup, seed: int) -> None:
+        self.nodes: tuple[str, ...] = ("device", "local")
         self.unanswered = False
         self._site = site
         self._processes = processes
@@ -44,7 +46,9 @@ class Load:
             HeadlandError: Nothing was.
         """
         self._phase += 1
-        plan = DevicesPlan(client_plans(self._site, self._phase), self._seed + self._phase, "", SETTLE_S)
+        plan = DevicesPlan(
+            client_plans(self._site, self._phase, self.nodes), self._seed + self._phase, "", SETTLE_S
+        )
         file = self._site.root / f"clients-{self._phase}.json"
         file.write_bytes(msgspec.json.encode(plan))
         log = self._site.root / f"clients-{self._phase}.log"
@@ -76,13 +80,15 @@ class Load:
 class Blobs:
     """Large readings by HTTP, written down like those of any client."""
 
-    def __init__(self, site: Site, name: str, node: str = "device") -> None:
+    def __init__(
+        self, site: Site, name: str, node: str = "device", *, port: int = 0, logged: bool = True
+    ) -> None:
         self.busy = 0
         """Requests that were answered 503."""
         self._client = f"bulk-{name}"
         self._origin = f"{SITE}/{node}"
-        self._port = site.ports.http[node]
-        self._log = AckLog(site.logs / f"{self._client}.jsonl")
+        self._port = port or site.ports.http[node]
+        self._log = AckLog((site.logs if logged else site.root) / f"{self._client}.jsonl")
         self._next = 0
 
     async def push(self, count: int, size: int, *, pause_s: float = 0.0, tries: int = 40) -> int:

@@ -73,7 +73,7 @@ async def play(options: Options, say: Callable[[str], None]) -> Outcome:
     Raises:
         HeadlandError: A node or the clients could not be started at all.
     """
-    wanted = options.faults or tuple(fault.name for fault in FAULTS)
+    wanted = options.faults or tuple(fault.name for fault in FAULTS if not fault.named)
     unproven = {name: why for name in wanted if (why := possible(BY_NAME[name]))}
     for name, why in unproven.items():
         say(f"{name} cannot be done here: {why}")
@@ -144,6 +144,8 @@ async def _conclude(scene: Scene, outcome: RoundOutcome) -> None:
     """Drain, ask, judge; asked again for a while when something is missing, for windows may still be open."""
     if not await scene.drained(DRAIN_S):
         left = {name: await scene.pending(name) for name in CHAIN[1:]}
+        await scene.note()
+        await scene.note()
         outcome.broken.append(f"not drained after {DRAIN_S:g} s: {left}")
     until = time.monotonic() + JUDGE_S
     verdict = Verdict()

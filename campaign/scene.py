@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import http.client
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +19,8 @@ from campaign.disks import FileDisk, SmallDisk, unmount
 from campaign.load import Load
 from campaign.nodes import Node, Status
 from campaign.wire import Wire
+from headland.demo.local_http import NoAnswer, get
+from headland.demo.local_http import NoAnswer, get
 from headland.demo.processes import ProcessGroup
 from headland.demo.proxies import PUBACK, ClientProxy, _Pair
 
@@ -170,6 +174,44 @@ class Scene:
 
         return await eventually(still, within_s)
 
+    async def note(self) -> None:
+        """Write down what every node says of itself, beside its directory, for whoever looks at it later."""
+        for name, node in self.nodes.items():
+            for what in ("status", "queue", "children", "gaps"):
+                with contextlib.suppress(NoAnswer):
+                    said = await get(node.http, f"/v1/{what}", 3.0)
+                    (self.site.root / f"{name}-{what}.json").write_bytes(said)
+
+    async def released(self, name: str) -> int:
+        """As an operator: let streams go on that stopped because the node went back; how many."""
+        queue = await self.nodes[name].ask("/v1/queue")
+        stopped = [one for one in queue["streams"] if one["stopped"]]
+        for one in stopped:
+            stream = f"{one['row_class']}/{one['lane']}@{one['epoch'][:8]}"
+            await asyncio.to_thread(
+                _post, self.nodes[name].http, f"/v1/queue/release?stream={stream}&as=waiting"
+            )
+        return len(stopped)
+
+    async def note(self) -> None:
+        """Write down what every node says of itself, beside its directory, for whoever looks at it later."""
+        for name, node in self.nodes.items():
+            for what in ("status", "queue", "children", "gaps"):
+                with contextlib.suppress(NoAnswer):
+                    said = await get(node.http, f"/v1/{what}", 3.0)
+                    (self.site.root / f"{name}-{what}.json").write_bytes(said)
+
+    async def released(self, name: str) -> int:
+        """As an operator: let streams go on that stopped because the node went back; how many."""
+        queue = await self.nodes[name].ask("/v1/queue")
+        stopped = [one for one in queue["streams"] if one["stopped"]]
+        for one in stopped:
+            stream = f"{one['row_class']}/{one['lane']}@{one['epoch'][:8]}"
+            await asyncio.to_thread(
+                _post, self.nodes[name].http, f"/v1/queue/release?stream={stream}&as=waiting"
+            )
+        return len(stopped)
+
     async def statuses(self) -> dict[str, Status]:
         """Of every node that answers."""
         found = {}
@@ -178,6 +220,24 @@ class Scene:
             if status is not None:
                 found[name] = status
         return found
+
+
+def _post(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("POST", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _post(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("POST", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float, every_s: float = 0.05) -> bool:
