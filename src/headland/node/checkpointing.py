@@ -1,8 +1,8 @@
-"""When a snapshot is taken and written, beside the commits.
+"""When a snapshot is taken, and packed and written beside the commits.
 
 IDLE ─(the log since the last one is long, or the oldest segment waits for one)─► TAKEN at commit n
 ▲                                                                                   │ n durable
-└──────────────── written: the journal may let segments go ──────── WRITING ◄───────┘
+└─────────── written: the journal may let segments go ──── PACKING, WRITING ◄───────┘
 """
 
 from __future__ import annotations
@@ -39,9 +39,14 @@ class Checkpointing:
     def committed(self, node: Node, n: int) -> None:
         """Commit n is durable: a snapshot of it may be written."""
         if self._taken is not None and not self._writing and self._taken[0].mark.n <= n:
-            ops, self._file_bytes = node.parts.journal.checkpoint_ops(*self._taken)
             self._writing = node.token()
-            node.emit(ev.Beside(self._writing, ops))
+            node.emit(ev.Pack(self._writing, *self._taken))
+
+    def packed(self, node: Node, token: int, data: bytes) -> None:
+        """The file's bytes have been made, beside the loop."""
+        if token == self._writing and self._taken is not None:
+            ops, self._file_bytes = node.parts.journal.checkpoint_file_ops(self._taken[0], data)
+            node.emit(ev.Beside(token, ops))
 
     def done(self, node: Node, token: int, error: str) -> bool:
         """Operations beside the commits have ended; whether they were these."""

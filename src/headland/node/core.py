@@ -216,6 +216,8 @@ class Node:
                 self.alarm("corrupt", detail)
             case ev.SideWorkDone(token, error):
                 self.parts.shelving.done(self, token, error, now)
+            case ev.Packed(token, data):
+                self.parts.shelving.checkpointing.packed(self, token, data)
             case ev.DialFailed(reason):
                 self.parts.north.dial_failed(self, reason, now)
             case ev.NoSpace(n):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from headland.journal.checkpoint import CheckpointInfo
 from headland.journal.plan import DiskOp
 from headland.line.deciding import Actuation, Outcome
 from headland.link.protocol import IntentStatus
@@ -93,6 +94,13 @@ class SideWorkDone(msgspec.Struct, frozen=True, tag=True):
 
     token: int
     error: str = ""
+
+
+class Packed(msgspec.Struct, frozen=True, tag=True):
+    """The bytes of the checkpoint's file that `Pack` asked for."""
+
+    token: int
+    data: bytes
 
 
 class BlocksRead(msgspec.Struct, frozen=True, tag=True):
@@ -220,6 +228,7 @@ Event = (
     | NoSpace
     | DiskFailed
     | SideWorkDone
+    | Packed
     | BlocksRead
     | PageRead
     | Unreadable
@@ -252,6 +261,14 @@ class Beside(msgspec.Struct, frozen=True, tag=True):
 
     token: int
     ops: Sequence[DiskOp]
+
+
+class Pack(msgspec.Struct, frozen=True, tag=True):
+    """Make the file of a checkpoint beside the commit path (`checkpoint.encode_file`); then `Packed`."""
+
+    token: int
+    info: CheckpointInfo
+    snapshot: bytes
 
 
 class ReadBlocks(msgspec.Struct, frozen=True, tag=True):
@@ -361,6 +378,7 @@ class Exit(msgspec.Struct, frozen=True, tag=True):
 Action = (
     Commit
     | Beside
+    | Pack
     | ReadBlocks
     | ReadPage
     | Send

@@ -27,6 +27,7 @@ from headland.drivers.garbage import Garbage
 from headland.drivers.http_server import HttpServer
 from headland.drivers.websockets import WebSockets
 from headland.journal import DiskOp
+from headland.journal.checkpoint import encode_file
 from headland.line.stages import Cause, StageName, Stages
 from headland.mqtt import Claim
 from headland.node import events as ev
@@ -67,6 +68,7 @@ HOLDS: dict[type[ev.Event], Cause] = {
     ev.Tick: Cause.DISK,
     ev.Committed: Cause.DISK,
     ev.SideWorkDone: Cause.DISK,
+    ev.Packed: Cause.DISK,
 }
 """What holds the loop when an event without readings takes long."""
 
@@ -275,6 +277,8 @@ class Runner:
                     self.beside.call(partial(read_headers, self.disk, action), self._fed)
                 case ev.Beside(token, ops):
                     self.beside.execute(ops, self._side_outcome(token))
+                case ev.Pack():
+                    self.beside.call(partial(_packed, action), self._fed)
                 case ev.Close(connection):
                     wire = self.websockets if connection in self._layered else self.network
                     wire.close(connection)
@@ -377,6 +381,10 @@ class Runner:
             self.defect("reading", outcome)
         else:
             self.feed(outcome)
+
+
+def _packed(asked: ev.Pack) -> ev.Event:
+    return ev.Packed(asked.token, encode_file(asked.info, asked.snapshot))
 
 
 def _verified(connection: int, claim: Claim) -> ev.Event:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from headland.journal import DiskOp
+from headland.journal.checkpoint import encode_file
 from headland.line.stages import Stages
 from headland.mqtt import Claim, Peer, Principal
 from headland.node import events as ev
@@ -366,6 +367,9 @@ class Host:
                     )
                 case ev.ReadBlocks():
                     self._later("read", lambda ask=action: self.feed(read_blocks(self.disk, ask)))  # type: ignore[misc]
+                case ev.Pack(token, info, snapshot):
+                    packed = ev.Packed(token, encode_file(info, snapshot))
+                    self._later("beside", lambda packed=packed: self.feed(packed))  # type: ignore[misc]
                 case ev.ReadPage():
                     self._later("read", lambda ask=action: self.feed(read_headers(self.disk, ask)))  # type: ignore[misc]
                 case ev.Close(connection):
