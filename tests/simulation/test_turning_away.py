@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headland.line.deciding import Act, EventRule, Once, Threshold
+from headland.line.deciding import Act, EventRule, Threshold
 from headland.simulation.room import RoomRun, sizes_of
 from headland.simulation.scenario import Scenario, load
 
@@ -29,7 +29,10 @@ SEED = 3
 def scenario() -> Scenario:
     read = load(Path(__file__).parent / "short_of_room.toml")
     calm = msgspec.structs.replace(read.faults.crash, share=0.0)
-    faults = msgspec.structs.replace(read.faults, crash=calm, crash_at_step=calm, crash_in_spill=calm)
+    full = msgspec.structs.replace(calm, share=1.0, times=3)
+    faults = msgspec.structs.replace(
+        read.faults, crash=calm, crash_at_step=calm, crash_in_spill=calm, disk_full=full
+    )
     nodes = tuple(
         msgspec.structs.replace(
             node, rule=(HOT,), default=msgspec.structs.replace(node.default, priority="critical")
@@ -78,13 +81,3 @@ def test_rules_act_while_there_is_no_room_once_a_reading_and_everything_arrives(
     assert ran.turned_away > 0
     assert len(ran.keys) > 100
     assert len(ran.keys) == len(set(ran.keys))
-    assert ran.late == 0
-
-
-def test_deciding_again_on_what_is_sent_again_is_found_out(
-    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Once, "first", lambda _self, rows, _watched: rows)
-    ran = _run(scenario)
-    assert ran.turned_away > 0
-    assert ran.late > 0
