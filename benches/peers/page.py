@@ -35,8 +35,8 @@ TITLES = {
 WORDS = {
     "losing": (
         "Counts are sums over all repeats. *Lost*: acknowledged to its client, not north 3 s after the last "
-        "arrival. *Disordered*: came behind a later one of its topic on the same lane. *Overtaken*: the same over "
-        "all lanes; Headland sends live before backlog, on lanes of their own, and its query orders by time."
+        "arrival. *Disordered*: came behind a later one of its topic on the same lane. *Overtaken*: the same "
+        "over all lanes; Headland sends live before backlog on lanes of their own; its query orders by time."
     ),
     "taking": (
         "MQTT QoS 1, one generator for all. *Durable*: an acknowledgement means that the reading is on disk."

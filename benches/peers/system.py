@@ -13,7 +13,7 @@ from benches.servers import Server, Unavailable
 from benches.tree import Wire
 
 Arrival = tuple[str, int, str]
-"""Topic, the number that the client gave the reading, and the lane it came on ("" where there is one only)."""
+"""Topic, the number that the client gave the reading, and the lane it came on ("" where there is one)."""
 
 
 class System(ABC):
