@@ -145,7 +145,6 @@ async def _conclude(scene: Scene, outcome: RoundOutcome) -> None:
     if not await scene.drained(DRAIN_S):
         left = {name: await scene.pending(name) for name in CHAIN[1:]}
         await scene.note()
-        await scene.note()
         outcome.broken.append(f"not drained after {DRAIN_S:g} s: {left}")
     until = time.monotonic() + JUDGE_S
     verdict = Verdict()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-import http.client
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +18,6 @@ from campaign.disks import FileDisk, SmallDisk, unmount
 from campaign.load import Load
 from campaign.nodes import Node, Status
 from campaign.wire import Wire
-from headland.demo.local_http import NoAnswer, get
 from headland.demo.local_http import NoAnswer, get
 from headland.demo.processes import ProcessGroup
 from headland.demo.proxies import PUBACK, ClientProxy, _Pair
@@ -193,25 +191,6 @@ class Scene:
             )
         return len(stopped)
 
-    async def note(self) -> None:
-        """Write down what every node says of itself, beside its directory, for whoever looks at it later."""
-        for name, node in self.nodes.items():
-            for what in ("status", "queue", "children", "gaps"):
-                with contextlib.suppress(NoAnswer):
-                    said = await get(node.http, f"/v1/{what}", 3.0)
-                    (self.site.root / f"{name}-{what}.json").write_bytes(said)
-
-    async def released(self, name: str) -> int:
-        """As an operator: let streams go on that stopped because the node went back; how many."""
-        queue = await self.nodes[name].ask("/v1/queue")
-        stopped = [one for one in queue["streams"] if one["stopped"]]
-        for one in stopped:
-            stream = f"{one['row_class']}/{one['lane']}@{one['epoch'][:8]}"
-            await asyncio.to_thread(
-                _post, self.nodes[name].http, f"/v1/queue/release?stream={stream}&as=waiting"
-            )
-        return len(stopped)
-
     async def statuses(self) -> dict[str, Status]:
         """Of every node that answers."""
         found = {}
@@ -220,15 +199,6 @@ class Scene:
             if status is not None:
                 found[name] = status
         return found
-
-
-def _post(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("POST", path)
-        return connection.getresponse().status
-    finally:
-        connection.close()
 
 
 def _post(port: int, path: str) -> int:
