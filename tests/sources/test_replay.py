@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -132,12 +133,38 @@ def test_the_time_of_a_log_line_is_found(line: str, form: str) -> None:
     assert clock.form == form
 
 
+@pytest.mark.parametrize("line", ["9999-12-31 23:59:59 x", "0001-01-01T00:00:00Z x", "2262-04-11 23:47:17 x"])
+def test_a_time_that_64_bit_nanoseconds_cannot_say_is_none(line: str) -> None:
+    assert LineClock(2023).at(line) is None
+
+
 def test_january_after_december_is_the_next_year() -> None:
     clock = LineClock(2023)
     before, after = clock.at("Dec 31 23:59:59 h a: x"), clock.at("Jan  1 00:00:00 h a: x")
     assert before is not None
     assert after == before + S
     assert clock.at("Foo 33 99:99:99 nothing") is None
+
+
+def test_a_first_time_beyond_all_times_is_counted_and_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t,v\n1e300,1\n1,2\n")
+    rows, counts = play(path)
+    assert [value for *_, value in rows] == [2]
+    assert sum(counts.values()) == 1
+
+
+@pytest.mark.parametrize("name", ["a", "a.npy"])
+def test_an_archive_with_a_member_that_is_no_array_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, b"text")
+    with pytest.raises(ConfigurationError, match="not an archive of plain arrays"):
+        play(path)
+    data = path.read_bytes().replace(b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\xff")
+    path.write_bytes(data)
+    with pytest.raises(ConfigurationError, match="not an archive of plain arrays"):
+        play(path)
 
 
 def test_archives_are_recognised_by_their_arrays(tmp_path: Path) -> None:

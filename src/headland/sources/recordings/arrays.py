@@ -16,7 +16,9 @@ Archives are bounded at 512 MiB unpacked a member.
 from __future__ import annotations
 
 import heapq
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -36,6 +38,12 @@ _UNITS: Final = ("s", "ms", "us", "ns")
 _RATES: Final = ("sr", "fs", "rate_hz", "sample_rate")
 _NAMES: Final = ("channels", "columns", "features")
 _CLASSES: Final = ("labels", "classes")
+
+_NOT_AN_ARCHIVE: Final = (
+    *(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, struct.error),
+    # A member that is encrypted or compressed by a method unknown here; a header that is no Python.
+    *(RuntimeError, NotImplementedError, SyntaxError, MemoryError),
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -92,9 +100,14 @@ def load(path: str) -> dict[str, Array]:
         if large:
             raise ConfigurationError(f"{large[0]} has more than {MEMBER_BYTES} bytes", file=path)
         with np.load(path, allow_pickle=False) as members:
-            return {name: members[name] for name in members.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            found = {name: members[name] for name in members.files}
+    except _NOT_AN_ARCHIVE as error:
         raise ConfigurationError(f"not an archive of plain arrays: {error}", file=path) from error
+    # numpy hands out what is no array as the bytes of the member.
+    other = next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None)
+    if other is not None:
+        raise ConfigurationError(f"not an archive of plain arrays: {other} is none", file=path)
+    return found
 
 
 def recognise(arrays: dict[str, Array], hint: Hint) -> list[Stream]:

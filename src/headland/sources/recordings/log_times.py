@@ -18,12 +18,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
+from headland.vocabulary import NO_TIME
+
 _MONTHS: Final = {
     name: number
     for number, name in enumerate(
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
     )
 }
+_ZONE_NS: Final = 86_400 * 10**9
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO: Final = re.compile(
     r"\[?(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?",
@@ -115,6 +118,8 @@ class LineClock:
             if name == "syslog" and at < self._last - 300 * 86_400 * 10**9:
                 self._year += 1  # December became January
                 at = read(match, self._year)
+            if not NO_TIME + _ZONE_NS < at < -NO_TIME - _ZONE_NS:
+                continue  # beyond what 64-bit nanoseconds can say: years before 1678 or after 2261
             self.form, self._last = name, at
             if self._ahead_ns is not None and not _says_zone(name, match):
                 at -= self._ahead_ns(at)

@@ -133,7 +133,10 @@ def _choose_time(
         layout.unit = TimeUnit(hint.time_unit or (suffix.group(1) if suffix else "s"))
     else:
         layout.unit = unit_of(column[0]) if column else TimeUnit.S
-    layout.relative = bool(column) and abs(number_ns(column[0], layout.unit)) < 10**17
+    try:
+        layout.relative = bool(column) and abs(number_ns(column[0], layout.unit)) < 10**17
+    except Unfit:  # no time that can be said; its row is counted when it is read
+        layout.relative = False
 
 
 def _is_time(column: list[str], numeric: bool) -> bool:
