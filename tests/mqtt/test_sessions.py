@@ -402,6 +402,17 @@ def test_a_goodbye_may_change_the_expiry_but_not_from_nothing() -> None:
     assert client.closed == "protocol_error"
 
 
+def test_a_goodbye_that_breaks_the_protocol_is_no_goodbye() -> None:
+    """Section 3.14.2.2.2: it is not treated as a valid DISCONNECT, so the will is published."""
+    world = World()
+    watcher, client = will_of(world)
+    client.send(Disconnect(0, Properties(session_expiry_s=5)))
+    assert client.one() == Disconnect(
+        Reason.PROTOCOL_ERROR, Properties(reason_string="session expiry where there was none")
+    )
+    assert payloads(watcher.read()) == [b"gone"]
+
+
 # Wills
 
 

@@ -215,6 +215,8 @@ def test_retain_as_published_keeps_the_flag() -> None:
     publisher.publish("a", b"1", retain=True)
     publisher.publish("b", b"2", retain=True)
     assert [publish_of(packet).retain for packet in client.read()] == [True, False]
+    publisher.publish("a", b"3")
+    assert [publish_of(packet).retain for packet in client.read()] == [False]
 
 
 def test_a_shared_subscription_gets_no_retained_messages() -> None:
@@ -255,7 +257,19 @@ def test_retained_messages_are_bounded_in_number_and_bytes_and_expired_ones_make
     publisher.publish("c", b"x" * 2_000, retain=True)
     assert world.broker.counters.retained_refused == 2
     kept = connected(world, "s").subscribe(Subscription("#"))[1:]
-    assert {publish_of(packet).payload for packet in kept} == {b"2", b"3"}
+    assert {publish_of(packet).payload for packet in kept} == {b"2"}
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_retained_message_that_finds_no_room_leaves_none_that_is_out_of_date(crashes: bool) -> None:
+    """MQTT-3.3.1-5; MQTT-3.3.1-5, -7 of 3.1.1 as far as they can be: the old one is replaced by none."""
+    world = World(MqttConfig(retained_bytes_max=2_000))
+    publisher = connected(world, "p")
+    publisher.publish("valve", b"open", qos=1, retain=True)
+    publisher.publish("valve", b"shut" + b" " * 2_000, qos=1, retain=True)
+    if crashes:
+        world.crash()
+    assert len(connected(world, "s").subscribe(Subscription("valve", 1))) == 1
 
 
 def test_many_retained_messages_do_not_close_a_slow_subscriber() -> None:

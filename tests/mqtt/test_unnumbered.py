@@ -126,7 +126,7 @@ def test_a_property_stands_once_but_for_pairs(kind: str) -> None:
         ("PUBLISH", 0x08, "0003 612f23"),
         ("PUBLISH", 0x08, "0000"),
         ("SUBSCRIBE", 0x0B, "00"),
-        ("SUBSCRIBE", 0x0B, "8000"),
+        ("SUBSCRIBE", 0x0B, "8100"),
         ("SUBSCRIBE", 0x0B, "80808080 01"),
         ("CONNECT", 0x26, "0001 61 0001 ff"),
         ("SUBSCRIBE", 0x26, "0001 00 0001 61"),
@@ -136,6 +136,13 @@ def test_a_property_stands_once_but_for_pairs(kind: str) -> None:
 def test_a_value_out_of_its_range_is_an_error(kind: str, one: int, value: str) -> None:
     """Sections 3.1.2.11, 3.1.3.2, 3.3.2.3, 3.8.2.1 and 1.5."""
     assert not is_taken(kind, packet(kind, one, values={one: value}))
+
+
+def test_the_length_of_properties_takes_as_few_bytes_as_it_can() -> None:
+    """MQTT-1.5.5-1."""
+    assert is_taken("PUBLISH", bytes.fromhex("30 06 0001 74 02 01 01"))
+    assert not is_taken("PUBLISH", bytes.fromhex("30 07 0001 74 8200 01 01"))
+    assert not is_taken("PUBLISH", bytes.fromhex("30 05 0001 74 8000"))
 
 
 def test_a_topic_alias_of_zero_is_said_to_be_the_fault() -> None:

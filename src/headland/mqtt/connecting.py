@@ -240,11 +240,12 @@ class Connecting:
         """The client says goodbye; only reason 0x04 asks for its will (MQTT-3.14.4-3)."""
         session = connection.session
         wanted = packet.properties.session_expiry_s if packet.properties is not None else None
+        if wanted and session is not None and not session.lasting:
+            # No valid DISCONNECT (section 3.14.2.2.2): the will stays.
+            raise ProtocolError("session expiry where there was none", Reason.PROTOCOL_ERROR)
         if packet.reason == Reason.SUCCESS:
             connection.will = None
         if wanted is not None and session is not None:
-            if wanted and not session.lasting:
-                raise ProtocolError("session expiry where there was none", Reason.PROTOCOL_ERROR)
             if not wanted:
                 self.state.store.forget(session)
             session.expiry_s = min(wanted, self.state.config.session_expiry_max_s)

@@ -133,15 +133,18 @@ class Store:
         return found
 
     def retain(self, message: Message) -> bool:
-        """Keep or clear (empty payload) the retained message of a topic; whether anything changed."""
-        if not message.payload:
+        """Keep or clear (empty payload) the retained message of a topic; whether anything changed.
+
+        One that finds no room clears what its topic had: no message is better than one that is no longer so
+        (MQTT-3.3.1-5).
+        """
+        is_refused = bool(message.payload) and not self.retained.has_room(message, self.now.monotonic_ns)
+        self.counters.retained_refused += is_refused
+        if is_refused or not message.payload:
             if not self.retained.clear(message.topic):
                 return False
             self.changes.append(records.RetainedCleared(message.topic))
             return True
-        if not self.retained.has_room(message, self.now.monotonic_ns):
-            self.counters.retained_refused += 1
-            return False
         self.retained.keep(message)
         self.changes.append(records.RetainedSet(self.message_record(message)))
         return True
