@@ -134,8 +134,6 @@ async def parent_restored_old(scene: Scene) -> Proof:
             return status is not None and _settled(status, "held_above")
 
         done = await eventually(settled, SETTLED_S)
-        # The relay went back, too: what its copy had not sent stays here until an operator says so.
-        await scene.released(name)
     status = await child.look(5.0)
     held = status.readings("held_above") if status is not None else 0
     unknown = status.readings("unknown_by_restore") if status is not None else 0
@@ -222,8 +220,8 @@ def _excused(scene: Scene, before: Any, after: Any, gaps: list[dict[str, Any]]) 
 async def child_restored(scene: Scene) -> Proof:
     """A child's disk is restored from an older copy, made while it stood still and nothing waited in it.
 
-    All that it took in since was committed above. Proof: readings that it had given since the copy; the parent
-    says that its child went back.
+    All that it took in since was committed above. Proof: readings that it had given since the copy; the
+    parent says that its child went back.
     """
     name, backup = "device", scene.site.root / "backup"
     node, parent = scene.nodes[name], scene.parent_of(name)

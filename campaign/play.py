@@ -21,8 +21,9 @@ from headland.demo.local_http import NoAnswer
 from headland.demo.processes import ProcessGroup, group
 from headland.vocabulary import HeadlandError
 
-LOAD_S = 3.0
+LOAD_S = 2.5
 """The clients measure at least this long."""
+STANDSTILL_S = 2.0
 DRAIN_S = 25.0
 FAULT_S = 60.0
 JUDGE_S = 12.0
@@ -142,6 +143,10 @@ async def _hurt(scene: Scene, fault: Fault) -> Proof:
 
 async def _conclude(scene: Scene, outcome: RoundOutcome) -> None:
     """Drain, ask, judge; asked again for a while when something is missing, for windows may still be open."""
+    if scene.uneven and not await scene.drained(STANDSTILL_S):
+        # Whoever went back keeps what its copy had not sent, until an operator says that it may go on.
+        for name in CHAIN[1:]:
+            await scene.released(name)
     if not await scene.drained(DRAIN_S):
         left = {name: await scene.pending(name) for name in CHAIN[1:]}
         await scene.note()

@@ -185,10 +185,10 @@ class Scene:
         queue = await self.nodes[name].ask("/v1/queue")
         stopped = [one for one in queue["streams"] if one["stopped"]]
         for one in stopped:
-            stream = f"{one['row_class']}/{one['lane']}@{one['epoch'][:8]}"
-            await asyncio.to_thread(
-                _post, self.nodes[name].http, f"/v1/queue/release?stream={stream}&as=waiting"
-            )
+            stream = f"{one['epoch'][:8]}/{one['row_class']}/{one['lane']}"
+            path = f"/v1/queue/release?stream={stream}&as=waiting"
+            if await asyncio.to_thread(_post, self.nodes[name].http, path) != 200:
+                self.findings.append(f"{name} does not release {stream}")
         return len(stopped)
 
     async def statuses(self) -> dict[str, Status]:
