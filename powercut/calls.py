@@ -9,7 +9,7 @@ Paths are relative to the directory, with "/" between parts. Reads are not recor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,18 @@ class Unlink(msgspec.Struct, frozen=True, tag=True):
     path: str
 
 
-Call = Make | MakeDirectory | Allocate | Write | Resize | SyncFile | SyncDirectory | Rename | Unlink
+class PowerCut(msgspec.Struct, frozen=True, tag=True):
+    """No call: here the power went, and of what was not synced these stretches of these changes were left.
+
+    `powercut.medium` says what the numbers are.
+    """
+
+    kept: Mapping[int, tuple[tuple[int, int], ...]]
+
+
+Call = (
+    Make | MakeDirectory | Allocate | Write | Resize | SyncFile | SyncDirectory | Rename | Unlink | PowerCut
+)
 
 
 class _Listener:

@@ -35,7 +35,12 @@ def choices(pending: Sequence[Change], rng: random.Random, draws: int) -> Iterat
             if len(pending) > 1:
                 yield "torn", {number: pieces}
     for _ in range(draws if len(pending) > 1 or len(boundaries(pending[0], SECTORS[0])) else 0):
-        yield "drawn", {change.number: drawn for change in pending if (drawn := _drawn(change, rng))}
+        yield "drawn", draw(pending, rng)
+
+
+def draw(pending: Sequence[Change], rng: random.Random) -> dict[int, Pieces]:
+    """Anything that may be left."""
+    return {change.number: drawn for change in pending if (drawn := _drawn(change, rng))}
 
 
 def tears(change: Change) -> list[Pieces]:

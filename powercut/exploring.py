@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 
 from headland.simulation.device import Published
-from powercut.calls import Call, Rename
+from powercut.calls import Call, PowerCut, Rename
 from powercut.choosing import choices
 from powercut.judging import Bar, Judge
 from powercut.medium import Kept, Medium, State
-from powercut.story import DATA, Told, Trace
+from powercut.placing import DATA
+from powercut.story import Told, Trace
 
 DRAWS = 3
 """States drawn by chance at every length of a trace where anything is pending."""
@@ -149,6 +150,8 @@ def explore(
         seen: Told after every state.
     """
     out = Explored()
+    if told.failed:
+        out.faults.append(Fault("", 0, "drawn", "power cut", "it starts", f"in the run: {told.failed}"))
     by_node = {name: points(trace, seed) for name, trace in told.traces.items()}
     out.existing = sum(map(len, by_node.values()))
     for index, (name, found) in enumerate(by_node.items()):
@@ -190,5 +193,7 @@ def _of_the_driver(point: Point) -> bool:
 
 def _about(call: Call) -> str:
     """The kind of a call and of the file that it is of: "write journal"."""
+    if isinstance(call, PowerCut):
+        return "power cut"
     path = (call.target if isinstance(call, Rename) else call.path).removeprefix(f"{DATA}/")
     return f"{type(call).__name__.lower()} {path.partition('/')[0]}"

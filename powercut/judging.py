@@ -25,7 +25,6 @@ import msgspec
 
 from headland.drivers.disk import Disk, RealDisk
 from headland.journal import DiskOp
-from headland.journal.plan import Create, Sync, SyncDir, Write
 from headland.node import events as ev
 from headland.node.opening import Opening, open_node
 from headland.simulation.device import Published
@@ -35,10 +34,9 @@ from headland.simulation.world import Everybody
 from headland.vocabulary import HeadlandError, Instant
 from powercut.holding import Holding, Row, holding
 from powercut.medium import State
-from powercut.story import DATA, Told, Trace
+from powercut.placing import in_memory, on_disk
+from powercut.story import DEFECTS, Told, Trace
 from powercut.summary import Summary, difference, summary
-
-NODE_DIRECTORIES = ("journal/", "checkpoint/", "outbox/", "store/")
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -96,7 +94,7 @@ class Judge:
             judge()
         except Broke as broke:
             return broke.broken
-        except (HeadlandError, OSError, LookupError, ValueError, AssertionError, TypeError) as error:
+        except DEFECTS as error:
             return Broken("it starts", f"{type(error).__name__}: {error}")
         return None
 
@@ -239,29 +237,6 @@ class Broke(Exception):
     def __init__(self, law: str, text: str) -> None:
         super().__init__(text)
         self.broken = Broken(law, text)
-
-
-def in_memory(state: State) -> SimulatedDisk:
-    """The files of a state on a simulated disk, durable."""
-    disk = SimulatedDisk()
-    for path, data in state.files.items():
-        inside = path.removeprefix(f"{DATA}/")
-        if inside.startswith(NODE_DIRECTORIES):
-            disk.apply(Create(inside, len(data)))
-            disk.apply(Write(inside, 0, data))
-            disk.apply(Sync(inside))
-            disk.apply(SyncDir(inside.rpartition("/")[0]))
-    return disk
-
-
-def on_disk(state: State, folder: Path) -> Path:
-    """The files of a state in a directory; the data directory, which may not be there."""
-    folder.mkdir(parents=True)
-    for directory in sorted(state.directories - {""}):
-        (folder / directory).mkdir()
-    for path, data in state.files.items():
-        (folder / path).write_bytes(data)
-    return folder / DATA
 
 
 def _read(opening: Opening, disk: Disk) -> Holding:

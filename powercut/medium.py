@@ -123,6 +123,8 @@ class Medium:
                 self._rename({source: None, target: self._names[source]}, target)
             case calls.Unlink(path):
                 self._rename({path: None}, path)
+            case calls.PowerCut(kept):
+                self._begin_again(self.after(kept))
             case _:
                 assert_never(call)
 
@@ -157,6 +159,17 @@ class Medium:
             else:
                 files[path] = file.after(kept)
         return State(frozenset(directories), files)
+
+    def _begin_again(self, state: State) -> None:
+        """What a power cut has left is durable."""
+        self._name_changes = []
+        self._names = {
+            path: _File(self._number(), directory=True) for path in sorted(state.directories - {""})
+        }
+        for path, data in state.files.items():
+            file = self._names[path] = _File(self._number())
+            file.durable, file.live = data, bytearray(data)
+        self._durable_names = dict(self._names)
 
     def _number(self) -> int:
         self._numbers += 1

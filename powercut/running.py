@@ -16,7 +16,7 @@ from powercut.plants import planted
 from powercut.story import tell
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there has a name of its own, and goes with the process
-SHORT_S = 6.0
+SHORT_S = 8.0
 LONG_S = 12.0
 
 

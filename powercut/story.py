@@ -2,23 +2,21 @@
 
 The nodes, their clocks, devices and network are those of the simulation; the operations of each disk are
 executed twice: in memory, and by `drivers.disk.RealDisk` in a directory. What that asked the kernel is the
-trace. A process that dies leaves the page cache as it is, and the next one goes on with it.
+trace. When a process dies the page cache may stay, and the next one goes on with it; or the power is cut, and
+it goes on with what that has left. So there are power cuts after recoveries from power cuts.
 """
 
 from __future__ import annotations
 
 import itertools
-import random
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
-from headland.drivers.disk import RealDisk
 from headland.journal import DiskOp
 from headland.link import actions as link
 from headland.link.received import ReceivedBlock
@@ -28,22 +26,22 @@ from headland.node.opening import Opening
 from headland.node.settings import NodeSettings
 from headland.simulation.device import Device, Published
 from headland.simulation.device_port import DevicePort
-from headland.simulation.disk import SimulatedDisk
 from headland.simulation.observer import Observer
 from headland.simulation.readings import Identity
 from headland.simulation.scenario import Scenario, load
 from headland.simulation.wire import Weather
 from headland.simulation.world import Host, World
-from headland.vocabulary import Instant
-from powercut.calls import Call, Rename, Unlink, Write, recording
+from headland.vocabulary import HeadlandError, Instant
+from powercut.calls import Call, PowerCut, Rename, Unlink, Write
+from powercut.listening import Directory
 from powercut.summary import Summary, summary
 
 SCENARIO = Path(__file__).parent / "line.toml"
-DATA = "data"
-"""The data directory, below the directory that is listened to."""
 S = 1_000_000_000
-UNTOLD = ("/lock",)
-"""The lock file says who runs, to people; no byte of it is ever read back by a node."""
+DEFECTS = (HeadlandError, OSError, LookupError, ValueError, AssertionError, TypeError)
+"""What a node may not raise, whatever a power cut has left."""
+DEATHS = 3
+"""Of each process, at any moment."""
 
 
 class Acked(msgspec.Struct, frozen=True):
@@ -87,6 +85,7 @@ class Told(msgspec.Struct):
         wall_ns: When it ended.
         counts: What it went through.
         parents: Of every node, its parent.
+        failed: What ended it before its time, "" for nothing: a node that could not go on after a power cut.
     """
 
     traces: dict[str, Trace]
@@ -94,41 +93,7 @@ class Told(msgspec.Struct):
     wall_ns: int
     counts: dict[str, int]
     parents: dict[str, str | None]
-
-
-class ListenedDisk(SimulatedDisk):
-    """A simulated disk whose operations are executed by the real driver too."""
-
-    def __init__(self, root: Path, owner: str) -> None:
-        super().__init__()
-        self._root, self._owner = root / DATA, owner
-        self._real = RealDisk(self._root, owner)
-
-    def apply(self, op: DiskOp, /) -> None:
-        """Execute one operation, twice."""
-        super().apply(op)
-        self._real.apply(op)
-
-    def _reopened(self) -> Self:
-        self._real.close()
-        self._real = RealDisk(self._root, self._owner)
-        return self
-
-    def crash(self, rng: random.Random) -> Self:
-        """The process is gone; the page cache is not."""
-        return self._reopened()
-
-    def power_cut(self) -> Self:
-        """The same: power is cut later, in every place at once."""
-        return self._reopened()
-
-    def process_kill(self) -> Self:
-        """The same."""
-        return self._reopened()
-
-    def close(self) -> None:
-        """Give the directory free."""
-        self._real.close()
+    failed: str = ""
 
 
 class Clerk(Observer):
@@ -144,8 +109,6 @@ class Clerk(Observer):
 
     def heard(self, name: str, call: Call) -> None:
         """A node's driver has made a call."""
-        if getattr(call, "path", "").endswith(UNTOLD):
-            return
         trace = self._traces[name]
         trace.calls.append(call)
         trace.stamps.append(next(self._clock))
@@ -231,21 +194,23 @@ def tell(folder: Path, seed: int, duration_s: float) -> Told:
     world = World(seed)
     traces = {spec.name: Trace(scenario.settings(spec)) for spec in scenario.node}
     clerk = Clerk(world, traces)
+    failed = ""
     with ExitStack() as stack:
         hosts = []
         for spec in scenario.node:
             base = folder / spec.name.replace("/", "-")
-            base.mkdir(parents=True)
-            stack.enter_context(recording(base, partial(clerk.heard, spec.name)))
-            disk = ListenedDisk(base, spec.name)
-            stack.callback(disk.close)
+            directory = Directory(base, spec.name, partial(clerk.heard, spec.name))
+            disk = stack.enter_context(directory.listening())
             host = Host(world, spec.name, traces[spec.name].settings, spec.parent, disk)
             host.file_bytes = (spec.sizes or scenario.sizes).file_bytes
             hosts.append(host)
-        _play(world, scenario, hosts)
-    counts = dict(world.counts) | _count(traces)
+        try:
+            _play(world, scenario, hosts)
+        except DEFECTS as error:
+            failed = f"{type(error).__name__}: {error}"
+    counts = dict(sorted((dict(world.counts) | _count(traces)).items()))
     parents = {spec.name: spec.parent for spec in scenario.node}
-    return Told(traces, clerk.durable_at, hosts[0].now().wall_ns + S, dict(sorted(counts.items())), parents)
+    return Told(traces, clerk.durable_at, hosts[0].now().wall_ns + S, counts, parents, failed)
 
 
 def _play(world: World, scenario: Scenario, hosts: Sequence[Host]) -> None:
@@ -266,7 +231,7 @@ def _play(world: World, scenario: Scenario, hosts: Sequence[Host]) -> None:
             world.after(int(begin * duration), partial(world.cut, host.name, host.parent, Weather.REFUSED))
             world.after(int(end * duration), partial(world.cut, host.name, host.parent, Weather.UP))
     for host in hosts:
-        for _ in range(2):
+        for _ in range(DEATHS):
             at = world.uniform(duration // 10, duration * 9 // 10)
             world.after(at, partial(_die, host))
     world.run(duration + duration // 3)
@@ -295,6 +260,8 @@ def _count(traces: dict[str, Trace]) -> dict[str, int]:
                     counts["spills"] += 1
                 case Unlink(path) if path.endswith(".blk"):
                     counts["files_given_back"] += 1
+                case PowerCut():
+                    counts["power_lost"] += 1
                 case Unlink(path) if path.endswith(".seg"):
                     counts["segments_removed"] += 1
                 case _:

@@ -49,6 +49,7 @@ def summary(node: Node) -> Summary:
             sorted(
                 (one.key.epoch, one.key.priority, one.key.lane, one.tail, one.tail_chain, one.acked)
                 for one in streams
+                if one.tail  # one that nothing stands in is made when it is first asked for
             )
         ),
         children=tuple(

@@ -31,6 +31,7 @@ def test_five_hundred_states_that_a_power_cut_may_leave_hold_every_law() -> None
         "segments_recycled",
         "segments_removed",
         "process_died",
+        "power_lost",
     ):
         assert outcome.run.get(what, 0) > 0, what
 
@@ -44,7 +45,7 @@ def test_the_same_seed_finds_the_same() -> None:
 @pytest.mark.parametrize("plant", PLANTS)
 def test_the_harness_fails_on_a_planted_defect(plant: str) -> None:
     """Each is an fsync that is missing or comes too late, in the driver or in a plan."""
-    assert run(Options(states=240, plant=plant, faults_max=1)).faults
+    assert run(Options(states=200, duration_s=5.0, plant=plant, faults_max=1)).faults
 
 
 def test_a_first_start_that_is_cut_short_does_not_keep_the_next_from_starting(tmp_path: Path) -> None:
