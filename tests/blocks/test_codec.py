@@ -196,3 +196,13 @@ def test_what_cannot_be_stored_is_a_defect() -> None:
     ):
         with pytest.raises(DefectError):
             codec.encode(rows, Codec.COLUMNAR)
+
+
+@pytest.mark.parametrize("how", [Codec.FAST, Codec.COLUMNAR])
+@pytest.mark.parametrize("rows", [1, 40])
+def test_a_series_below_zero_is_refused_before_another_codec_has_to_write_it(how: Codec, rows: int) -> None:
+    """Kills: a unit that decodes and cannot be encoded again, which ends whoever relays it."""
+    data = codec.encode(Columns(sid=[-5] * rows, ts=[1] * rows, value=[1.5] * rows), how)
+    for decode in (codec.decode, codec.decode_packed):
+        with pytest.raises(PeerError):
+            decode(data)

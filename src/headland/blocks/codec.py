@@ -28,6 +28,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import lz4.block
+import numpy as np
 import zstandard
 
 from headland.blocks import columnar, fast, plain
@@ -86,9 +87,9 @@ def decode(data: bytes | memoryview, base_ns: int = 0) -> Columns:
     if code >= plain.CODE:
         columns = plain.decode(code & 0x7F, reader, base_ns)
     elif code == fast.CODE:
-        columns = unpack(fast.decode(reader))
+        columns = unpack(_numbered(fast.decode(reader)))
     elif code == columnar.CODE:
-        columns = unpack(columnar.decode(reader))
+        columns = unpack(_numbered(columnar.decode(reader)))
     else:
         raise PeerError(f"codec {code:#x} is unknown")
     reader.end()
@@ -105,9 +106,17 @@ def decode_packed(data: bytes | memoryview, base_ns: int = 0) -> Packed:
     code = reader.byte()
     if code != fast.CODE and code != columnar.CODE:
         return pack(decode(data, base_ns))
-    packed = fast.decode(reader) if code == fast.CODE else columnar.decode(reader)
+    packed = _numbered(fast.decode(reader) if code == fast.CODE else columnar.decode(reader))
     reader.end()
     return packed if canonical(packed) else pack(unpack(packed))
+
+
+def _numbered(packed: Packed) -> Packed:
+    """`packed`, whose series have numbers that every codec can write."""
+    sid = packed.sid
+    if packed.rows and (sid.min() if isinstance(sid, np.ndarray) else min(sid)) < 0:
+        raise PeerError("a series with a number below 0")
+    return packed
 
 
 def encode_again(units: Sequence[bytes | memoryview], base_ns: int = 0) -> tuple[bytes, int, frozenset[int]]:
