@@ -99,3 +99,10 @@ def test_a_figure_that_only_grows_is_a_counter_by_type_and_by_name(node: Running
         name for name in types if name.endswith("_total")
     }
     assert {"headland_mqtt_total", "headland_wire_bytes_north_total"} <= types.keys()
+
+
+@pytest.mark.parametrize("path", ["/v1/query?limit=1&limit=2", "/v1/status?a=&a="])
+def test_a_parameter_that_is_given_twice_is_refused_by_name(node: RunningNode, path: str) -> None:
+    status, body = ask(node, "GET", path, "", {})
+    assert status == 400
+    assert "given twice" in body

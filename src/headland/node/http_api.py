@@ -98,6 +98,9 @@ class Api:
         who = self._who(request)
         if who is None:
             return problem(401, "unauthorised", "send a bearer token")
+        twice = _given_twice(request.query)
+        if twice:
+            return problem(400, "repeated_parameter", f"{twice!r} is given twice")
         name, may = who
         if request.path == "/metrics" and "read" in may:
             return Response(200, exposition(runner), "text/plain; version=0.0.4; charset=utf-8")
@@ -180,6 +183,16 @@ class Api:
 
         runner.queries.call(work, tell)
         return True
+
+
+def _given_twice(query: str) -> str:
+    """The first parameter of a query string that is there more than once, or "": none of them would be meant."""
+    known: set[str] = set()
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name in known:
+            return name
+        known.add(name)
+    return ""
 
 
 def _readiness(runner: Runner) -> Response:
