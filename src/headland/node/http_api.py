@@ -186,7 +186,7 @@ class Api:
 
 
 def _given_twice(query: str) -> str:
-    """The first parameter of a query string that is there more than once, or "": none of them would be meant."""
+    """The first parameter of a query string that is there more than once, or ""."""
     known: set[str] = set()
     for name, _ in parse_qsl(query, keep_blank_values=True):
         if name in known:
