@@ -133,6 +133,13 @@ def test_the_time_of_a_log_line_is_found(line: str, form: str) -> None:
     assert clock.form == form
 
 
+def test_a_day_that_the_next_year_does_not_have_is_no_time() -> None:
+    clock = LineClock(2024)
+    assert clock.at("Dec 31 23:59:59 h a: x") is not None
+    assert clock.at("Feb 29 00:00:00 h a: x") is None
+    assert clock.at("Dec 31 23:59:59 h a: x") is not None
+
+
 @pytest.mark.parametrize("line", ["9999-12-31 23:59:59 x", "0001-01-01T00:00:00Z x", "2262-04-11 23:47:17 x"])
 def test_a_time_that_64_bit_nanoseconds_cannot_say_is_none(line: str) -> None:
     assert LineClock(2023).at(line) is None

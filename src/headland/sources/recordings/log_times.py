@@ -111,16 +111,17 @@ class LineClock:
             match = pattern.match(line)
             if match is None:
                 continue
+            year = self._year
             try:
-                at = read(match, self._year)
+                at = read(match, year)
+                if name == "syslog" and at < self._last - 300 * 86_400 * 10**9:
+                    year += 1  # December became January
+                    at = read(match, year)
             except (KeyError, ValueError, OverflowError):
                 continue
-            if name == "syslog" and at < self._last - 300 * 86_400 * 10**9:
-                self._year += 1  # December became January
-                at = read(match, self._year)
             if not NO_TIME + _ZONE_NS < at < -NO_TIME - _ZONE_NS:
                 continue  # beyond what 64-bit nanoseconds can say: years before 1678 or after 2261
-            self.form, self._last = name, at
+            self.form, self._last, self._year = name, at, year
             if self._ahead_ns is not None and not _says_zone(name, match):
                 at -= self._ahead_ns(at)
             if position:
