@@ -275,8 +275,10 @@ def test_lengths_are_those_of_table_1_1(text: str, value: int) -> None:
 
 def test_a_length_of_five_bytes_is_malformed() -> None:
     """MQTT-1.5.5-1 allows four."""
-    with pytest.raises(ProtocolError):
-        frame_end(b"\x30\x80\x80\x80\x80\x01", 0, LIMIT, False)
+    for last in (b"\x01", b"\x00"):
+        with pytest.raises(ProtocolError) as caught:
+            frame_end(b"\x30\x80\x80\x80\x80" + last, 0, LIMIT, False)
+        assert caught.value.reason is Reason.MALFORMED_PACKET
 
 
 def test_a_padded_length_is_malformed_in_5_and_tolerated_in_3_1_1() -> None:

@@ -19,6 +19,7 @@ from headland.mqtt.packets import (
     Subscribe,
     Subscription,
     Unsubscribe,
+    Will,
 )
 
 TEN_MINUTES = {"clean": False, "session_expiry_s": 600}
@@ -158,6 +159,31 @@ def test_a_message_whose_expiry_has_passed_is_not_delivered() -> None:
     world.pass_time(11)
     assert payloads(connected(world, "c", **TEN_MINUTES).read()) == [b"2"]
     assert world.broker.counters.dropped_expired == 1
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_retained_message_whose_expiry_has_passed_is_not_delivered(qos: int) -> None:
+    """MQTT-3.3.2-5, MQTT-3.3.2-6: also what a new subscription gets has what is left of its expiry."""
+    world = World()
+    publisher = connected(world, "p")
+    publisher.publish("t", b"1", qos=1, retain=True, properties=Properties(message_expiry_s=10))
+    world.pass_time(4)
+    message = publish_of(connected(world, "c").subscribe(Subscription("t", qos))[1])
+    assert message.properties == Properties(message_expiry_s=6)
+    world.pass_time(7)
+    assert len(connected(world, "c").subscribe(Subscription("t", qos))) == 1
+
+
+def test_a_client_that_wants_nothing_of_its_own_does_not_get_its_will() -> None:
+    """MQTT-3.8.3-3: a will is its client's message, too."""
+    world = World()
+    will = Will("w", b"gone", 1)
+    client = connected(world, "c", will=will, **TEN_MINUTES)
+    client.subscribe(Subscription("w", 1, no_local=True), Subscription("v", 1))
+    client.drop()
+    assert world.broker.counters.wills_published == 1
+    connected(world, "p").publish("v", b"1", qos=1)
+    assert payloads(connected(world, "c", **TEN_MINUTES).read()) == [b"1"]
 
 
 # Retained messages
