@@ -47,6 +47,7 @@ FAULTS = (
     Fault("uplink_slow", faults_network.slow),
     Fault("uplink_lossy", faults_network.lossy),
     Fault("disk_full", faults_disk.full, faults_disk.small_disk, needs="mounts"),
+    Fault("budget_full", faults_disk.budget_full, faults_disk.little_budget, alone=True),
     Fault("read_only", faults_disk.read_only, faults_disk.own_disk, alone=True, needs="mounts"),
     Fault("slow_fsync", faults_disk.slow_sync, faults_disk.own_disk, needs="mounts"),
     Fault("power_cut", faults_disk.power_cut, faults_disk.own_disk, alone=True, needs="mounts"),

@@ -27,6 +27,8 @@ from headland.vocabulary import HeadlandError
 SITE = "campaign"
 INIT_S = 30.0
 BUDGET_BYTES = 64 << 20
+LITTLE_BYTES = 32 << 20
+"""The least that a node works with."""
 
 RULES = """
 # ---- added by the campaign ----

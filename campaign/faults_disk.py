@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
-from campaign.chain import BUDGET_BYTES
+from campaign.chain import BUDGET_BYTES, LITTLE_BYTES, PLANS
 from campaign.disks import FileDisk, SmallDisk
 from campaign.load import Blobs
 from campaign.scene import Proof, Scene, eventually
@@ -66,6 +67,45 @@ async def full(scene: Scene) -> Proof:
         f"{name}: {taken} bytes taken until ENOSPC; no space for a commit: {stalled}, refused: {refusal!r}, "
         f"{blobs.busy} pushes answered 503",
         {"taken": taken, "enospc": errors, "stalled": stalled, "busy": blobs.busy},
+    )
+
+
+async def little_budget(scene: Scene) -> None:
+    """The device has the smallest disk budget, and nothing that may be shed."""
+    for name in PLANS:
+        file = scene.site.file(name)
+        text = re.sub(r'priority = "\w+"', 'priority = "critical"', file.read_text("utf-8"))
+        text = re.sub(r'name = "(rest|power)"\n', r'name = "\1"\npriority = "critical"\n', text)
+        if name == "device":
+            text = re.sub(r"(?m)^budget_bytes = \d+", f"budget_bytes = {LITTLE_BYTES}", text)
+        file.write_text(text, "utf-8")
+
+
+async def budget_full(scene: Scene) -> Proof:
+    """The wire is down while more comes than the disk budget holds, all of it critical: it has to be refused.
+
+    Proof: pushes answered 503, the node's own word that its budget is used up, readings that waited.
+    """
+    node, wire = scene.nodes["device"], scene.wires["device"]
+    blobs = Blobs(scene.site, "budget")
+    refusal = ""
+    async with wire.hands:
+        await wire.refuse()
+        taken = 0
+        for _ in range(40):
+            taken += await blobs.push(20, 58_000, tries=1)
+            status = await node.look()
+            refusal = status.refusing if status is not None else refusal
+            if refusal:
+                break
+        await asyncio.sleep(scene.chance.uniform(0.5, 1.5))
+        waiting = await scene.pending("device")
+        await wire.heal()
+    return Proof(
+        "budget_full",
+        bool(refusal and blobs.busy and waiting),
+        f"device: {taken} large readings taken, {blobs.busy} answered 503 ({refusal!r}), {waiting} waiting",
+        {"taken": taken, "busy": blobs.busy, "waiting": waiting},
     )
 
 

@@ -49,13 +49,17 @@ def publishes_of(site: Site) -> list[Publish]:
     return read_logs(site.logs.glob("*.jsonl"))
 
 
-async def judged(site: Site, cloud: Node, excused: set[tuple[str, str, int]]) -> Verdict:
+async def judged(
+    site: Site, cloud: Node, excused: set[tuple[str, str, int]], *, two_roads: bool = False
+) -> Verdict:
     """Ask the cloud twice, and judge.
 
     Args:
         site: Where logs and rules are.
         cloud: Who is asked.
         excused: (origin, series, sequence) of acknowledged readings whose loss both nodes have told.
+        two_roads: Whether readings came by two roads: then only the order within a series, as the query
+            returns it, is judged.
 
     Raises:
         NoAnswer: The cloud gives none.
@@ -69,7 +73,7 @@ async def judged(site: Site, cloud: Node, excused: set[tuple[str, str, int]]) ->
         sum(len(one.readings) for one in publishes if one.acked_ns is not None),
         report.lost + report.altered,
         report.duplicated,
-        report.reordered,
+        0 if two_roads else report.reordered,
         sum(len(one.readings) for one in publishes if one.acked_ns is not None)
         - sum(len(one.readings) for one in kept if one.acked_ns is not None),
         list(report.stories),

@@ -6,6 +6,9 @@ import msgspec
 
 from campaign.scene import Proof
 
+TOLD = 200
+"""Characters of a finding that are shown."""
+
 
 class RoundOutcome(msgspec.Struct):
     """One round.
@@ -117,4 +120,12 @@ def line(one: RoundOutcome) -> str:
         f"round {one.number} seed {one.seed} {one.seconds:.1f} s: {one.acked} acked, {one.lost} lost{told}, "
         f"{one.duplicated} duplicated, {one.reordered} reordered, {one.unbalanced} unbalanced · {words}"
     )
-    return "\n".join([text, *(f"  NOT GOOD: {story}" for story in [*one.broken, *one.stories[:8]])])
+    return "\n".join(
+        [
+            text,
+            *(
+                f"  NOT GOOD: {story}"
+                for story in [*one.broken, *(story[:TOLD] for story in one.stories[:8])]
+            ),
+        ]
+    )

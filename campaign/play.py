@@ -155,7 +155,7 @@ async def _conclude(scene: Scene, outcome: RoundOutcome) -> None:
     verdict = Verdict()
     while True:
         try:
-            verdict = await judged(scene.site, scene.nodes["cloud"], scene.excused)
+            verdict = await judged(scene.site, scene.nodes["cloud"], scene.excused, two_roads=scene.two_roads)
         except NoAnswer as problem:
             verdict.stories = [str(problem)]
         else:

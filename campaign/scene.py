@@ -78,6 +78,7 @@ class Scene:
         load: The clients.
         excused: (origin, series, sequence) of readings that a restored disk lost and both nodes told of.
         uneven: Why the two sides of a hop need not agree at the end; "" if they have to.
+        two_roads: Whether readings of one lane came by two roads, between which there is no order.
         findings: What a fault itself saw go wrong.
         disks: Of the harness, each with the node that has it.
         stepped: Node whose clock can be stepped, and the file that steps it.
@@ -102,6 +103,7 @@ class Scene:
         self.load = Load(site, processes, seed)
         self.excused: set[tuple[str, str, int]] = set()
         self.uneven = ""
+        self.two_roads = False
         self.findings: list[str] = []
         self.disks: dict[str, tuple[str, SmallDisk | FileDisk]] = {}
         self.stepped = ("", Path())
