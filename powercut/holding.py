@@ -11,7 +11,7 @@ from headland.blocks.block import open_block
 from headland.blocks.header import BlockHeader
 from headland.journal import DiskReader
 from headland.journal.outbox_files import StoredBlock, path_of, read_blocks
-from headland.line.outbox.stream import Extent, Stream
+from headland.line.outbox.stream import Extent, Gap, Stream
 from headland.link.contract import Ref
 from headland.node.blocks_on_disk import block_at, file_number, read_block
 from headland.node.core import Node
@@ -20,6 +20,7 @@ from headland.node.sealing import NORTH
 from headland.node.shelf import Stored
 from headland.simulation.readings import Identity, label
 from headland.vocabulary import Columns, HeadlandError, Priority, RowKind, Value
+from powercut.summary import given_up
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -37,12 +38,12 @@ class Holding(msgspec.Struct):
     Attributes:
         blocks: In the order found.
         rows: Readings with a sequence number, own unsealed ones last.
-        given_up: Positions at which a tombstone stands.
+        given_up: Blocks in whose place a tombstone stands.
     """
 
     blocks: list[Identity] = []
     rows: list[Row] = []
-    given_up: int = 0
+    given_up: set[Identity] = set()
 
 
 def holding(node: Node, disk: DiskReader) -> Holding:
@@ -52,7 +53,7 @@ def holding(node: Node, disk: DiskReader) -> Holding:
         HeadlandError: Something cannot be read, or is not what its header says.
         OSError: The same.
     """
-    found = Holding()
+    found = Holding(given_up=set(given_up(node)))
     outbox, parts = node.parts.north.outbox, node.parts
     if outbox is None:
         for header, body, names in _stored(node, disk):
@@ -89,10 +90,9 @@ def _waiting(
                 if p > stream.acked:
                     yield block.header, block.body
             continue
-        rows = stream.rows_at(piece.last)
-        if rows is None:
-            found.given_up += piece.last - max(piece.first - 1, stream.acked)
+        if isinstance(piece, Gap):
             continue
+        rows = piece
         for p in range(max(piece.first, stream.acked + 1), piece.last + 1):
             row = rows.row(p)
             identity = (*state.idents[row.ident], priority, row.k)

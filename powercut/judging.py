@@ -4,7 +4,8 @@ Laws
     1. It starts: recovery raises nothing, and takes nothing for damaged.
     2. Every commit that was reported durable is there, and none that was never issued.
     3. Every reading that a client was told of is there with its value, or durable at the parent.
-    4. So is every block of a commit that is there; what is there can be read, and is what it says.
+    4. So is every block of a commit that is there, but for those that were given up for want of room; what is
+       there can be read, and is what it says.
     5. Nothing is there twice: no block, no reading.
     6. The books balance, and are, with every number, stream and file, those of the node when it closed that
        commit.
@@ -155,14 +156,18 @@ class Judge:
         self._readings(held, bar)
 
     def _blocks(self, held: Holding, n: int, epoch: bytes, bar: Bar) -> None:
-        if held.given_up:
-            raise Broke("nothing is given up", f"{held.given_up} tombstones")
+        if not held.given_up <= self._trace.given_up:
+            raise Broke("nothing is given up", f"{held.given_up - self._trace.given_up} here only")
         counted = Counter(held.blocks)
         for identity, times in counted.items():
             if times > 1:
                 raise Broke("nothing is there twice", f"{label(identity)} is there {times} times")
         for identity, commits in self._trace.blocks.items():
-            if identity in counted or not any(self._stands(one, at, epoch, n) for one, at in commits):
+            if (
+                identity in counted
+                or identity in self._trace.given_up
+                or not any(self._stands(one, at, epoch, n) for one, at in commits)
+            ):
                 continue
             if not self._went_north(identity, bar):
                 raise Broke("every block is there", f"{label(identity)} of commit {commits} is not, at {n}")
@@ -200,7 +205,7 @@ class Judge:
         return {
             key
             for identity, keys in self._trace.readings.items()
-            if self._went_north(identity, bar)
+            if identity in self._trace.given_up or self._went_north(identity, bar)
             for key in keys
         }
 

@@ -34,7 +34,7 @@ from headland.simulation.world import Host, World
 from headland.vocabulary import HeadlandError, Instant
 from powercut.calls import Call, PowerCut, Rename, Unlink, Write
 from powercut.listening import Directory
-from powercut.summary import Summary, summary
+from powercut.summary import Summary, given_up, summary
 
 SCENARIO = Path(__file__).parent / "line.toml"
 S = 1_000_000_000
@@ -64,6 +64,7 @@ class Trace(msgspec.Struct):
         issued: Highest commit so far, at each length of the trace where it changed.
         blocks: Blocks that it sealed or received, and in which commit of which epoch.
         readings: Series and sequence numbers in blocks that it sealed.
+        given_up: Blocks in whose place a tombstone stood in some commit, for want of room.
     """
 
     settings: NodeSettings
@@ -74,6 +75,7 @@ class Trace(msgspec.Struct):
     issued: list[tuple[int, int]] = []
     blocks: dict[Identity, list[tuple[bytes, int]]] = {}
     readings: dict[Identity, list[tuple[str, int]]] = {}
+    given_up: set[Identity] = set()
 
 
 class Told(msgspec.Struct):
@@ -158,6 +160,7 @@ class Clerk(Observer):
         def heard_closed(node: Node, n: int) -> None:
             closed(node, n)
             trace.states[node.parts.epoch, n] = summary(node)
+            trace.given_up.update(given_up(node))
 
         def heard_receive(node: Node, deliver: link.Deliver, now: Instant) -> None:
             receive(node, deliver, now)
@@ -208,7 +211,7 @@ def tell(folder: Path, seed: int, duration_s: float) -> Told:
             _play(world, scenario, hosts)
         except DEFECTS as error:
             failed = f"{type(error).__name__}: {error}"
-    counts = dict(sorted((dict(world.counts) | _count(traces)).items()))
+    counts = dict(sorted((world.counts | _count(traces)).items()))
     parents = {spec.name: spec.parent for spec in scenario.node}
     return Told(traces, clerk.durable_at, hosts[0].now().wall_ns + S, counts, parents, failed)
 
@@ -249,6 +252,7 @@ def _count(traces: dict[str, Trace]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for trace in traces.values():
         counts["commits"] += len(trace.issued)
+        counts["blocks_given_up"] += len(trace.given_up)
         for call in trace.calls:
             counts[f"calls_{type(call).__name__.lower()}"] += 1
             match call:

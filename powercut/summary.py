@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 
 import msgspec
 
+from headland.line.outbox.stream import Gap
 from headland.node.core import Node
 from headland.node.sealing import NORTH
+from headland.simulation.readings import Identity
 from headland.vocabulary import Account
 
 
@@ -69,6 +72,16 @@ def summary(node: Node) -> Summary:
         resting=len(shelving.shelf.resting),
         machines=_machines(node),
     )
+
+
+def given_up(node: Node) -> Iterator[Identity]:
+    """Blocks in whose place a tombstone stands."""
+    outbox = node.parts.north.outbox
+    for stream in () if outbox is None else outbox.state.streams():
+        for piece in stream.pieces:
+            for one in piece.ranges if isinstance(piece, Gap) else ():
+                for k in range(one.k_from, one.k_to + 1):
+                    yield one.origin, one.epoch, one.priority, k
 
 
 def _machines(node: Node) -> tuple[tuple[str, str], ...]:
