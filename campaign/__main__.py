@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from campaign.catalogue import FAULTS, INSIDE
+from campaign.chain import CHAIN
 from campaign.patched import CHANGES
 from campaign.play import Options, play
 
@@ -56,6 +57,8 @@ def enter_namespaces() -> None:
 @click.option("--fault", "faults", multiple=True, type=click.Choice([fault.name for fault in FAULTS]))
 @click.option("--seed", default=1, show_default=True, help="Of every choice.")
 @click.option("--singly", is_flag=True, help="Never two faults in one round.")
+@click.option("--node", default="", type=click.Choice(["", *CHAIN]), help="Whom faults with a choice hurt.")
+@click.option("--until-found", is_flag=True, help="A round that is not good is the last one.")
 @click.option("--plant", type=click.Choice(sorted(CHANGES)), help="A defect in every node: must be found.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Where rounds that are not good are kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -64,6 +67,8 @@ def main(
     faults: tuple[str, ...],
     seed: int,
     singly: bool,
+    node: str,
+    until_found: bool,
     plant: str | None,
     keep: Path | None,
     as_json: bool,
@@ -73,7 +78,7 @@ def main(
     Exit 0 if nothing was lost, doubled or disordered and all books balance; 1 if not.
     """
     enter_namespaces()
-    options = Options(rounds, seed, faults, (plant,) if plant else (), keep, singly)
+    options = Options(rounds, seed, faults, (plant,) if plant else (), keep, singly, node, until_found)
     outcome = asyncio.run(play(options, lambda text: click.echo(text, err=True)))
     encoded = msgspec.json.encode(outcome)
     if as_json:

@@ -14,9 +14,12 @@ directories. Everything is bound to 127.0.0.1.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -26,6 +29,8 @@ from headland.vocabulary import HeadlandError
 
 SITE = "campaign"
 INIT_S = 30.0
+PORTS = range(15_000, 32_000)
+"""Below those that the kernel gives to callers."""
 BUDGET_BYTES = 64 << 20
 LITTLE_BYTES = 32 << 20
 """The least that a node works with."""
@@ -137,27 +142,28 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 def free_ports() -> Ports:
-    """Loopback ports that nobody has now, all different."""
-    held: list[socket.socket] = []
-
-    def one() -> int:
-        held.append(socket.socket())
-        held[-1].bind(("127.0.0.1", 0))
-        return int(held[-1].getsockname()[1])
-
+    """Loopback ports that nobody has now, all different, and none that a call might be given for itself."""
     names = [plan.name for plan in NODES]
-    try:
-        return Ports(
-            mqtt={name: one() for name in names},
-            http={name: one() for name in names},
-            link={name: one() for name in names},
-            wire={plan.name: one() for plan in NODES if plan.parent},
-            door={name: one() for name in ("device", "local")},
-            clone=(one(), one(), one()),
-        )
-    finally:
-        for listener in held:
-            listener.close()
+    found = _free(4 * len(names) + 5)
+    return Ports(
+        mqtt={name: next(found) for name in names},
+        http={name: next(found) for name in names},
+        link={name: next(found) for name in names},
+        wire={plan.name: next(found) for plan in NODES if plan.parent},
+        door={name: next(found) for name in ("device", "local")},
+        clone=(next(found), next(found), next(found)),
+    )
+
+
+def _free(count: int) -> Iterator[int]:
+    found: list[int] = []
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return iter(found)
 
 
 class Site(msgspec.Struct, frozen=True):

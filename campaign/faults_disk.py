@@ -17,7 +17,7 @@ SEEN_S = 8.0
 
 async def small_disk(scene: Scene) -> None:
     """A node, by chance, gets a small tmpfs."""
-    name = scene.chance.choice(("device", "local"))
+    name = scene.pick("device", "local")
     disk = SmallDisk(scene.site.data(name))
     await disk.mount(SMALL_BYTES)
     scene.disks["small"] = (name, disk)
@@ -27,7 +27,7 @@ async def own_disk(scene: Scene) -> None:
     """A node, by chance, gets a file system of its own."""
     if "own" in scene.disks:
         return
-    name = scene.chance.choice(("device", "local", "cloud"))
+    name = scene.pick("device", "local", "cloud")
     disk = FileDisk(scene.site.data(name), scene.site.root / f"{name}.img")
     await disk.mount()
     scene.disks["own"] = (name, disk)

@@ -75,7 +75,7 @@ async def parent_restored(scene: Scene) -> Proof:
 
     Proof: readings that the parent had received at its end and not in the copy.
     """
-    name = scene.chance.choice(("local", "cloud"))
+    name = scene.pick("local", "cloud")
     node, backup = scene.nodes[name], scene.site.root / "backup"
     scene.uneven = f"{name} went back"
     async with node.hands:
@@ -349,7 +349,7 @@ async def parent_replaced(scene: Scene) -> Proof:
 
     Proof: readings that the old one had received, of which some waited in it.
     """
-    name = scene.chance.choice(("local", "cloud"))
+    name = scene.pick("local", "cloud")
     node = scene.nodes[name]
     scene.uneven = f"{name} was replaced"
     async with node.hands:

@@ -14,7 +14,7 @@ DEAD_S = 3.0
 
 
 def _wire(scene: Scene) -> tuple[str, Wire]:
-    name = scene.chance.choice(("device", "local"))
+    name = scene.pick("device", "local")
     return name, scene.wires[name]
 
 

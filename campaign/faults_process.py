@@ -16,7 +16,7 @@ async def sigkill(scene: Scene) -> Proof:
 
     Proof: publishes that no client had an answer for, and readings that waited for the parent, at the kill.
     """
-    name = scene.chance.choice(CHAIN)
+    name = scene.pick(*CHAIN)
     node = scene.nodes[name]
     door = scene.doors.get(name)
     async with node.hands:
@@ -62,7 +62,7 @@ async def sigstop(scene: Scene) -> Proof:
 
     Proof: its last commit is the same before and right after, while readings waited.
     """
-    name = scene.chance.choice(CHAIN)
+    name = scene.pick(*CHAIN)
     node = scene.nodes[name]
     seconds = scene.chance.uniform(1.0, 4.0)
     async with node.hands:

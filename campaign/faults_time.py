@@ -23,7 +23,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 async def steppable(scene: Scene) -> None:
     """A node, by chance, gets a wall clock that can be stepped."""
-    name = scene.chance.choice(("device", "local", "cloud"))
+    name = scene.pick("device", "local", "cloud")
     library, offset = scene.site.root / "stepped_clock.so", scene.site.root / "clock"
     await run("cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl")
     offset.write_bytes(struct.pack("=q", 0))
@@ -74,7 +74,7 @@ def _certify(scene: Scene, name: str, seconds: float) -> None:
 
 async def short_lived(scene: Scene) -> None:
     """A node, by chance, gets a certificate that ends within seconds."""
-    name = scene.chance.choice(("device", "local"))
+    name = scene.pick("device", "local")
     _certify(scene, name, CERTIFIED_S)
     scene.certified = name, asyncio.get_running_loop().time() + CERTIFIED_S
 

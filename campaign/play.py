@@ -27,6 +27,8 @@ STANDSTILL_S = 2.0
 DRAIN_S = 25.0
 FAULT_S = 60.0
 JUDGE_S = 12.0
+FOUND_S = 4.0
+"""Windows are closed by then; where something is expected to be wrong, no longer is waited for."""
 COMBINED = 0.5
 """Share of the rounds with a fault that may be combined that have two."""
 KEPT_ON_DISK = "HEADLAND_CAMPAIGN_KEEP"
@@ -42,6 +44,8 @@ class Options(msgspec.Struct, frozen=True):
         patched: What is changed in every node's program (see `campaign.patched`).
         keep: Directory that the rounds which are not good are moved to; None to delete them.
         singly: Whether no faults are combined.
+        node: Node that faults with a choice hurt; "" to leave it to chance.
+        until_found: Whether a round that is not good is the last one.
     """
 
     rounds: int = 20
@@ -50,6 +54,8 @@ class Options(msgspec.Struct, frozen=True):
     patched: tuple[str, ...] = ()
     keep: Path | None = None
     singly: bool = False
+    node: str = ""
+    until_found: bool = False
 
 
 def decks(options: Options, names: list[str]) -> list[list[Fault]]:
@@ -94,6 +100,8 @@ async def play(options: Options, say: Callable[[str], None]) -> Outcome:
                 if options.keep is not None and not done[-1].good:
                     shutil.copytree(site.root, options.keep / site.root.name, dirs_exist_ok=True)
                 shutil.rmtree(site.root, ignore_errors=True)
+                if options.until_found and not done[-1].good:
+                    break
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return summed(done, options.seed, unproven)
@@ -105,6 +113,7 @@ async def _round(
     began = time.monotonic()
     outcome = RoundOutcome(number, options.seed * 1_000_000 + number)
     scene = Scene(site, processes, outcome.seed)
+    scene.preferred = options.node
     for node in scene.nodes.values():
         node.patched = list(options.patched)
     try:
@@ -119,7 +128,7 @@ async def _round(
                 await wire.heal()
             if not await scene.load.stop():
                 outcome.broken.append("clients ended with publishes that nobody acknowledged")
-            await _conclude(scene, outcome)
+            await _conclude(scene, outcome, FOUND_S if options.until_found else JUDGE_S)
     except (HeadlandError, OSError) as problem:
         outcome.broken.append(f"{type(problem).__name__}: {problem}")
     finally:
@@ -141,7 +150,7 @@ async def _hurt(scene: Scene, fault: Fault) -> Proof:
         return Proof(fault.name, False, "it was not over in time")
 
 
-async def _conclude(scene: Scene, outcome: RoundOutcome) -> None:
+async def _conclude(scene: Scene, outcome: RoundOutcome, judge_s: float) -> None:
     """Drain, ask, judge; asked again for a while when something is missing, for windows may still be open."""
     if scene.uneven and not await scene.drained(STANDSTILL_S):
         # Whoever went back keeps what its copy had not sent, until an operator says that it may go on.
@@ -151,7 +160,7 @@ async def _conclude(scene: Scene, outcome: RoundOutcome) -> None:
         left = {name: await scene.pending(name) for name in CHAIN[1:]}
         await scene.note()
         outcome.broken.append(f"not drained after {DRAIN_S:g} s: {left}")
-    until = time.monotonic() + JUDGE_S
+    until = time.monotonic() + judge_s
     verdict = Verdict()
     while True:
         try:

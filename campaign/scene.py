@@ -78,6 +78,7 @@ class Scene:
         load: The clients.
         excused: (origin, series, sequence) of readings that a restored disk lost and both nodes told of.
         uneven: Why the two sides of a hop need not agree at the end; "" if they have to.
+        preferred: Node that faults with a choice hurt; "" to leave it to chance.
         two_roads: Whether readings of one lane came by two roads, between which there is no order.
         findings: What a fault itself saw go wrong.
         disks: Of the harness, each with the node that has it.
@@ -103,6 +104,7 @@ class Scene:
         self.load = Load(site, processes, seed)
         self.excused: set[tuple[str, str, int]] = set()
         self.uneven = ""
+        self.preferred = ""
         self.two_roads = False
         self.findings: list[str] = []
         self.disks: dict[str, tuple[str, SmallDisk | FileDisk]] = {}
@@ -149,6 +151,10 @@ class Scene:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    def pick(self, *names: str) -> str:
+        """Who is hurt: by chance, or the one that was asked for where it is among them."""
+        return self.preferred if self.preferred in names else self.chance.choice(names)
 
     def parent_of(self, name: str) -> Node:
         """The node above another."""
