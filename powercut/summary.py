@@ -60,6 +60,7 @@ def summary(node: Node) -> Summary:
                 (name, key.epoch, key.priority, key.lane, stream.p, stream.chain)
                 for name, child in parts.south.children.positions.children.items()
                 for key, stream in child.streams.items()
+                if stream.p
             )
         ),
         files=tuple(
@@ -91,7 +92,6 @@ def _machines(node: Node) -> tuple[tuple[str, str], ...]:
         "names": parts.names.snapshot(),
         "quarantine": parts.intake.quarantine.snapshot(),
         "http": parts.pushing.handler.snapshot(),
-        "link": parts.south.children.snapshot(),
         "config": parts.reloading.snapshot(),
         "verdicts": parts.verdicts.snapshot(),
     }
