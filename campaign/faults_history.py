@@ -324,22 +324,31 @@ async def _beside(scene: Scene, fault: str, folder: Path) -> Proof:
         status = await scene.nodes["device"].look()
         return status is not None and status.link == "up"
 
+    async def told() -> bool:
+        return bool(parent.said("clone"))
+
+    took_s = 0.0
     try:
         await eventually(linked, 10.0)
-        before = await _received(parent)
+        before, ups = await _received(parent), len(parent.said("child_up"))
         await clone.start()
         # A clone is asked for itself with a commit of its own.
         await Blobs(scene.site, "clone", "device", port=ports.clone[1], logged=False).push(1, 100)
-        await asyncio.sleep(scene.chance.uniform(2.0, 4.0))
+        began = asyncio.get_running_loop().time()
+        await eventually(told, 10.0)
+        took_s = asyncio.get_running_loop().time() - began
+        await asyncio.sleep(scene.chance.uniform(0.5, 1.5))
         status = await clone.look()
     finally:
         await clone.kill()
     reported, went_on = len(parent.said("clone")), await _received(parent) - before
-    trouble = status.link_trouble if status is not None else ""
+    trouble = status.link_trouble if status is not None else "no answer"
+    ups = len(parent.said("child_up")) - ups
     return Proof(
         fault,
         bool(reported and went_on),
-        f"local reported a clone {reported} times ({trouble!r}), and took {went_on} readings meanwhile",
+        f"local reported a clone {reported} times after {took_s:.1f} s ({trouble!r}), was called {ups} times "
+        f"anew, and took {went_on} readings meanwhile",
         {"reported": reported, "went_on": went_on},
     )
 

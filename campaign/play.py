@@ -29,7 +29,7 @@ FAULT_S = 60.0
 JUDGE_S = 12.0
 FOUND_S = 4.0
 """Windows are closed by then; where something is expected to be wrong, no longer is waited for."""
-COMBINED = 0.5
+COMBINED = 0.7
 """Share of the rounds with a fault that may be combined that have two."""
 KEPT_ON_DISK = "HEADLAND_CAMPAIGN_KEEP"
 
@@ -59,17 +59,18 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def decks(options: Options, names: list[str]) -> list[list[Fault]]:
-    """The faults of each round: every one has its turn before any comes again."""
+    """The faults of each round: whoever had the fewest turns so far is next, among equals by chance."""
     chance = random.Random(options.seed)
-    deck: list[str] = []
+    turns = dict.fromkeys(names, 0)
     rounds: list[list[Fault]] = []
     for _ in range(options.rounds):
-        if not deck:
-            deck = chance.sample(names, len(names))
-        faults = [BY_NAME[deck.pop()]]
+        least = min(turns.values())
+        faults = [BY_NAME[chance.choice([name for name in names if turns[name] == least])]]
         others = [name for name in names if not BY_NAME[name].alone and name != faults[0].name]
         if not options.singly and others and not faults[0].alone and chance.random() < COMBINED:
             faults.append(BY_NAME[chance.choice(others)])
+        for fault in faults:
+            turns[fault.name] += 1
         rounds.append(faults)
     return rounds
 
