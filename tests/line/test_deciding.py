@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tests.line.doubles import T0, Commit, S, assert_balanced, at, batch_of, table_of
 
 from headland.line.deciding import Act, EventRule, Expression, Rate, Silence, Threshold
-from headland.line.deciding.once import NOTED_MAX
+from headland.line.deciding.once import NOTED_MAX, Once
 from headland.line.filtering import DeadBand, Drop
+from headland.line.filtering.shape import Rows
 from headland.line.line import Line
 from headland.line.rules import LineRules, SeriesRule
 from headland.vocabulary import (
@@ -311,3 +312,16 @@ def test_filters_and_rules_need_distinct_names():
     rule = EventRule(name="same", when=Threshold(above=1))
     with pytest.raises(ConfigurationError):
         LineRules(series=(SeriesRule(name="same", filter=DeadBand()),), events=(rule,))
+
+
+def test_true_and_one_of_one_moment_are_two_readings():
+    """Kills: values that are equal keys of Python, taken for one reading."""
+    once = Once()
+
+    def rows(value: bool | float) -> Rows:
+        return Rows([1], [T0], [T0], [value], [1], None, None)
+
+    assert len(once.first(rows(1), {1}).sid) == 1
+    assert len(once.first(rows(True), {1}).sid) == 1
+    assert len(once.first(rows(1.0), {1}).sid) == 1
+    assert len(once.first(rows(1), {1}).sid) == 0

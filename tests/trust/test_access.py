@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -312,3 +315,24 @@ def test_a_token_names_its_bearer_and_a_short_one_is_refused() -> None:
 
 def test_no_repr_shows_a_stored_password() -> None:
     assert "horse" not in repr(User("gw", "correct horse"))
+
+
+def test_a_check_that_finds_no_memory_has_failed_and_ends_nothing() -> None:
+    """In a process of its own: OpenSSL's word for it is a ValueError, and whoever knows a name may cause it."""
+    code = (
+        "import resource\n"
+        "from headland.mqtt.surface import Claim\n"
+        "from headland.trust.access import is_right\n"
+        "from headland.trust.passwords import hash_password, verify\n"
+        "stored = hash_password('x', salt=bytes(16)).replace('ln=14', 'ln=18').replace('r=8', 'r=16')\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 20),) * 2)\n"
+        "try:\n"
+        "    verify('x', stored)\n"
+        "except MemoryError as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "MemoryError\n"

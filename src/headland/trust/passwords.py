@@ -55,9 +55,12 @@ def _parse(stored: str) -> tuple[int, int, int, bytes, bytes]:
 
 
 def _scrypt(password: str, salt: bytes, ln: int, r: int, p: int) -> bytes:
-    return hashlib.scrypt(
-        password.encode(), salt=salt, n=1 << ln, r=r, p=p, maxmem=256 * (1 << ln) * r, dklen=32
-    )
+    try:
+        return hashlib.scrypt(
+            password.encode(), salt=salt, n=1 << ln, r=r, p=p, maxmem=256 * (1 << ln) * r, dklen=32
+        )
+    except ValueError as error:  # so OpenSSL says that it found no memory: the parameters are in bounds
+        raise MemoryError(f"scrypt: {error}") from error
 
 
 def _text(data: bytes) -> str:

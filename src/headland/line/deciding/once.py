@@ -22,7 +22,7 @@ from headland.vocabulary import NO_SEQUENCE, NO_TIME, Value
 
 NOTED_MAX = 16_384
 
-Key = tuple[int, int, int, Value]
+Key = tuple[int, int, int, type, Value]
 
 
 class Once:
@@ -71,4 +71,5 @@ def _key(rows: Rows, i: int) -> Key | None:
     if rows.ts[i] == NO_TIME and seq == NO_SEQUENCE:
         return None
     value = rows.value[i]
-    return rows.sid[i], rows.ts[i], seq, value if value == value else "nan"
+    # The type too: to Python, True, 1 and 1.0 are one key.
+    return rows.sid[i], rows.ts[i], seq, type(value), value if value == value else "nan"
