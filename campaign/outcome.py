@@ -120,12 +120,5 @@ def line(one: RoundOutcome) -> str:
         f"round {one.number} seed {one.seed} {one.seconds:.1f} s: {one.acked} acked, {one.lost} lost{told}, "
         f"{one.duplicated} duplicated, {one.reordered} reordered, {one.unbalanced} unbalanced · {words}"
     )
-    return "\n".join(
-        [
-            text,
-            *(
-                f"  NOT GOOD: {story}"
-                for story in [*one.broken, *(story[:TOLD] for story in one.stories[:8])]
-            ),
-        ]
-    )
+    findings = [] if one.good else [*one.broken, *(story[:TOLD] for story in one.stories[:8])]
+    return "\n".join([text, *(f"  NOT GOOD: {finding}" for finding in findings)])
