@@ -318,7 +318,7 @@ def test_no_repr_shows_a_stored_password() -> None:
 
 
 def test_a_check_that_finds_no_memory_has_failed_and_ends_nothing() -> None:
-    """In a process of its own: OpenSSL's word for it is a ValueError, and whoever knows a name may cause it."""
+    """In a process of its own. OpenSSL's word for it is a ValueError; whoever knows a name may cause it."""
     code = (
         "import resource\n"
         "from headland.mqtt.surface import Claim\n"
