@@ -209,8 +209,8 @@ class Journal:
     def start_checkpoint(self, n: int) -> CheckpointInfo:
         """Number a checkpoint of the state after commit n, which must be the one appended last.
 
-        What comes next may happen in another thread, beside the commits: `checkpoint_ops`, executing them
-        after commit n is durable; then `finish_checkpoint`.
+        What comes next may happen in another thread, beside the commits: `checkpoint.encode_file`, and once
+        commit n is durable the operations of `checkpoint_file_ops`; then `finish_checkpoint`.
 
         Raises:
             DefectError: n is not the last commit, or nothing was committed yet.
