@@ -92,28 +92,32 @@ def test_the_newer_connection_of_the_same_epoch_takes_over_at_once(parent):
     assert second.welcome() is not None
 
 
-def test_a_successor_epoch_takes_over_at_once(parent):
+def test_a_restart_is_welcomed_as_soon_as_the_old_connection_ends(parent):
+    # Kills: a child that was restarted waits three seconds for a connection that its death has closed.
     first = Wire(parent, 1).send(hello(E1))
-    second = Wire(parent, 2)
-    actions = parent.children.received(2, _bytes(hello(E2, E1)), parent.now, parent.draft)
-    first.take(actions)
-    second.take(actions)
-    assert first.closed
+    second = Wire(parent, 2).send(hello(E2, E1))
+    assert second.welcome() is None
+    parent.do(parent.children.closed(1, "reset", parent.now))
+    assert parent.children.next_wake() <= parent.now.monotonic_ns
+    second.wake()
     assert second.welcome() is not None
+    assert not first.frames[1:]
+    assert parent.alarms == []
 
 
-def test_another_epoch_while_the_connected_one_answers_is_a_clone_refused_and_alarmed(parent):
-    # Kills: newest connection always wins.
+@pytest.mark.parametrize("predecessor", [E1, E2], ids=["of one ancestor", "of a copy of its disk"])
+def test_another_epoch_while_the_connected_one_answers_is_a_clone_refused_and_alarmed(parent, predecessor):
+    # Kills: newest connection always wins; who names the connected epoch as its predecessor is its restart.
     first = Wire(parent, 1).send(hello(E2, E1))
     second = Wire(parent, 2)
-    actions = parent.children.received(2, _bytes(hello(E3, E1)), parent.now, parent.draft)
+    actions = parent.children.received(2, _bytes(hello(E3, predecessor)), parent.now, parent.draft)
     first.take(actions)
     second.take(actions)
     assert second.welcome() is None
     assert (Kind.PROBE, b"") in first.frames
-    parent.clock.advance(0.5)
+    parent.clock.advance(1.5)
     first.send(raw=b"\x01\x03")
-    parent.clock.advance(2.6)
+    parent.clock.advance(1.6)
     first.wake(second)
     assert second.closing().reason == CloseReason.CLONE
     assert not first.closed
@@ -127,6 +131,18 @@ def test_another_epoch_takes_over_when_the_connected_one_does_not_answer_within_
     actions = parent.children.received(2, _bytes(hello(E3, E1)), parent.now, parent.draft)
     second.take(actions)
     parent.clock.advance(3.01)
+    second.wake(first)
+    assert first.closed
+    assert second.welcome() is not None
+
+
+def test_what_was_under_way_when_the_connected_one_died_is_no_answer(parent):
+    # Kills: a machine that lost its power is taken for alive, and its restart for a clone.
+    first = Wire(parent, 1).send(hello(E1))
+    second = Wire(parent, 2).send(hello(E2, E1))
+    parent.clock.advance(0.4)
+    first.send(raw=b"\x01\x03")
+    parent.clock.advance(2.61)
     second.wake(first)
     assert first.closed
     assert second.welcome() is not None

@@ -6,8 +6,9 @@ Laws
        ends the connection.
     3. A child is welcomed only when nothing of it waits for a commit, so that what the welcome does not name
        has certainly not been received.
-    4. Of two connections of one name the newer takes over if it has the same epoch or a successor's; any
-       other is a clone, refused and alarmed, while the connected one answers within 3 s.
+    4. Of two connections of one name the newer takes over at once if it has the same epoch. With any other it
+       is a clone, refused and alarmed, if the connected one is still heard in the last 2 of 3 s; a restart is
+       welcomed when the old connection ends, which a dead process's does at once.
     5. A peer that breaks the protocol loses its connection and nothing else.
     6. Live blocks are taken as they come; backlog is checked a turn at a time, the children's in turn.
 
@@ -38,7 +39,7 @@ from headland.link.contract import Alarm, DraftLike, EpochHello, Later, LaterRea
 from headland.link.credit import Credit
 from headland.link.downlink import ChildLink, NeedsDigests, Phase, Taken, not_authorised
 from headland.link.frames import Kind, put_frame
-from headland.link.handshake import Claim, Refusal
+from headland.link.handshake import Refusal
 from headland.link.positions import (
     CHILDREN_MAX,
     EXCEPTIONS_MAX,
@@ -56,6 +57,8 @@ from headland.vocabulary import Instant, PeerError
 
 _NS = 1_000_000_000
 PROBE_S = 3.0
+STALE_S = 1.0
+"""What comes so soon after the question may have been under way before the other process began."""
 PARTS_AT_ONCE = 4
 
 
@@ -111,6 +114,8 @@ class Children:
         self._deadlines: list[tuple[int, int, int]] = []
         """Heap of (monotonic ns, watch, connection): the next deadline of each, or one before it."""
         self._watches = 0
+        self._probing: dict[str, ChildLink] = {}
+        """By name, who waits for the connected one to be silent."""
         self._behind: dict[int, ChildLink] = {}
         """Connections whose backlog waits to be checked, in the order of their turns."""
 
@@ -144,10 +149,15 @@ class Children:
         link.phase = Phase.CLOSED
         link.forfeit()
         name = link.child.name if link.child is not None else ""
-        if self._up.get(name) is link:
-            del self._up[name]
-            return [ChildDown(name, link.connection, reason)]
-        return []
+        if self._probing.get(name) is link:
+            del self._probing[name]
+        if self._up.get(name) is not link:
+            return []
+        del self._up[name]
+        if name in self._probing:  # nobody is left to be silent
+            self._probing[name].probed_at -= int(PROBE_S * _NS)
+            self._watch(self._probing[name])
+        return [ChildDown(name, link.connection, reason)]
 
     def _end(self, link: ChildLink, reason: CloseReason, detail: str, now: Instant) -> list[DownlinkAction]:
         self._links.pop(link.connection, None)
@@ -324,9 +334,10 @@ class Children:
             link.name_epoch(item.epoch)
         other = self._up.get(hello.node)
         if other is not None and other.hello is not None:
-            if handshake.claim(other.hello, hello) is Claim.OTHER:
+            if not handshake.same_process(other.hello, hello):
                 link.phase = Phase.PROBING
                 link.probed_at = now.monotonic_ns
+                self._probing[hello.node] = link
                 self._watch(link)
                 put_frame(other.out, Kind.PROBE)
                 return self._flush(other, now)
@@ -524,8 +535,10 @@ class Children:
         return actions
 
     def _probed(self, link: ChildLink, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
+        if self._probing.get(_name(link)) is link:
+            del self._probing[_name(link)]
         other = self._up.get(_name(link))
-        if other is not None and other.heard_at > link.probed_at:
+        if other is not None and other.heard_at > link.probed_at + int(STALE_S * _NS):
             detail = f"{_name(link)} is connected and alive; this is a clone of it"
             return [Alarm("clone", detail), *self._end(link, CloseReason.CLONE, detail, now)]
         return self._settle(link, now, draft)

@@ -1,8 +1,6 @@
-"""What the two first messages decide: version, name, who may replace whom, and where each end stands."""
+"""What the two first messages decide: version, name, and where each end stands."""
 
 from __future__ import annotations
-
-from enum import Enum
 
 from headland.link.bounds import MAX_EPOCHS
 from headland.link.contract import Alarm, StreamKey, StreamWelcome
@@ -22,14 +20,6 @@ class Refusal(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
-
-
-class Claim(Enum):
-    """What a second connection of one name is."""
-
-    SAME = "same epoch: the first connection is dead and nobody noticed"
-    SUCCESSOR = "a restart"
-    OTHER = "a clone, unless the first connection is dead"
 
 
 def agree(hello: Hello, peer_name: str | None) -> int:
@@ -57,12 +47,13 @@ def agree(hello: Hello, peer_name: str | None) -> int:
     return version
 
 
-def claim(connected: Hello, hello: Hello) -> Claim:
-    """What `hello` is to the connection that `connected` opened under the same name."""
-    if hello.epoch == connected.epoch:
-        return Claim.SAME
-    older = {hello.predecessor, *(item.epoch for item in hello.epochs)}
-    return Claim.SUCCESSOR if connected.epoch in older else Claim.OTHER
+def same_process(connected: Hello, hello: Hello) -> bool:
+    """Whether two connections of one name are of one process: then the first is dead, and nobody noticed.
+
+    Of another process nothing can be told from its hello: a copy of the data directory of a node that runs
+    calls itself that node's successor, as the node itself does after a restart.
+    """
+    return hello.epoch == connected.epoch
 
 
 def compare(child: ChildState, hello: Hello) -> list[Alarm]:

@@ -11,7 +11,6 @@ from headland.line.outbox.outbox import Outbox
 from headland.link import handshake, positions, sending
 from headland.link.children import Children, Phase
 from headland.link.downlink import ChildLink
-from headland.link.handshake import Claim
 from headland.link.positions import Positions
 from headland.link.uplink import Uplink
 
@@ -118,7 +117,7 @@ def welcome_does_not_wait_for_the_commit(patch: Patch) -> None:
     "4.7: any other epoch of a connected name is a clone, and refused; here the newer one takes over"
 )
 def clone_takes_over(patch: Patch) -> None:
-    patch.put(handshake, "claim", lambda connected, hello: Claim.SUCCESSOR)
+    patch.put(handshake, "same_process", lambda connected, hello: True)
 
 
 @garden.mutant("4.7: a clone is refused while the first one answers; here the first one is never asked")
