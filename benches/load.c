@@ -10,7 +10,8 @@
  *          socket path costs without a node behind it.
  *
  * Prints one JSON object. `cpu_share` is its own processor time over wall time and `idle_share` the part of wall
- * time spent waiting in epoll: near 0 idle would mean that the generator was the bottleneck.
+ * time spent waiting in epoll: near 0 idle would mean that the generator was the bottleneck. In load mode with
+ * --report S it prints another object, a line each, every S seconds before that one: what came since the last.
  *
  * Build: cc -O2 -o load load.c
  */
@@ -42,7 +43,7 @@ enum { TO_CONNECT, RUNNING, CLOSED };
 struct options {
     const char *host, *prefix, *subscribe, *value;
     int port, connections, window, readings, burst, id_base, text;
-    double seconds, warmup, rate;
+    double seconds, warmup, rate, report;
     long long total;
 };
 
@@ -53,7 +54,7 @@ struct connection {
     uint8_t in[IN_SIZE];
     uint16_t next_id;
     int in_flight;
-    uint64_t sequence, noise;
+    uint64_t acked, sequence, noise;
     double level;
     long long sent_at[MAX_WINDOW]; /* by packet id modulo the window's capacity */
     bool subscriber;
@@ -63,13 +64,13 @@ struct connection {
 };
 
 static struct connection *connections[MAX_CONNECTIONS];
-static struct options opt = {"127.0.0.1", "bench", "", "walk", 1883, 100, 20, 1, 0, 0, 0, 5.0, 1.0, 0.0, 0};
+static struct options opt = {"127.0.0.1", "bench", "", "walk", 1883, 100, 20, 1, 0, 0, 0, 5.0, 1.0, 0.0, 0.0, 0};
 static int epoll_fd;
 static volatile sig_atomic_t stopping;
 
 /* Latency histogram: 64 powers of two, 32 steps each; error below 3.2 %. */
-static uint64_t histogram[64 * 32];
-static long long latency_max;
+static uint64_t histogram[64 * 32], reported[64 * 32];
+static long long latency_max, reported_max;
 static uint64_t acked, acked_bytes, measured_acked, failed, total_sent;
 static bool measuring;
 
@@ -373,6 +374,7 @@ static void on_packet(struct connection *c, const uint8_t *p, int header, int le
     case 4: {
         unsigned id = (unsigned)p[header] << 8 | p[header + 1];
         c->in_flight--;
+        c->acked++;
         acked++;
         if (measuring && !got) {
             measured_acked++;
@@ -506,6 +508,31 @@ static int in_flight_all(void)
     return sum;
 }
 
+/* One line for the time since the last one; what it counted is set aside for the sum at the end. */
+static void report(double at)
+{
+    printf("{\"at\":%.3f,\"sent\":%llu,\"acked\":%llu,\"in_flight\":%d,\"p50_us\":%.1f,\"p99_us\":%.1f,"
+           "\"max_us\":%.1f,\"failed\":%llu}\n",
+           at, (unsigned long long)total_sent, (unsigned long long)acked, in_flight_all(), percentile_us(0.5),
+           percentile_us(0.99), (double)latency_max / 1000.0, (unsigned long long)failed);
+    fflush(stdout);
+    for (int i = 0; i < 64 * 32; i++) {
+        reported[i] += histogram[i];
+        histogram[i] = 0;
+    }
+    if (latency_max > reported_max)
+        reported_max = latency_max;
+    latency_max = 0;
+}
+
+static void sum_reports(void)
+{
+    for (int i = 0; i < 64 * 32; i++)
+        histogram[i] += reported[i];
+    if (reported_max > latency_max)
+        latency_max = reported_max;
+}
+
 static int run_load(void)
 {
     connect_all(opt.connections);
@@ -513,6 +540,7 @@ static int run_load(void)
     long long until = measure_from + (long long)(opt.seconds * 1e9), waited = 0, waited_before = 0, ended = 0;
     double cpu_before = cpu_seconds(), cpu_after = 0;
     uint64_t paced = 0, bursts = 0, bytes_before = 0, sent_before = 0;
+    long long next_report = began + (long long)(opt.report * 1e9);
     for (;;) {
         long long now = now_ns(CLOCK_MONOTONIC);
         if (!measuring && now >= measure_from) {
@@ -528,6 +556,10 @@ static int run_load(void)
             ended = now;
             cpu_after = cpu_seconds();
             break;
+        }
+        if (opt.report > 0 && now >= next_report) {
+            report((double)(now - began) / 1e9);
+            next_report += (long long)(opt.report * 1e9);
         }
         int timeout = 100;
         if (opt.rate > 0) {
@@ -556,11 +588,12 @@ static int run_load(void)
     double seconds = (double)(ended - measure_from) / 1e9;
     if (!was_measuring || seconds <= 0)
         seconds = 1e-9;
+    sum_reports();
     printf("{\"acks\":%llu,\"seconds\":%.6f,\"acks_per_s\":%.1f,\"readings_per_s\":%.1f,"
            "\"payload_bytes_per_reading\":%.2f,\"connections\":%d,\"window\":%d,\"readings\":%d,\"bursts\":%llu,"
            "\"latency_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p99_9\":%.1f,\"max\":%.1f},"
            "\"cpu_share\":%.4f,\"idle_share\":%.4f,\"failed\":%llu,\"total_sent\":%llu,\"total_acked\":%llu,"
-           "\"total_payload_bytes\":%llu}\n",
+           "\"total_payload_bytes\":%llu,\"acked_by_connection\":[",
            (unsigned long long)measured_acked, seconds, (double)measured_acked / seconds,
            (double)measured_acked * opt.readings / seconds,
            sent ? (double)bytes / (double)(sent * (uint64_t)opt.readings) : 0.0, opt.connections, opt.window,
@@ -568,6 +601,9 @@ static int run_load(void)
            percentile_us(0.999), (double)latency_max / 1000.0, (cpu_after - cpu_before) / seconds,
            (double)waited_measured / 1e9 / seconds, (unsigned long long)failed, (unsigned long long)total_sent,
            (unsigned long long)acked, (unsigned long long)acked_bytes);
+    for (int i = 0; i < opt.connections; i++)
+        printf("%s%llu", i ? "," : "", (unsigned long long)connections[i]->acked);
+    printf("]}\n");
     return failed ? 1 : 0;
 }
 
@@ -755,7 +791,8 @@ static int run_echo(void)
 static const char *usage =
     "usage: load [load|probe|echo] --port N [--host A] [--connections N] [--window W] [--readings R] [--burst G]\n"
     "            [--rate READINGS_PER_S] [--seconds S] [--warmup S] [--total PUBLISHES] [--prefix TOPIC]\n"
-    "            [--value walk|jump] [--text BYTES] [--subscribe FILTER] [--id-base N]\n";
+    "            [--value walk|jump] [--text BYTES] [--subscribe FILTER] [--id-base N]\n"
+    "            [--report S]\n";
 
 int main(int argc, char **argv)
 {
@@ -776,6 +813,7 @@ int main(int argc, char **argv)
         else if (!strcmp(name, "--rate")) opt.rate = atof(value);
         else if (!strcmp(name, "--seconds")) opt.seconds = atof(value);
         else if (!strcmp(name, "--warmup")) opt.warmup = atof(value);
+        else if (!strcmp(name, "--report")) opt.report = atof(value);
         else if (!strcmp(name, "--total")) opt.total = atoll(value);
         else if (!strcmp(name, "--prefix")) opt.prefix = value;
         else if (!strcmp(name, "--value")) opt.value = value;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import threading
@@ -53,6 +54,19 @@ def test_bursts_are_whole_groups_and_several_readings_ride_in_one_publish(echo: 
 def test_a_paced_load_keeps_its_pace(echo: int) -> None:
     found = generator.load(echo, connections=2, window=100, rate=500, seconds=1.0, warmup=0)
     assert 350 <= found["total_sent"] <= 510
+
+
+def test_a_long_load_reports_as_it_goes_and_its_reports_sum_up(echo: int) -> None:
+    options = {"port": echo, "connections": 3, "window": 50, "rate": 600, "seconds": 1.0, "warmup": 0}
+    done = subprocess.run(
+        generator.arguments("load", options | {"report": 0.2}), capture_output=True, check=True, text=True
+    )
+    *reports, found = map(json.loads, done.stdout.splitlines())
+    assert len(reports) >= 3
+    assert [one["acked"] for one in reports] == sorted(one["acked"] for one in reports)
+    assert all(0 < one["p50_us"] <= one["p99_us"] <= one["max_us"] for one in reports)
+    assert found["latency_us"]["max"] >= max(one["max_us"] for one in reports) - 0.1
+    assert sum(found["acked_by_connection"]) == found["total_acked"] == found["acks"]
 
 
 def test_a_probe_is_matched_with_the_value_that_comes_back(echo: int) -> None:
