@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import msgspec
 import pytest
 from tests.node.chain import SECOND, Chain
 
 from headland.journal import Frame, SectionType, recover
 from headland.journal.segment import SegmentReader, path_of
+from headland.line.filtering import Boost, DeadBand, Summary, Vibration
+from headland.line.rules import LineRules, SeriesRule
 from headland.simulation.wire import Weather
 from headland.simulation.world import Host
 from headland.vocabulary import Account, Reason
+
+SHORT = Summary(window_s=0.2, lateness_s=0.1, hold_s=0.1)
 
 
 def _replayed(host: Host) -> list[Frame]:
@@ -32,6 +39,15 @@ def _with(frames: list[Frame], kind: SectionType) -> list[Frame]:
 
 def _flip(host: Host, frame: Frame) -> None:
     host.disk.flip(path_of(frame.segment), frame.offset + 70)
+
+
+def _lose(host: Host, share: float) -> None:
+    """Of what a start would read, some commits with held rows are gone."""
+    found = _with(_replayed(host), SectionType.ROWS)
+    for frame in found[int(len(found) * share) :][:2]:
+        _flip(host, frame)
+    host.crash()
+    host.restart()
 
 
 def _run(seed: int, name: str, kind: SectionType, *, cut: bool, share: float) -> tuple[Chain, Host, bool]:
@@ -124,3 +140,32 @@ def test_blocks_sealed_in_missing_commits_are_tombstones_and_told_once(seed: int
     assert {gap.reason for gap in shelf.missing.report()} == {"corrupt"}, "no hole is without a reason"
     assert chain.balanced()
     assert chain.total(local, Account.PENDING) == 0
+
+
+FILTERS = {
+    "boost": Boost(
+        before_s=0.2, after_s=0.1, above=27.0, below=13.0, ring_rows=20, inner=DeadBand(absolute=6.0)
+    ),
+    "boost over summary": Boost(before_s=0.2, after_s=0.1, above=27.0, ring_rows=8, inner=SHORT),
+    "summary": SHORT,
+    "vibration": Vibration(rate_hz=100, window=16, summary_s=0.5),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_what_is_held_behind_missing_commits_is_what_the_books_say(name: str) -> None:
+    """Kills: `held` below nothing when later commits let go of what a missing one took; the reverse."""
+    for seed, share in ((1, 0.2), (1, 0.8), (2, 0.5), (3, 0.9)):
+        chain = Chain(seed, readings=400, interval_ns=4_000_000, start=False)
+        local = chain.local
+        rules = LineRules(default=SeriesRule(name="all", filter=FILTERS[name]))
+        local.settings = msgspec.structs.replace(local.settings, line=rules)
+        chain.begin()
+        chain.world.after(SECOND, partial(_lose, local, share))
+        chain.run_s(40)
+        assert all(device.done for device in chain.devices)
+        assert chain.balanced()
+        assert "books_unbalanced" not in local.alarms
+        assert local.node is not None
+        assert local.node.parts.intake.line.held() == {}, "series that say nothing hold nothing"
+        assert chain.total(local, Account.HELD) == 0

@@ -559,6 +559,18 @@ class Line:
             desk.close()
         return len(lost)
 
+    def held(self) -> dict[tuple[str, int, str], tuple[int, int]]:
+        """Readings and payload bytes held on disk, by (group, class, rule), as the filters know them."""
+        found: dict[tuple[str, int, str], tuple[int, int]] = {}
+        for one in self._plans.filters:
+            for sid, readings, size in one.owed():
+                plan = self._plans.of[sid]
+                if readings and not plan.volatile:
+                    flow = (plan.group, int(plan.cls), plan.rule)
+                    before = found.get(flow, (0, 0))
+                    found[flow] = before[0] + readings, before[1] + size
+        return found
+
     def _interrupt(self, sids: Iterable[int]) -> None:
         for sid in sids:
             for one in self._plans.of[sid].filters:

@@ -10,6 +10,8 @@ What a node can know of missing commits:
   `corrupt`.
 * What `pending` should be is what stands in blocks and open rows; the rest of the difference is booked
   `restored` (more is here than the books say: answers are missing) or `corrupt` (less is).
+* What `held` should be is what the filters hold. More than the books say was offered there; less had left
+  there, nobody knows for where: it is booked kept, and `corrupt`.
 
 What it cannot know: readings of rows that stood in the missing commits only, in which account they were, and
 which blocks of children they had taken: those show as holes at the node that stores.
@@ -26,6 +28,7 @@ from headland.line.outbox import records
 from headland.vocabulary import Account, Instant, Priority
 
 if TYPE_CHECKING:
+    from headland.line.outbox import Outbox
     from headland.node.core import Node
 
 
@@ -40,9 +43,35 @@ def opens_epoch(frame: Frame) -> bool:
 
 
 def mend(node: Node, now: Instant) -> None:
-    """Name what is lost, and let `pending` be what is here; in this process's first commit, and once."""
-    parts, outbox = node.parts, node.parts.north.outbox
-    assert outbox is not None
+    """Name what is lost, let `held` and `pending` be what is here; in the first commit, and once."""
+    _mend_held(node, now)
+    outbox = node.parts.north.outbox
+    if outbox is not None:
+        _mend_north(node, outbox, now)
+
+
+def _mend_held(node: Node, now: Instant) -> None:
+    """What missing commits took in or let go of is still in the steps of later ones, which speak of it."""
+    held = node.parts.intake.line.held()
+    booked = {key[1:]: amount for key, amount in node.parts.ledger.balances.items() if key[0] == Account.HELD}
+    for flow in sorted(held.keys() | booked.keys()):
+        here, said = held.get(flow, (0, 0)), booked.get(flow, [0, 0])
+        more = here[0] - said[0], here[1] - said[1]
+        if not any(more):
+            continue
+        node.begin(now)
+        node.draft.book(Account.HELD, *flow, *more)
+        node.draft.book(Account.OFFERED, *flow, *(max(0, one) for one in more))
+        gone = max(0, -more[0]), max(0, -more[1])
+        node.draft.book(Account.KEPT, *flow, *gone)
+        # What is kept enters the way north when this commit is closed, and leaves it at once.
+        node.draft.book(node.parts.shelving.own_account, "", flow[1], "", -gone[0], -gone[1])
+        node.draft.book(Account.CORRUPT, "", flow[1], "", *gone)
+        node.alarm("corrupt", f"held of {flow[2]} ({flow[0]}): {more[0]:+} readings after missing commits")
+
+
+def _mend_north(node: Node, outbox: Outbox, now: Instant) -> None:
+    parts = node.parts
     if outbox.state.lost:
         node.begin(now)
         lost = outbox.tell_lost(node.draft)

@@ -312,8 +312,9 @@ def _resume(node: Node, replay: _Replay, now: Instant) -> None:
     if outbox is not None:
         outbox.boot(parts.running_ms, now)
         outbox.recovered()
-        if replay.holed:
-            mend(node, now)
+    if replay.holed:
+        mend(node, now)
+    _inherit(parts, replay)
     parts.broker.committed(parts.last_n, now)
     parts.intake.line.recovered(now, draft)
 

@@ -16,6 +16,7 @@ Of several boosts on one series the first counts. A trigger is the series' own v
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -218,6 +219,12 @@ class BoostFilter(Filter):
     def needs(self, sids: Any) -> int:
         """The inner filter's state."""
         return self.inner.needs(sids)
+
+    def owed(self) -> Iterator[tuple[int, int, int]]:
+        """What waits in rings, and what the inner filter took over."""
+        for sid, ring in self._rings.items():
+            yield sid, len(ring), sum(row.size for row in ring)
+        yield from self.inner.owed()
 
     def refresh(self, sid: int) -> None:
         """The inner filter forgets its reference."""

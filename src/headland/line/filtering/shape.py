@@ -7,6 +7,7 @@ Duties of every filter, which one contract suite checks (`tests/line/test_filter
   so the rows of a recovered frame rebuild the state exactly.
 * What a wake changes is written as an operation (`Desk.op`) and `replay_op` does it again.
 * Held rows end: `end_series` gives every one of them back (folded, dropped or kept).
+* Held rows are told: `owed` says of how many it will settle the account.
 * Input of any type, NaN, infinities and readings without time are judged without an exception.
 * Its loss is declared by the config (`loss`), in words and as numbers.
 
@@ -406,6 +407,10 @@ class Filter:
     def adopt(self, row: Row) -> bool:
         """Own the account of a held row from now on; False when it is already in a published row."""
         return False
+
+    def owed(self) -> Iterable[tuple[int, int, int]]:
+        """Held rows whose account it settles: (series, readings, payload bytes), a series once or more."""
+        return ()
 
     def trigger(self, rule: str, sid: int, when: int, desk: Desk) -> None:
         """A deciding rule raised an event on a series."""

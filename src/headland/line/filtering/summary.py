@@ -21,6 +21,7 @@ The watermark is looked at whenever a reading passes the next moment at which it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
@@ -173,6 +174,12 @@ class SummaryFilter(Filter):
         window.owed_size += row.size
         return True
 
+    def owed(self) -> Iterator[tuple[int, int, int]]:
+        """What windows have to settle when they are published."""
+        for sid, windows in self._open.items():
+            for window in windows.values():
+                yield sid, *window.owed()
+
     def _window_for(self, sid: int, when: int) -> Window:
         start = when - when % self._size
         windows = self._open.get(sid)
@@ -222,7 +229,7 @@ class SummaryFilter(Filter):
 
     def _publish(self, sid: int, window: Window, desk: Desk | None, *, complete: bool = True) -> None:
         if desk is not None:
-            desk.fold(sid, window.owed_n + len(window.sizes), window.owed_size + sum(window.sizes))
+            desk.fold(sid, *window.owed())
         window.publish()
         self._dirty.pop((sid, window.start), None)
         if desk is not None:

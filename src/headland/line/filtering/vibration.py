@@ -18,6 +18,7 @@ ends a silence. Samples may come one a reading, or packed in bytes (`packed`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isfinite
 from typing import Any, Literal
 
@@ -350,6 +351,11 @@ class VibrationFilter(Filter):
         series.owed_n += 1
         series.owed_size += row.size
         return True
+
+    def owed(self) -> Iterator[tuple[int, int, int]]:
+        """What the rows of open spans have to settle."""
+        for sid, series in self._series.items():
+            yield sid, series.owed_n, series.owed_size
 
     def next_wake(self) -> int | None:
         """Once a second while samples are held."""

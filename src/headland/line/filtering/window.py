@@ -75,6 +75,10 @@ class Window:
         """Readings in it."""
         return self._n + len(self.waiting)
 
+    def owed(self) -> tuple[int, int]:
+        """Held readings and payload bytes that it settles when it is published."""
+        return self.owed_n + len(self.sizes), self.owed_size + sum(self.sizes)
+
     def settle(self) -> None:
         """Fold whole chunks; always at the same places, however the readings came in batches."""
         while len(self.waiting) >= CHUNK:
