@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
 import pytest
 
 from headland.storage import Digests
-from headland.storage.digests import COLUMNS, FORKS_MAX, PER_COLUMN
+from headland.storage.digests import COLUMNS, ENTRY, FORKS_MAX, PER_COLUMN
 
 ONE = ("s/device", b"E" * 16, 2)
 
@@ -33,25 +34,26 @@ def test_what_came_is_told_from_another_in_whatever_order_it_came(seed: int) -> 
             came.add(k)
         else:
             largest_first, came = k, {k}
-        digests.add(ONE, k, digest(k))
+        digests.add(ONE, k, digest(k), k)
     for one in (digests, again(digests)):
         for k in range(1, 201):
             assert one.differs(ONE, k, digest(k)) == (False if k in came else None)
             assert one.differs(ONE, k, digest(k + 1000)) == (True if k in came else None)
+            assert one.known(ONE, k) == ((digest(k)[:8], k) if k in came else None)
 
 
 def test_memory_is_bounded_and_what_is_forgotten_is_not_called_the_same() -> None:
     """Kills: a table without a bound; a comparison with nothing that says equal."""
     digests = Digests()
     for k in range(1, 2 * PER_COLUMN):
-        digests.add(ONE, k, digest(7))
+        digests.add(ONE, k, digest(7), 1)
     assert digests.differs(ONE, 1, digest(8)) is None
     assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is True
-    assert len(digests.snapshot()) < 8 * PER_COLUMN * 9 // 8 + 200
+    assert len(digests.snapshot()) < ENTRY.size * PER_COLUMN * 9 // 8 + 200
     for number in range(COLUMNS):
-        digests.add((f"s/{number}", b"E" * 16, 2), 1, digest(1))
+        digests.add((f"s/{number}", b"E" * 16, 2), 1, digest(1), 1)
     assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is None
-    digests.add(ONE, 10**12, digest(1))
+    digests.add(ONE, 10**12, digest(1), 1)
     assert len(digests.snapshot()) < 40 * COLUMNS + 200
 
 
@@ -67,9 +69,20 @@ def test_a_fork_is_kept_once_and_known_after_a_restart() -> None:
     assert not digests.forked(ONE, 3, digest(9))
 
 
+def test_a_snapshot_of_a_version_that_noted_no_rows_is_taken_over() -> None:
+    """Kills: digests read at the wrong places after an update."""
+    column = b"".join(digest(k)[:8] for k in (5, 6))
+    old = msgspec.msgpack.encode([[(*ONE, 5, column)], [(ONE, 5, digest(9)[:8])]])
+    digests = Digests()
+    digests.restore(old)
+    assert [digests.known(ONE, k) for k in (5, 6, 7)] == [(digest(5)[:8], 0), (digest(6)[:8], 0), None]
+    assert digests.forked(ONE, 5, digest(9))
+    assert digests.snapshot() == again(digests).snapshot()
+
+
 def test_epochs_beyond_the_horizon_are_forgotten() -> None:
     digests = Digests()
-    digests.add(ONE, 1, digest(1))
+    digests.add(ONE, 1, digest(1), 1)
     digests.fork(ONE, 1, digest(2))
     digests.forget({ONE[:2]})
     assert digests.differs(ONE, 1, digest(2)) is None

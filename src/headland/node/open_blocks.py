@@ -19,9 +19,10 @@ class OpenBlock:
         runs: The commits they came from.
         born_ms: Running time (ms) at which the first row was drafted.
         size: Payload bytes they stand for.
+        of: Epoch and number of the block that they make, where these are an earlier process's.
     """
 
-    __slots__ = ("born_ms", "columns", "priority", "runs", "size")
+    __slots__ = ("born_ms", "columns", "of", "priority", "runs", "size")
 
     def __init__(self, priority: Priority) -> None:
         self.priority = priority
@@ -29,6 +30,7 @@ class OpenBlock:
         self.runs: list[Run] = []
         self.born_ms = 0
         self.size = 0
+        self.of: tuple[bytes, int] | None = None
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -47,3 +49,4 @@ class OpenBlock:
         self.columns = Columns()
         self.runs = []
         self.size = 0
+        self.of = None

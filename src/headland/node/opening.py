@@ -255,7 +255,7 @@ class _Replay:
         if isinstance(item, received.ReceivedGap):
             shelf.missing.tell(item.child, item.ranges)
         else:
-            shelf.put(item.header, (n, index), node_ns, own=False, child=item.child)
+            shelf.put(item.header, (n, index), node_ns, own=False, child=item.child, body=item.body)
 
     def _state(self, data: bytes, line_states: list[bytes]) -> None:
         parts = self._parts
@@ -317,6 +317,15 @@ def _resume(node: Node, replay: _Replay, now: Instant) -> None:
     _inherit(parts, replay)
     parts.broker.committed(parts.last_n, now)
     parts.intake.line.recovered(now, draft)
+
+
+def _inherit(parts: Parts, replay: _Replay) -> None:
+    """Rows that no block holds become blocks of the process that took them, where its last numbers are known."""
+    outbox, shelving = parts.north.outbox, parts.shelving
+    epoch = shelving.epoch if outbox is None else outbox.epoch
+    if epoch and epoch == parts.last_epoch and not replay.holed:
+        numbers = shelving.k if outbox is None else [outbox.state.k.get(one, 0) for one in Priority]
+        parts.sealing.inherit(epoch, numbers)
 
 
 __all__ = ["Draft", "Opening", "open_node"]

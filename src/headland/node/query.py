@@ -95,6 +95,7 @@ class OnShelf(msgspec.Struct, frozen=True):
     arrival_ns: int
     unproven: bool = False
     forked: bool = False
+    known: int = 0
 
 
 class QueryPlan(msgspec.Struct, frozen=True):
@@ -116,6 +117,7 @@ class _Block(msgspec.Struct):
         arrival_ns: Node time of that commit.
         unproven: Whether it may have come before: its epoch had been forgotten.
         forked: Whether it is kept beside another of its identity.
+        known: So many of its first rows are in a shorter block of its identity.
     """
 
     header: BlockHeader
@@ -125,10 +127,20 @@ class _Block(msgspec.Struct):
     arrival_ns: int
     unproven: bool
     forked: bool
+    known: int
 
     def columns(self) -> Columns:
         """Its rows."""
         return open_block(self.header, self.body)[0]
+
+    def in_commits(self) -> Iterator[tuple[int, int, int]]:
+        """Of each of its own rows: its index, the commit at the origin that brought it, and its index there."""
+        at = 0
+        for run in self.header.runs:
+            for index in range(run.rows):
+                if at + index >= self.known:
+                    yield at + index, run.n, index
+            at += run.rows
 
     def wanted(self, question: Question) -> dict[int, str]:
         """Texts of the series in it that the question is about."""
@@ -154,7 +166,7 @@ def plan(node: Node) -> QueryPlan | None:
         place = block_at(node.parts.places, Ref(item.n, item.index), item.priority)
         if place is not None and item.n <= durable:
             arrival_ns = shelving.shelf.arrivals.get(item.n, 0)
-            shelf.append(OnShelf(place, item.n, arrival_ns, item.unproven, item.forked))
+            shelf.append(OnShelf(place, item.n, arrival_ns, item.unproven, item.forked, item.known))
     files = tuple((info.number, info.bytes) for info in shelving.files.by_directory[STORE].files())
     return QueryPlan(tuple(shelf), files)
 
@@ -235,7 +247,7 @@ def _blocks(disk: DiskReader, where: QueryPlan, names: Names, damage: list[str] 
         for found in _records(disk, path_of("store", number), number, end, damage):
             stored = msgspec.msgpack.decode(found.body, type=Stored)
             keys = {sid: SeriesKey(name, labels) for sid, name, labels in stored.names}
-            arrived = stored.arrival_n, stored.arrival_ns, stored.unproven, stored.forked
+            arrived = stored.arrival_n, stored.arrival_ns, stored.unproven, stored.forked, stored.known
             yield _Block(found.header, stored.body, keys, *arrived)
     for item in where.shelf:
         try:
@@ -246,7 +258,8 @@ def _blocks(disk: DiskReader, where: QueryPlan, names: Names, damage: list[str] 
             damage.append(str(error))
             continue
         keys = {sid: names.key(header.origin, header.epoch, sid) for sid in sids}
-        yield _Block(header, body, keys, item.arrival_n, item.arrival_ns, item.unproven, item.forked)
+        arrived = item.arrival_n, item.arrival_ns, item.unproven, item.forked, item.known
+        yield _Block(header, body, keys, *arrived)
 
 
 def _records(
@@ -283,7 +296,7 @@ def _surveyed(
         columns = block.columns()
         if columns.kind is None or not any(columns.kind):
             continue
-        for i, n, _ in _in_commits(header):
+        for i, n, _ in block.in_commits():
             kind, sid, value = columns.kind[i], columns.sid[i], columns.value[i]
             if kind == RowKind.CONFIG and sid in rules and isinstance(value, bytes):
                 survey.configured(header.origin, n, msgspec.msgpack.decode(value))
@@ -291,15 +304,6 @@ def _surveyed(
                 survey.derived(header.origin, texts[sid], msgspec.msgpack.decode(value))
     survey.done()
     return survey
-
-
-def _in_commits(header: BlockHeader) -> Iterator[tuple[int, int, int]]:
-    """Of each row of a block: its index, the commit at the origin that brought it, and its index there."""
-    at = 0
-    for run in header.runs:
-        for index in range(run.rows):
-            yield at + index, run.n, index
-        at += run.rows
 
 
 def _rows(
@@ -310,7 +314,7 @@ def _rows(
     epoch = survey.ordinal(origin, header.epoch)
     node_times = {run.n: run.node_ns for run in header.runs}
     labels = {sid: dict(block.keys[sid].labels) for sid in texts}
-    for i, n, index in _in_commits(header):
+    for i, n, index in block.in_commits():
         sid, ts = columns.sid[i], columns.ts[i]
         kind = columns.kind[i] if columns.kind is not None else 0
         flags = columns.flags[i] if columns.flags is not None else 0

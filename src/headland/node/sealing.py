@@ -60,15 +60,16 @@ class Sealing:
         """Take the rows of the commit that is being closed into the open blocks.
 
         Returns:
-            Blocks to be sealed in this commit, in order: of a class whose rows are too many for one block,
-            what was open, and each piece of this commit's rows.
+            Blocks to be sealed in this commit, in order: of a class whose rows are too many for one block, or
+            that an earlier process left unsealed rows of, what was open, and each piece of this commit's rows.
         """
         full: list[OpenBlock] = []
         for cls in NORTH:
-            if not draft.row_count(cls):
+            inherited = self.open[cls].of is not None
+            if not (inherited or draft.row_count(cls)):
                 continue
-            parts = pieces(draft.rows(cls))
-            if len(parts) == 1 and self._fits(self.open[cls], parts[0]):
+            parts = pieces(draft.rows(cls)) if draft.row_count(cls) else []
+            if not inherited and len(parts) == 1 and self._fits(self.open[cls], parts[0]):
                 self.take(cls, parts[0], draft.n, node_ns, running_ms, now)
                 continue
             priority = Priority(cls)
@@ -104,6 +105,16 @@ class Sealing:
         block.columns, block.runs, block.born_ms = rows, list(runs), born_ms
         block.size = sum(rows.size) if rows.size is not None else 0
         self._sealer.rows(priority, len(rows), now)
+
+    def inherit(self, epoch: bytes, numbers: Sequence[int]) -> None:
+        """What is open was left by the process of `epoch`, whose newest block of each class has this number.
+
+        It is sealed in this process's first commit, as the next block of *that* epoch: a node that runs on
+        from a copy of this disk has sealed the same rows under the same name, and whoever has both keeps one.
+        """
+        for block, number in zip(self.open, numbers, strict=True):
+            if block:
+                block.of = epoch, number + 1
 
     def ask(self, priority: Priority) -> None:
         """Seal this class with the next commit (on demand, drain)."""

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from headland.blocks.block import open_block
+from headland.blocks.digest import digest
 from headland.blocks.header import BlockHeader
 from headland.node.blocks_on_disk import Block
 from headland.node.gaps import Gaps
 from headland.node.names import Names
 from headland.storage import Applied, Digests
+from headland.storage.digests import BYTES
+from headland.vocabulary import Account
 
 FORGOTTEN = "forgotten"
 """Owner of the STATE section that says which epochs the key table has forgotten: array of (origin, epoch)."""
@@ -32,6 +36,7 @@ class Resting(msgspec.Struct, frozen=True, array_like=True):
     own: bool
     unproven: bool = False
     forked: bool = False
+    known: int = 0
 
 
 class Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -44,6 +49,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
         body: The block's own body.
         unproven: Whether it may have come before: its epoch had been forgotten.
         forked: Whether another block of its identity had been applied: it is kept beside, and not applied.
+        known: So many of its first rows had been applied before, as a shorter block of its identity.
     """
 
     arrival_n: int
@@ -52,6 +58,21 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     unproven: bool = False
     forked: bool = False
+    known: int = 0
+
+
+class Came(msgspec.Struct, frozen=True):
+    """What a block is to a root.
+
+    Attributes:
+        account: APPLIED, UNAPPLIED (kept beside) or DUPLICATE_RECEIVED.
+        known: Readings and payload bytes at its beginning that had been applied before.
+        unproven: Whether it may have come before.
+    """
+
+    account: Account
+    known: tuple[int, int] = (0, 0)
+    unproven: bool = False
 
 
 class Shelf:
@@ -73,32 +94,61 @@ class Shelf:
         self.digests = Digests()
 
     def put(
-        self, header: BlockHeader, place: tuple[int, int], node_ns: int, *, own: bool, child: str = ""
-    ) -> bool:
-        """Take a block that commit `place[0]` applies, from a child; False when it is here already.
+        self,
+        header: BlockHeader,
+        place: tuple[int, int],
+        node_ns: int,
+        *,
+        own: bool,
+        child: str = "",
+        body: bytes = b"",
+    ) -> Came:
+        """Take a block that commit `place[0]` applies, from a child.
 
-        Another block of an identity that is here is kept beside it, once.
+        Of an identity that is here a longer block is applied from where the shorter one ended; any other that
+        is not the same is kept beside it, once.
         """
         self.arrivals[place[0]] = node_ns
         epoch, identity = (header.origin, header.epoch), (header.origin, header.epoch, header.priority)
         unproven = self.applied.unproven(*epoch, header.last_n)
         last, custodian = self.applied.last(*identity), self.applied.brought(*epoch)
-        if not self.applied.apply(*identity, header.k, header.last_n, node_ns, child):
-            if self.forks(header):
-                self.digests.fork(identity, header.k, header.digest)
-                self.resting.append(Resting(*place, header.priority, own, forked=True))
-            return False
-        self.digests.add(identity, header.k, header.digest)
-        self.missing.came(header, last, custodian)
-        self.resting.append(Resting(*place, header.priority, own, unproven))
-        return True
+        if self.applied.apply(*identity, header.k, header.last_n, node_ns, child):
+            self.digests.add(identity, header.k, header.digest, header.rows)
+            self.missing.came(header, last, custodian)
+            self.resting.append(Resting(*place, header.priority, own, unproven))
+            return Came(Account.APPLIED, unproven=unproven)
+        if not self._differs(header):
+            return Came(Account.DUPLICATE_RECEIVED)
+        known = self._begins_with_known(header, body)
+        self.resting.append(Resting(*place, header.priority, own, forked=not known[0], known=known[0]))
+        if not known[0]:
+            self.digests.fork(identity, header.k, header.digest)
+            return Came(Account.UNAPPLIED)
+        before = self.digests.known(identity, header.k)
+        assert before is not None
+        self.digests.fork(identity, header.k, before[0])  # coming again, the shorter is a repeat
+        self.digests.add(identity, header.k, header.digest, header.rows)
+        return Came(Account.APPLIED, known)
 
-    def forks(self, header: BlockHeader) -> bool:
+    def _differs(self, header: BlockHeader) -> bool:
         """Whether another block of this identity was applied, and this one is not kept beside it yet."""
         identity = (header.origin, header.epoch, int(header.priority))
         return bool(self.digests.differs(identity, header.k, header.digest)) and not self.digests.forked(
             identity, header.k, header.digest
         )
+
+    def _begins_with_known(self, header: BlockHeader, body: bytes) -> tuple[int, int]:
+        """Readings and bytes of the shorter block of this identity that was applied; none if it is another.
+
+        A node of which a copy was started has gone on filling the block that the copy sealed.
+        """
+        before = self.digests.known((header.origin, header.epoch, int(header.priority)), header.k)
+        if before is None or not 0 < before[1] < header.rows or not body:
+            return 0, 0
+        rows = open_block(header, body)[0].part(0, before[1])
+        if digest(rows)[:BYTES] != before[0]:
+            return 0, 0
+        return before[1], sum(rows.size) if rows.size is not None else 0
 
     def forget(self, epochs: Sequence[tuple[str, bytes]]) -> None:
         """Epochs are beyond the horizon: their keys are given up."""
@@ -119,7 +169,9 @@ class Shelf:
         header, body, sids = block
         keys = [(sid, names.key(header.origin, header.epoch, sid)) for sid in sorted(sids)]
         told = tuple((sid, key.name, key.labels) for sid, key in keys)
-        stored = Stored(item.n, self.arrivals.get(item.n, 0), told, body, item.unproven, item.forked)
+        stored = Stored(
+            item.n, self.arrivals.get(item.n, 0), told, body, item.unproven, item.forked, item.known
+        )
         return header, msgspec.msgpack.encode(stored)
 
     def snapshot(self) -> bytes:

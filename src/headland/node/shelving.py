@@ -84,25 +84,27 @@ class Shelving:
         draft = node.draft
         if self.outbox is not None:
             sealed = self.outbox.seal(
-                block.priority, block.columns, block.runs, (), block.born_ms, now, draft
+                block.priority, block.columns, block.runs, (), block.born_ms, now, draft, block.of
             )
             header, body = sealed.header, sealed.body
             place = (draft.n, sealed.index)
         else:
-            self.k[block.priority] += 1
+            epoch, k = block.of or (self.epoch, self.k[block.priority] + 1)
+            if block.of is None:
+                self.k[block.priority] = k
             header, body = seal_block(
                 block.columns,
                 origin=self.origin,
-                epoch=self.epoch,
+                epoch=epoch,
                 priority=block.priority,
-                k=self.k[block.priority],
+                k=k,
                 lane=Lane.LIVE,
                 runs=tuple(block.runs),
                 age_ms=max(0, node.running_ms(now) - block.born_ms),
                 with_body=False,
             )
             place = (draft.n, draft.section(SectionType.SEALS, encode_alone(header)))
-            if not self.shelf.put(header, place, now.wall_ns, own=True):
+            if self.shelf.put(header, place, now.wall_ns, own=True).account is not Account.APPLIED:
                 raise DefectError(f"own block {header.k} of class {header.priority} is here already")
         if body:
             self.cache.put(place, (header, body, frozenset(block.columns.sid)))
@@ -125,18 +127,20 @@ class Shelving:
     def _apply(self, node: Node, item: received.ReceivedBlock, now: Instant) -> None:
         header, draft = item.header, node.draft
         index = draft.section(SectionType.RECEIVED, received.encode(item))
-        forked = self.shelf.forks(header)
-        fresh = self.shelf.put(header, (draft.n, index), now.wall_ns, own=False, child=item.child)
-        if forked:
-            name = f"block {header.k} of {header.origin}, class {header.priority}"
+        came = self.shelf.put(
+            header, (draft.n, index), now.wall_ns, own=False, child=item.child, body=item.body
+        )
+        name = f"block {header.k} of {header.origin}, class {header.priority}"
+        if came.account is Account.UNAPPLIED:
             node.alarm("fork", f"{name}: {item.child} brought another than is here; it is kept beside")
-        if fresh and self.shelf.resting[-1].unproven:
-            name = f"block {header.k} of {header.origin}"
+        if came.unproven:
             node.alarm("uniqueness_unproven", f"{name}: its epoch was forgotten, it may have come before")
         restores.arrived(node, header)
-        became = Account.APPLIED if fresh else Account.UNAPPLIED if forked else Account.DUPLICATE_RECEIVED
-        for account in (Account.RECEIVED, became):
-            draft.book(account, "", header.priority, "", header.rows, header.size)
+        rows, size = came.known
+        draft.book(Account.RECEIVED, "", header.priority, "", header.rows, header.size)
+        draft.book(came.account, "", header.priority, "", header.rows - rows, header.size - size)
+        if rows:
+            draft.book(Account.DUPLICATE_RECEIVED, "", header.priority, "", rows, size)
 
     def _relay(
         self, outbox: Outbox, node: Node, item: received.ReceivedBlock, deliver: link.Deliver, now: Instant
@@ -216,5 +220,6 @@ class Shelving:
     def replay_seal(self, data: bytes, n: int, index: int, node_ns: int) -> None:
         """A SEALS section of a recovered commit of a root."""
         header = decode_alone(Reader(data))
-        self.k[header.priority] = header.k
+        if header.epoch == self.epoch:
+            self.k[header.priority] = header.k
         self.shelf.put(header, (n, index), node_ns, own=True)

@@ -26,7 +26,7 @@ from headland.simulation.filtered import Row, judge_band, judge_windows
 from headland.simulation.readings import Identity, Reading, label
 from headland.simulation.witness import Witness
 from headland.simulation.world import Everybody, Host
-from headland.vocabulary import Account, HeadlandError, Priority, Reason, RowKind, Value
+from headland.vocabulary import Account, HeadlandError, Priority, Reason, RowFlag, RowKind, Value
 
 UNDER_WAY_NS = 1_000_000_000
 """So long an acknowledgement may be under way."""
@@ -86,14 +86,16 @@ def read_root(host: Host) -> Contents:
                 raise HeadlandError(f"{path}: {block.offset}-{block.end} does not verify")
             stored = msgspec.msgpack.decode(block.body, type=Stored)
             names = {sid: name for sid, name, _ in stored.names}
-            _add(contents, block.header, stored.body, names)
+            if not stored.forked:
+                _add(contents, block.header, stored.body, names, stored.known)
     for resting in shelving.shelf.resting:
         place = block_at(parts.places, Ref(resting.n, resting.index), resting.priority)
         if place is None:
             raise HeadlandError(f"a block of commit {resting.n} is nowhere")
         header, body, sids = read_block(disk, place)
         names = {sid: parts.names.key(header.origin, header.epoch, sid).name for sid in sids}
-        _add(contents, header, body, names)
+        if not resting.forked:
+            _add(contents, header, body, names, resting.known)
     for told in shelving.shelf.missing.told():
         one = told.info
         reason = Reason(one.reason)
@@ -101,10 +103,12 @@ def read_root(host: Host) -> Contents:
     return contents
 
 
-def _add(contents: Contents, header: BlockHeader, body: bytes, names: dict[int, str]) -> None:
+def _add(contents: Contents, header: BlockHeader, body: bytes, names: dict[int, str], known: int) -> None:
+    """An applied block; so many of its first rows are in a shorter one of its identity."""
     identity = (header.origin, header.epoch, int(header.priority), header.k)
-    contents.arrivals.append((identity, header.path))
-    columns, _ = open_block(header, body)
+    if not known:
+        contents.arrivals.append((identity, header.path))
+    columns = open_block(header, body)[0].part(known, header.rows)
     count = len(columns)
     seqs, kinds, flags = (
         columns.seq or [-1] * count,
@@ -122,7 +126,8 @@ class Forgiven(msgspec.Struct):
 
     Attributes:
         windows: Machine -> times (ns) between a copy of its disk and its return: what it took then is gone.
-        twice: Nodes whose rows may be sealed under two identities (restored, cloned).
+        twice: Nodes of which a copy may have run on (restored, cloned): it had windows, dead bands and rings
+            of its own.
         reordered: Nodes whose blocks may overtake each other (they or a relay of theirs moved or went back).
         uneven: The books of two neighbours need not agree (a parent went back, a child moved).
         moved: Nodes that got another parent: what their old one had taken, and lost, nobody can send again.
@@ -196,7 +201,8 @@ class EndLaws:
             if row.kind == RowKind.READING and row.seq >= 0:
                 rows.setdefault((row.series, row.ts, row.seq), []).append(row)
         for (series, ts, seq), found in rows.items():
-            if len(found) > 1 and not all(row.block[0] in self._forgiven.twice for row in found):
+            rings = all(row.flags & RowFlag.BOOST for row in found)
+            if len(found) > 1 and not (rings and found[0].block[0] in self._forgiven.twice):
                 text = f"({series}, {ts}, {seq}) is stored in {[label(row.block) for row in found]}"
                 about = [row.block for row in found]
                 self._witness.break_law("applied_once", text, (series, seq), *about)

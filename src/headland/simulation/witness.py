@@ -59,7 +59,7 @@ class Sealed(msgspec.Struct):
         host: Machine that sealed it.
         life: Process on it.
         n: Commit that sealed it.
-        digest: Of its rows.
+        digests: Of its rows; several where a copy of the node sealed what it had as the same block.
         readings: (series, sequence) of the readings in it.
         derived: Whether there are other rows in it too.
         durable: Its commit has been executed, or was found at recovery.
@@ -70,7 +70,7 @@ class Sealed(msgspec.Struct):
     host: str
     life: int
     n: int
-    digest: bytes
+    digests: set[bytes]
     readings: tuple[tuple[str, int], ...]
     derived: bool = False
     durable: bool = False
@@ -183,7 +183,9 @@ class Witness(Observer):
             if name == host.name:
                 del self._in_commit[(name, life, at_n)]
                 for identity in identities:
-                    self.blocks[identity].durable = at_n <= last_n
+                    known = self.blocks[identity]
+                    others = known.durable and (known.host, known.life) != (name, life)
+                    known.durable = others or at_n <= last_n
             elif name == host.name.removesuffix("#clone") and at_n <= last_n:
                 for identity in identities:
                     self.blocks[identity].durable = True  # in the copy, which has just been made durable
@@ -218,10 +220,11 @@ class Witness(Observer):
                 self._told_gone(host, node.draft.n, deliver.item)
 
         def watched_seal(node: Node, block: OpenBlock, now: Instant) -> None:
-            columns, priority = block.columns, block.priority
+            columns, priority, of = block.columns, block.priority, block.of
             seal(node, block, now)
-            k = shelving.k if shelving.outbox is None else shelving.outbox.state.k
-            identity = (node.settings.name, shelving.epoch, int(priority), k[priority])
+            numbers = shelving.k if shelving.outbox is None else shelving.outbox.state.k
+            epoch, k = of or (shelving.epoch, numbers[priority])
+            identity = (node.settings.name, epoch, int(priority), k)
             self._sealed(host, node, identity, columns)
 
         shelving.receive = watched_receive  # type: ignore[method-assign]
@@ -284,7 +287,7 @@ class Witness(Observer):
         elif not known.durable:
             text = f"{host.name} has {label(identity)}, whose commit {known.n} is not on disk at {known.host}"
             self.break_law("seal_before_send", text, identity)
-        elif known.digest != header.digest:
+        elif header.digest not in known.digests:
             self.break_law("one_content", f"{label(identity)} has two contents", identity)
 
     def _told_gone(self, host: Host, n: int, gap: ReceivedGap) -> None:
@@ -302,7 +305,7 @@ class Witness(Observer):
         """A block was sealed, in the commit that is being closed."""
         n, digest = node.draft.n, digest_of(columns)
         known = self.blocks.get(identity)
-        if known is not None:
+        if known is not None and known.durable and not self.rewinds:
             text = f"{host.name} seals {label(identity)} in commit {n}, and {known.host} did in {known.n}"
             self.break_law("one_content", text, identity)
         table = node.parts.names.table
@@ -313,9 +316,13 @@ class Witness(Observer):
             for sid, seq, kind in zip(columns.sid, seqs, kinds, strict=True)
             if kind == RowKind.READING
         )
-        self.blocks[identity] = Sealed(
-            host.name, host.life, n, digest, readings, derived=len(readings) < len(columns)
-        )
+        if known is not None and known.durable:
+            known.digests.add(digest)
+            known.readings = tuple(dict.fromkeys((*known.readings, *readings)))
+        else:
+            self.blocks[identity] = Sealed(
+                host.name, host.life, n, {digest}, readings, derived=len(readings) < len(columns)
+            )
         self._in_commit.setdefault((host.name, host.life, n), []).append(identity)
         for key in readings:
             if key in self.readings:

@@ -202,8 +202,9 @@ def replay(state: State, kind: int, data: bytes, n: int, index: int, running_ms:
         case records.SEALS:
             header = decode_alone(Reader(data))
             stream = current_stream(state, header.priority, header.lane)
-            _missing_before(state, header)
-            state.k[header.priority] = header.k
+            if header.epoch == stream.key.epoch:
+                _missing_before(state, header)
+                state.k[header.priority] = header.k
             row = state.row_of(header, running_ms - header.age_ms, n, index, 0)
             append_row(state, stream, row)
         case records.RECEIVED:

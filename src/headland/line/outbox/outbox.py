@@ -127,6 +127,7 @@ class Outbox:
         born_ms: int,
         now: Instant,
         draft: DraftLike,
+        of: tuple[bytes, int] | None = None,
     ) -> SealedBlock:
         """Make the block of these rows; it may be sent when this commit is durable.
 
@@ -138,16 +139,17 @@ class Outbox:
             born_ms: Age clock at which the first row was made.
             now: The moment.
             draft: The open commit; its SEALS section refers to itself as `Ref(draft.n, index)`.
+            of: Epoch and number of the block; the current epoch and its next number without.
         """
-        epoch = self.state.current
-        if epoch is None:
+        current = self.state.current
+        if current is None:
             raise DefectError("an epoch has to be opened before a block is sealed")
-        k = self.state.k.get(priority, 0) + 1
+        epoch, k = of or (current.epoch, self.state.k.get(priority, 0) + 1)
         lane = self.lane_of_seal(priority, now)
         header, body = seal_block(
             columns,
             origin=self.origin,
-            epoch=epoch.epoch,
+            epoch=epoch,
             priority=priority,
             k=k,
             lane=lane,
