@@ -320,7 +320,7 @@ def _resume(node: Node, replay: _Replay, now: Instant) -> None:
 
 
 def _inherit(parts: Parts, replay: _Replay) -> None:
-    """Rows that no block holds become blocks of the process that took them, where its last numbers are known."""
+    """Rows that no block holds become blocks of the process that took them, where its numbers are known."""
     outbox, shelving = parts.north.outbox, parts.shelving
     epoch = shelving.epoch if outbox is None else outbox.epoch
     if epoch and epoch == parts.last_epoch and not replay.holed:

@@ -134,7 +134,7 @@ class _Block(msgspec.Struct):
         return open_block(self.header, self.body)[0]
 
     def in_commits(self) -> Iterator[tuple[int, int, int]]:
-        """Of each of its own rows: its index, the commit at the origin that brought it, and its index there."""
+        """Of each of its rows: its index, the commit at the origin that brought it, and its index there."""
         at = 0
         for run in self.header.runs:
             for index in range(run.rows):

@@ -61,7 +61,7 @@ class Sealing:
 
         Returns:
             Blocks to be sealed in this commit, in order: of a class whose rows are too many for one block, or
-            that an earlier process left unsealed rows of, what was open, and each piece of this commit's rows.
+            of which an earlier process left rows, what was open, and each piece of this commit's rows.
         """
         full: list[OpenBlock] = []
         for cls in NORTH:
