@@ -1,0 +1,1 @@
+"""Mutants of the rooms that keep the promise, judged by their tests: `./dev mutation`; docs/mutation.md."""

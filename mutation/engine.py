@@ -1,0 +1,168 @@
+"""mutmut in an environment of its own, on a copy of the checkout.
+
+mutmut writes all mutants of a function beside it, imports the tests once, and forks a process for each
+mutant: no mutant pays for an import, and one that breaks the interpreter breaks itself only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mutation.rooms import BUILD, COPIED, ROOMS, ROOT, TESTS
+
+LOCK = ROOT / "requirements" / "mutation.txt"
+WORK = BUILD / "work"
+LOG = BUILD / "mutmut.log"
+MEMORY_BYTES_MAX = 4_000_000_000
+"""Of address space, for each process: a mutant that gathers for ever ends."""
+TIMEOUT_FACTOR = 5
+TIMEOUT_ADDED_S = 2
+NICE = 19
+
+KILLED, SURVIVED, TIMEOUT, UNTESTED = "killed", "survived", "timeout", "untested"
+_VERDICTS = {
+    0: SURVIVED,
+    5: UNTESTED,
+    33: UNTESTED,
+    36: TIMEOUT,
+    24: TIMEOUT,
+    -24: TIMEOUT,
+    152: TIMEOUT,
+    255: TIMEOUT,
+}
+"""By how the process of a mutant ended; every other end is a test that failed, or a process that broke."""
+
+
+class Unavailable(Exception):
+    """The tool cannot be installed or run here."""
+
+
+def environment() -> Path:
+    """The Python that has the tool, and after it everything of this one; made once for each lock.
+
+    Raises:
+        Unavailable: It cannot be made here.
+    """
+    beneath = sysconfig.get_path("purelib")
+    digest = hashlib.blake2b(LOCK.read_bytes() + beneath.encode(), digest_size=6).hexdigest()
+    home = BUILD / f"env-{digest}"
+    python = home / "bin" / "python"
+    if (home / "ready").exists():
+        return python
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(LOCK)]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, stdout=sys.stderr)
+        subprocess.run([str(python), *install], check=True, timeout=300, stdout=sys.stderr)
+    except (subprocess.SubprocessError, OSError) as problem:
+        raise Unavailable(f"the tool's environment cannot be made: {problem}") from None
+    next(home.glob("lib/python*/site-packages")).joinpath("headland-dev.pth").write_text(f"{beneath}\n")
+    (home / "ready").touch()
+    return python
+
+
+def prepare(rooms: Sequence[str], again: bool) -> None:
+    """Copy what is tested to the workspace and configure the tool there.
+
+    Args:
+        rooms: What is mutated.
+        again: Keep the workspace with its verdicts, to go on with a run that was interrupted.
+    """
+    if again and WORK.exists():
+        return
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(
+                source, WORK / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyc")
+            )
+        else:
+            shutil.copy2(source, WORK / name)
+    listed: dict[str, Sequence[str]] = {
+        "source_paths": ["src"],
+        "only_mutate": [ROOMS[room] for room in rooms],
+        "also_copy": [name for name in COPIED if name not in ("src", "tests")],
+        "pytest_add_cli_args_test_selection": TESTS,
+        "timeout_multiplier": [str(TIMEOUT_FACTOR)],
+        "timeout_constant": [str(TIMEOUT_ADDED_S)],
+    }
+    lines = ["[mutmut]"]
+    for key, values in listed.items():
+        lines += (
+            [f"{key} ="] + [f"  {value}" for value in values] if len(values) > 1 else [f"{key} = {values[0]}"]
+        )
+    (WORK / "setup.cfg").write_text("\n".join(lines) + "\n")
+
+
+def names(python: Path, paths: Sequence[Path]) -> dict[Path, list[str]]:
+    """Every mutant of each module."""
+    found: dict[str, list[str]] = _ask(python, "names", [str(path) for path in paths])
+    return {Path(path): found[path] for path in found}
+
+
+def differences(python: Path, mutants: Mapping[str, Path]) -> dict[str, list[str]]:
+    """How each mutant differs: lines with their signs."""
+    found: dict[str, list[str]] = _ask(
+        python, "differences", [f"{path} {name}" for name, path in mutants.items()]
+    )
+    return found
+
+
+def run(python: Path, chosen: Sequence[str], children: int) -> None:
+    """Judge the chosen mutants, or all that have no verdict yet if none is chosen.
+
+    Raises:
+        Unavailable: The tests fail without a mutant, or the tool itself failed.
+    """
+    with LOG.open("wb") as log:
+        done = subprocess.run(
+            [str(python), "-m", "mutmut", "run", "--max-children", str(children), *chosen],
+            cwd=WORK, env=_surroundings(), stdout=log, stderr=log, preexec_fn=_bounded, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        tail = LOG.read_text("utf-8", "replace").replace("\r", "\n").rstrip().split("\n")[-1]
+        raise Unavailable(f"mutmut ended with {done.returncode} ({tail}); see {LOG}")
+
+
+def verdicts(path: Path) -> dict[str, str]:
+    """The verdict of each judged mutant of a module."""
+    kept = WORK / "mutants" / f"{path}.meta"
+    codes = json.loads(kept.read_text())["exit_code_by_key"] if kept.exists() else {}
+    return {name: _VERDICTS.get(code, KILLED) for name, code in codes.items() if code is not None}
+
+
+def counted(judged: Mapping[str, str]) -> Counter[str]:
+    """How many of each verdict."""
+    return Counter(judged.values())
+
+
+def _ask(python: Path, what: str, lines: Sequence[str]) -> dict[str, list[str]]:
+    done = subprocess.run(
+        [str(python), str(Path(__file__).with_name("inside.py")), what],
+        cwd=WORK, env=_surroundings(), input="\n".join(lines).encode(), stdout=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Unavailable(f"mutmut could not tell {what}")
+    answer: dict[str, list[str]] = json.loads(done.stdout)
+    return answer
+
+
+def _surroundings() -> dict[str, str]:
+    # Processes that a test starts find the mutants' tree too.
+    return {**os.environ, "HEADLAND_PURE": "1", "PYTHONPATH": str(WORK / "mutants" / "src"), "COLUMNS": "200"}
+
+
+def _bounded() -> None:
+    os.nice(NICE)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
