@@ -16,8 +16,9 @@ from headland.journal import (
     decode_state,
     recover,
 )
+from headland.journal.draft import PIECE_BYTES, PIECE_ROWS, pieces
 from headland.simulation.disk import SimulatedDisk
-from headland.vocabulary import Account, PeerError, RowClass, StorageDamage
+from headland.vocabulary import Account, Columns, PeerError, RowClass, StorageDamage
 
 
 def full() -> Draft:
@@ -90,3 +91,72 @@ def test_damaged_bodies_are_damage() -> None:
     for data in (b"", b"\x05ab", b"\x01\xff"):
         with pytest.raises(StorageDamage):
             decode_state(data)
+
+
+def rows_of(count: int, *sizes: int) -> Columns:
+    rows = Columns()
+    for at in range(count):
+        if sizes:
+            rows.append(at, at, float(at), size=sizes[at])
+        else:
+            rows.append(at, at, float(at))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("count", "lengths"),
+    [
+        (0, []),
+        (1, [1]),
+        (PIECE_ROWS, [PIECE_ROWS]),
+        (PIECE_ROWS + 1, [PIECE_ROWS, 1]),
+        (2 * PIECE_ROWS, [PIECE_ROWS, PIECE_ROWS]),
+        (2 * PIECE_ROWS + 3, [PIECE_ROWS, PIECE_ROWS, 3]),
+    ],
+)
+def test_rows_are_cut_behind_as_many_as_a_block_takes_and_none_is_left_over(
+    count: int, lengths: list[int]
+) -> None:
+    """Kills: a piece of one row more; an empty piece behind a full one; a last piece that is left out."""
+    parts = pieces(rows_of(count))
+    assert [len(part) for part in parts] == lengths
+    assert [sid for part in parts for sid in part.sid] == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ((PIECE_BYTES - 1, 1), [2]),
+        ((PIECE_BYTES,), [1]),
+        ((PIECE_BYTES - 1, 2), [2]),
+        ((PIECE_BYTES - 1, 2, 5), [2, 1]),
+        ((PIECE_BYTES + 7, 1, 1), [1, 2]),
+        ((1, PIECE_BYTES - 2, 1, PIECE_BYTES - 1, 1, 9), [3, 2, 1]),
+        ((3, PIECE_BYTES, PIECE_BYTES, 1), [2, 1, 1]),
+    ],
+)
+def test_rows_are_cut_behind_the_one_that_fills_a_block_with_payload(
+    sizes: tuple[int, ...], lengths: list[int]
+) -> None:
+    """Kills: the bytes of one row counted for another; a sum that is not begun again behind a cut."""
+    parts = pieces(rows_of(len(sizes), *sizes))
+    assert [len(part) for part in parts] == lengths
+    assert [size for part in parts for size in part.size or ()] == list(sizes)
+
+
+def test_each_piece_is_a_section_of_its_own() -> None:
+    draft = Draft(1)
+    sizes = (PIECE_BYTES, 1)
+    for at, size in enumerate(sizes):
+        draft.rows(RowClass.NORMAL).append(at, at, 0.5, size=size)
+    parts = [decode_rows(part.data) for part in draft.sections()]
+    assert [(cls, columns.sid) for cls, columns in parts] == [(RowClass.NORMAL, [0]), (RowClass.NORMAL, [1])]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"), [(b"\x00", ("", b"")), (b"\x01a", ("a", b"")), (b"\x00z", ("", b"z"))]
+)
+def test_a_state_section_that_just_holds_its_owners_name_is_whole(
+    data: bytes, expected: tuple[str, bytes]
+) -> None:
+    assert decode_state(data) == expected

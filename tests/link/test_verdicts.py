@@ -145,6 +145,99 @@ def test_replay_after_any_snapshot_gives_the_same_table(snapshot_after: int) -> 
     assert again.snapshot() == desk.verdicts.snapshot()
 
 
+def many(*counts: int, held: bool = True) -> Desk:
+    """Questions of one block each, the first of each origin's settled, as many as the counts say."""
+    desk = Desk()
+    for origin, (all_of_it, settled) in enumerate(zip(counts[::2], counts[1::2], strict=True)):
+        ranges = [
+            msgspec.structs.replace(lost(k, k, total=1), origin=f"o{origin}") for k in range(1, all_of_it + 1)
+        ]
+        desk.ask("child", *ranges)
+        if settled:
+            desk.decide(msgspec.structs.replace(verdict(1, settled, held), origin=f"o{origin}"))
+    return desk
+
+
+def kept(table: Verdicts) -> dict[str, list[int]]:
+    out: dict[str, list[int]] = {}
+    for item in table.questions():
+        out.setdefault(item.origin, []).append(item.k_from)
+    return out
+
+
+def test_beyond_the_bound_settled_questions_go_identity_by_identity_until_an_eighth_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kills: open questions forgotten; all settled ones forgotten at once; a count that drifts away."""
+    monkeypatch.setattr("headland.link.verdicts.QUESTIONS_MAX", 16)
+    desk = many(4, 2, 4, 4, 8, 8)
+    before = kept(desk.verdicts)
+    assert sum(map(len, before.values())) == 16
+    desk.ask("child", msgspec.structs.replace(lost(9, 9, total=1), origin="o2"))
+    # 17 are 3 too many: two of the first go, then all of the second, and the third is not looked at.
+    assert kept(desk.verdicts) == {"o0": [3, 4], "o2": [*range(1, 10)]}
+    for k in range(10, 15):
+        desk.ask("child", msgspec.structs.replace(lost(k, k, total=1), origin="o2"))
+    assert kept(desk.verdicts) == {"o0": [3, 4], "o2": [*range(1, 15)]}, "16 are not beyond the bound"
+    desk.ask("child", msgspec.structs.replace(lost(15, 15, total=1), origin="o2"))
+    assert kept(desk.verdicts) == {"o0": [3, 4], "o2": [*range(9, 16)]}
+
+
+def test_forgetting_stops_where_just_an_eighth_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headland.link.verdicts.QUESTIONS_MAX", 16)
+    desk = many(3, 3, 1, 1, 12, 0)
+    desk.ask("child", msgspec.structs.replace(lost(13, 13, total=1), origin="o2"))
+    assert kept(desk.verdicts) == {"o1": [1], "o2": [*range(1, 14)]}
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_parts_that_a_verdict_cut_off_count_towards_the_bound(
+    monkeypatch: pytest.MonkeyPatch, restored: bool
+) -> None:
+    monkeypatch.setattr("headland.link.verdicts.QUESTIONS_MAX", 8)
+    desk = Desk()
+    desk.ask("child", lost(1, 9, total=9))
+    for k in (2, 4, 6):
+        desk.decide(verdict(k, k, True))
+    assert len(desk.verdicts.questions()) == 7
+    if restored:
+        snapshot, desk.verdicts = desk.verdicts.snapshot(), many(3, 3).verdicts
+        desk.verdicts.restore(snapshot)
+    desk.ask("child", lost(20, 20, total=1))
+    assert len(desk.verdicts.questions()) == 8
+    desk.ask("child", lost(21, 21, total=1))
+    assert [item.k_from for item in desk.verdicts.questions()] == [1, 3, 5, 7, 20, 21]
+
+
+def test_a_verdict_on_blocks_that_nobody_asked_about_does_not_hide_the_next() -> None:
+    desk = Desk()
+    desk.ask("child", lost(1, 2, total=2))
+    stranger = msgspec.structs.replace(verdict(1, 2, True), origin="stranger")
+    assert desk.decide(stranger, verdict(1, 2, True)) == {"child": [verdict(1, 2, True)]}
+
+
+def test_gaps_of_other_reasons_and_empty_ranges_are_no_questions_and_do_not_hide_the_next() -> None:
+    desk = Desk()
+    expired = msgspec.structs.replace(lost(5, 6, total=2), reason=int(Reason.EXPIRED))
+    desk.ask("child", expired, lost(3, 2), lost(1, 1, total=1))
+    assert [(item.k_from, item.k_to) for item in desk.verdicts.questions()] == [(1, 1)]
+
+
+def test_a_lost_block_is_known_by_all_of_its_identity() -> None:
+    desk = Desk()
+    desk.ask("child", lost(2, 3, total=2))
+    assert not desk.verdicts.covers("o", E, 2, 2), "nobody has said that it is lost"
+    desk.decide(verdict(2, 3, False))
+    assert [k for k in range(6) if desk.verdicts.covers("o", E, 2, k)] == [2, 3]
+    assert not any(
+        (
+            desk.verdicts.covers("other", E, 2, 2),
+            desk.verdicts.covers("o", b"f" * 16, 2, 2),
+            desk.verdicts.covers("o", E, 1, 2),
+        )
+    )
+
+
 def _told(link: ChildLink) -> list[int]:
     frames = Deframer().feed(bytes(link.out))
     link.out.clear()
