@@ -41,7 +41,7 @@
 enum { TO_CONNECT, RUNNING, CLOSED };
 
 struct options {
-    const char *host, *prefix, *subscribe, *value;
+    const char *host, *prefix, *subscribe, *value, *stamp;
     int port, connections, window, readings, burst, id_base, text;
     double seconds, warmup, rate, report;
     long long total;
@@ -64,7 +64,7 @@ struct connection {
 };
 
 static struct connection *connections[MAX_CONNECTIONS];
-static struct options opt = {"127.0.0.1", "bench", "", "walk", 1883, 100, 20, 1, 0, 0, 0, 5.0, 1.0, 0.0, 0.0, 0};
+static struct options opt = {"127.0.0.1", "bench", "", "walk", "t", 1883, 100, 20, 1, 0, 0, 0, 5.0, 1.0, 0.0, 0.0, 0};
 static int epoll_fd;
 static volatile sig_atomic_t stopping;
 
@@ -213,7 +213,7 @@ static uint64_t next_value(struct connection *c)
 static char *long_reading(struct connection *c, char *at, uint64_t wall)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    at = text(at, "{\"t\":");
+    at = text(text(text(at, "{\""), opt.stamp), "\":");
     at = digits(at, wall);
     at = text(at, ",\"v\":\"");
     for (int i = 0; i < opt.text; i++) {
@@ -229,7 +229,7 @@ static char *reading(struct connection *c, char *at, uint64_t wall)
     uint64_t value = next_value(c);
     if (opt.text)
         return long_reading(c, at, wall);
-    at = text(at, "{\"t\":");
+    at = text(text(text(at, "{\""), opt.stamp), "\":");
     at = digits(at, wall);
     at = text(at, ",\"s\":");
     at = digits(at, c->sequence++);
@@ -792,6 +792,7 @@ static const char *usage =
     "usage: load [load|probe|echo] --port N [--host A] [--connections N] [--window W] [--readings R] [--burst G]\n"
     "            [--rate READINGS_PER_S] [--seconds S] [--warmup S] [--total PUBLISHES] [--prefix TOPIC]\n"
     "            [--value walk|jump] [--text BYTES] [--subscribe FILTER] [--id-base N]\n"
+    "            [--stamp KEY_OF_TIME]\n"
     "            [--report S]\n";
 
 int main(int argc, char **argv)
@@ -818,6 +819,7 @@ int main(int argc, char **argv)
         else if (!strcmp(name, "--prefix")) opt.prefix = value;
         else if (!strcmp(name, "--value")) opt.value = value;
         else if (!strcmp(name, "--subscribe")) opt.subscribe = value;
+        else if (!strcmp(name, "--stamp")) opt.stamp = value;
         else break;
     }
     if (i != argc || opt.connections < 1 || opt.connections > MAX_CONNECTIONS || opt.window < 1 ||
