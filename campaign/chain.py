@@ -144,7 +144,7 @@ class Ports(msgspec.Struct, frozen=True):
 def free_ports() -> Ports:
     """Loopback ports that nobody has now, all different, and none that a call might be given for itself."""
     names = [plan.name for plan in NODES]
-    found = _free(4 * len(names) + 5)
+    found = unused_ports(4 * len(names) + 5)
     return Ports(
         mqtt={name: next(found) for name in names},
         http={name: next(found) for name in names},
@@ -155,7 +155,8 @@ def free_ports() -> Ports:
     )
 
 
-def _free(count: int) -> Iterator[int]:
+def unused_ports(count: int) -> Iterator[int]:
+    """So many of them."""
     found: list[int] = []
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         with socket.socket() as one, contextlib.suppress(OSError):
@@ -209,13 +210,18 @@ async def make_site(root: Path) -> Site:
     """
     site = Site(root, free_ports())
     for plan in NODES:
-        await _init(site, plan)
+        await init_node(site, plan)
         with site.file(plan.name).open("a", encoding="utf-8") as file:
             file.write(f"{RULES}\n[disk]\nbudget_bytes = {BUDGET_BYTES}\n")
     return site
 
 
-async def _init(site: Site, plan: Plan) -> None:
+async def init_node(site: Site, plan: Plan) -> None:
+    """Make one node.
+
+    Raises:
+        HeadlandError: `headland init` failed; the message holds what it said.
+    """
     ports = site.ports
     arguments = ["init", str(site.directory(plan.name)), "--tier", plan.tier, "--name", plan.name]
     arguments += ["--site", SITE, "--ca", str(site.root / "authority")]

@@ -43,7 +43,7 @@ _FORMAT_FILE = "format"
 _OWNER_FILE = "owner"
 _LOCK_FILE = "lock"
 _FORMAT_WORDS = "headland data"
-_OPEN_FILES = 64
+_OPEN_FILES = 16
 """File descriptors kept open."""
 _SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -206,7 +206,7 @@ class RealDisk:
 
     @contextmanager
     def _file(self, path: str, flags: int = 0) -> Iterator[int]:
-        """A descriptor of the file, kept open for the next operation unless 64 others are younger."""
+        """A descriptor of the file, kept open for the next operation unless 16 others are younger."""
         with self._files_lock:
             descriptor = self._files.get(path)
             if descriptor is None:

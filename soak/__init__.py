@@ -1,0 +1,1 @@
+"""The soak: two tiers under a steady load for an hour, the uplink cut by turns; nothing may creep."""
