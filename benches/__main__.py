@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from benches import servers
 from benches.machine import machine
 from benches.peers import comparing
 from benches.registry import BARS, GROUPS, Context, Row, group, groups_of, row, say
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
         chosen = groups_of(options.names)
     except LookupError as unknown:
         parser.error(f"nothing is called {unknown}; rows: {', '.join(BARS)}")
+    servers.as_installed()
     data = options.data or Path("../shared/data")
     rows: list[Row] = []
     for name in chosen:

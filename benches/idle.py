@@ -1,10 +1,10 @@
-"""What a node costs that has nothing to do: device tier, listeners open, no client."""
+"""What a node costs that has nothing to do: as `headland init --tier device` makes it, and no client."""
 
 from __future__ import annotations
 
 import time
 
-from benches import servers
+from benches import tree
 from benches.registry import Context, Row, row
 
 ROWS = ("idle_cpu_share", "idle_pss_mb")
@@ -14,7 +14,8 @@ WATCH_S = 30.0
 
 def measure(context: Context) -> list[Row]:
     """Let it settle, then watch one half minute."""
-    with servers.headland(context.work / "idle", tier="device") as node:
+    ports = tree.made(context.work, "idle", "device", "", None)
+    with tree.running(context.work, "idle", ports) as node:
         time.sleep(SETTLE_S)
         cpu, began = node.cpu_s(), time.monotonic()
         time.sleep(WATCH_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import json
 import os
@@ -17,12 +18,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import headland as product
+
 START_S = 20.0
 STOP_S = 20.0
 
 
 class Unavailable(RuntimeError):
     """What a measurement needs is not on this machine; says what to do."""
+
+
+def as_installed() -> None:
+    """Have our modules as byte code, as an installer leaves them: a checkout need not have them, and may not
+    write them (PYTHONDONTWRITEBYTECODE); each start of a node would then compile them all anew."""
+    compileall.compile_dir(Path(product.__file__).parent, quiet=2)
 
 
 def free_port() -> int:

@@ -16,9 +16,10 @@ import docs_http
 import mqtt_conformance
 from docs_architecture import architecture
 
-from headland.cli import COMMANDS, main
+from headland.cli import COMMANDS
+from headland.cli.group import main
 from headland.config import reference
-from headland.sources.registry import BUILT_IN
+from headland.sources.registry import built_in
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICE = "<!-- Made by ./dev docs; edit the code it comes from. -->\n"
@@ -47,7 +48,7 @@ def help_text(command: click.Command, name: str, parent: click.Context) -> str:
 
 def source_kinds() -> reference.Kinds:
     """The kinds of sources that come with the product; an installed plug-in describes itself elsewhere."""
-    return {one.kind: (one.summary, one.config) for one in BUILT_IN}
+    return {one.kind: (one.summary, one.config) for one in built_in()}
 
 
 def configuration() -> str:

@@ -7,10 +7,10 @@ import msgspec
 from fuzz.registry import ROOT
 from fuzz.target import Target, hold
 from headland.config.loading import parse
-from headland.sources.registry import BUILT_IN
+from headland.sources.registry import built_in
 from headland.vocabulary import ConfigurationError
 
-KINDS = {one.kind: one.config for one in BUILT_IN}
+KINDS = {one.kind: one.config for one in built_in()}
 
 
 def check(data: bytes) -> bytes:

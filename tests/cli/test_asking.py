@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from tests.node.clients import V5, Paho
 from tests.node.running import RunningNode, eventually, headland
 
-from headland.cli import main
 from headland.cli.asking import moment, plain, size, span, table
+from headland.cli.group import main
 from headland.drivers.keys import write_file
 from headland.vocabulary import Priority
 

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from headland import __version__
-from headland.cli import COMMANDS, main
+from headland.cli import COMMANDS
+from headland.cli.group import main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -35,7 +36,8 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 
 def test_help_imports_no_command() -> None:
     script = (
-        "import sys; from headland.cli import COMMANDS, main; main(['--help'], standalone_mode=False);"
+        "import sys; from headland.cli import COMMANDS; from headland.cli.group import main;"
+        "main(['--help'], standalone_mode=False);"
         "sys.exit(any(module in sys.modules for module, _ in COMMANDS.values()))"
     )
     done = subprocess.run(

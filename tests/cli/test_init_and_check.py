@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.journal.test_outbox_files import block
 
-from headland.cli import main
+from headland.cli.group import main
 from headland.config import load
 from headland.drivers.disk import FORMAT_VERSION, RealDisk
 from headland.journal import Draft, Section, SectionType, recover

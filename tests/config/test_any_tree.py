@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from headland.config import NodeConfig, parse, shape
 from headland.config.loading import build
-from headland.sources.registry import BUILT_IN
+from headland.sources.registry import built_in
 from headland.vocabulary import ConfigurationError
 
-KINDS = {one.kind: one.config for one in BUILT_IN}
+KINDS = {one.kind: one.config for one in built_in()}
 STRUCTS: list[type[msgspec.Struct]] = [NodeConfig, *KINDS.values()]
 for _struct in STRUCTS:
     STRUCTS += [

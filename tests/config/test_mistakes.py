@@ -10,10 +10,10 @@ from headland.config import Secret, load, parse
 from headland.config.checking import source_name
 from headland.config.loading import MAX_FILE_BYTES
 from headland.config.positions import index, line_of
-from headland.sources.registry import BUILT_IN
+from headland.sources.registry import built_in
 from headland.vocabulary import ConfigurationError
 
-KINDS = {one.kind: one.config for one in BUILT_IN}
+KINDS = {one.kind: one.config for one in built_in()}
 NODE = '[node]\nname = "n"\n'
 ACT = NODE + '[[rule]]\nname = "a"\nwhen = { kind = "threshold", above = 1.0 }\nact = ['
 

@@ -16,10 +16,10 @@ from headland.config.node import NodeConfig
 from headland.config.starting_file import Start, starting_file
 from headland.config.tiers import DEFAULTS, TABLE
 from headland.line.deciding import Reference
-from headland.sources.registry import BUILT_IN
+from headland.sources.registry import built_in
 from headland.vocabulary import Tier
 
-KINDS = {one.kind: (one.summary, one.config) for one in BUILT_IN}
+KINDS = {one.kind: (one.summary, one.config) for one in built_in()}
 STRUCTS = {kind: struct for kind, (_, struct) in KINDS.items()}
 EXAMPLE = reference.example(KINDS)
 

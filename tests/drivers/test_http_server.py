@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from email.utils import formatdate
 
 import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headland.drivers.http_messages import date_of
 from headland.drivers.http_server import HttpLimits, HttpServer, Request, Response
 from headland.vocabulary import Instant
 
@@ -385,3 +387,8 @@ def test_no_body_is_counted_longer_than_it_is_kept(messages: list[bytes], step: 
         here.give(data[at : at + step])
     here.server.closed(1)
     assert here.server.body_bytes == 0
+
+
+@given(st.integers(0, 253_402_300_799))
+def test_a_moment_is_written_as_the_standard_library_writes_it(utc_s: int) -> None:
+    assert date_of(utc_s) == formatdate(utc_s, usegmt=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from headland.cli import main
+from headland.cli.group import main
 from headland.simulation.faults import Fault, FaultMix, Often, plan
 from headland.simulation.scenario import Scenario, load
 from headland.vocabulary import ConfigurationError

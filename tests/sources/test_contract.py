@@ -12,7 +12,7 @@ import pytest
 
 from headland.sources.contract import Intake, SeriesList, SourceBatch, SourceContext
 from headland.sources.duties import check_duties
-from headland.sources.registry import BUILT_IN, kinds, make_source
+from headland.sources.registry import BUILT_IN, built_in, kinds, make_source
 from headland.vocabulary import ConfigurationError, Instant, SeriesKey, SeriesTable
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugin_source"
@@ -37,7 +37,7 @@ SETTINGS: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("declaration", BUILT_IN, ids=lambda d: d.kind)
+@pytest.mark.parametrize("declaration", built_in(), ids=lambda d: d.kind)
 def test_every_built_in_source_meets_the_duties(declaration: Any, tmp_path: Path) -> None:
     settings = SETTINGS[declaration.kind](tmp_path)
     assert check_duties(declaration, settings, str(tmp_path), repeatable=declaration.kind != "host") > 0
@@ -61,10 +61,26 @@ def test_a_source_of_another_package_is_found_and_meets_the_duties(
 ) -> None:
     install(monkeypatch, tmp_path)
     found = kinds()
-    assert set(found) == {*(d.kind for d in BUILT_IN), "file_value"}
+    assert set(found) == {*BUILT_IN, "file_value"}
     (tmp_path / "level").write_text("21.5\n")
     settings = {"path": "level", "series": "tank/level", "every_s": 1.0}
     assert check_duties(found["file_value"], settings, str(tmp_path)) > 0
+
+
+def test_a_package_that_declares_a_kind_of_ours_is_refused_where_packages_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Kills: a node that no kind of another package concerns, and does not start because of it."""
+    info = tmp_path / "thief-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thief\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[headland.sources]\nlogs = headland.sources.logs:LOGS\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = kinds()
+    assert found["logs"].kind == "logs"
+    for look in (list, len, lambda all_: "other" in all_):
+        with pytest.raises(ConfigurationError, match="declared twice"):
+            look(found)  # type: ignore[operator]
 
 
 def test_an_unknown_kind_or_key_is_refused_with_a_hint() -> None:

@@ -5,11 +5,9 @@ Exit codes: 0 good, 1 the answer is no, 2 usage or configuration.
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
-
-import click
+import sys
 
 # Command name -> module of this package, whose `command` is the click command. The one-line help stands
 # here so that `headland --help` imports none of them.
@@ -31,7 +29,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-AS_JSON = "headland.as_json"
+def main() -> None:
+    """`headland`, with the arguments of this process.
+
+    `headland run FILE` is what a node is for as long as it lives, so it is understood without the library
+    for command lines, whose 2 MB it would hold for ever.
+    """
+    arguments = sys.argv[1:]
+    if len(arguments) == 2 and arguments[0] == "run" and not arguments[1].startswith("-"):
+        end_when_told()
+        from headland.cli.running import run
+
+        raise SystemExit(run(arguments[1]))
+    from headland.cli.group import main as group
+
+    group()
 
 
 def end_when_told() -> None:
@@ -47,60 +59,3 @@ def end_when_told() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are named in a table and imported when first used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the table's order, which is the order a newcomer meets them in."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports the command's module; None when there is no such command, which click reports."""
-        if cmd_name not in COMMANDS:
-            return None
-        if cmd_name == "run":
-            end_when_told()
-        command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        assert isinstance(command, click.Command)
-        return command
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remembers whether the command is to print JSON: then its error is JSON, too."""
-        ctx.meta[AS_JSON] = "--json" in args
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Runs the command; an expected error is one line on stderr and exit code 2 (configuration) or 1.
-
-        With --json there is an object on stdout as well: {"error": {message, hint, file, path}}.
-        """
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            import json
-
-            from headland.vocabulary import ConfigurationError, HeadlandError
-
-            if not isinstance(error, HeadlandError):
-                raise
-            told = {"message": str(error.args[0]), "hint": error.hint}
-            hint = f" ({error.hint})" if error.hint else ""
-            if isinstance(error, ConfigurationError):
-                told |= {"file": error.file, "path": error.path}
-                hint = ""
-            if ctx.meta[AS_JSON]:
-                click.echo(json.dumps({"error": told}))
-            click.echo(f"headland: {error}{hint}", err=True)
-            ctx.exit(2 if isinstance(error, ConfigurationError) else 1)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the table, without importing what it lists."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Headland: decide where the data is made, acknowledge only what is on disk, account for every byte."""

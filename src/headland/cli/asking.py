@@ -17,7 +17,7 @@ import msgspec
 
 from headland.config import Loaded, load
 from headland.config.checking import is_loopback
-from headland.sources.registry import kinds
+from headland.sources.registry import configs
 from headland.vocabulary import ConfigurationError, HeadlandError
 
 WITHIN_S = 30.0
@@ -70,8 +70,7 @@ def asks_a_node(command: _F) -> _F:
 
 def configuration(target: str) -> Loaded:
     """The node's file. Raises ConfigurationError unless it is right."""
-    declared = {kind: one.config for kind, one in kinds().items()}
-    return load(Path(target), os.environ, declared)
+    return load(Path(target), os.environ, configs())
 
 
 def door_of(target: str, token_env: str, ca: Path | None) -> Door:

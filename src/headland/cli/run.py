@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from headland.config import load
-from headland.sources.registry import kinds
+from headland.cli.running import start
 
 
 @click.command(name="run")
@@ -21,8 +19,4 @@ def command(config: Path) -> None:
     the disk fails (nothing more is acknowledged, and a supervisor starts it again), 2 when the configuration
     is wrong.
     """
-    # A mistake in the file is told before anything else is imported or touched.
-    load(config, os.environ, {kind: declaration.config for kind, declaration in kinds().items()})
-    from headland.node import run
-
-    raise SystemExit(run(config))
+    raise SystemExit(start(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -95,3 +96,19 @@ class Wire(Protocol):
     def resume(self, connection: int) -> None:
         """Read on."""
         ...
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def date_of(utc_s: int) -> str:
+    """A moment (seconds since 1970) as HTTP writes it (RFC 9110, 5.6.7), whatever the locale.
+
+    `email.utils` does the same, and takes a megabyte of memory.
+    """
+    at = time.gmtime(utc_s)
+    return (
+        f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04} "
+        f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
+    )

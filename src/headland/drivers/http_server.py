@@ -20,13 +20,12 @@ trailers, no compression.
 from __future__ import annotations
 
 from collections import deque
-from email.utils import formatdate
 from http import HTTPStatus
 from urllib.parse import unquote
 
 import httptools
 
-from headland.drivers.http_messages import Gate, Handler, HttpLimits, Request, Response, Wire
+from headland.drivers.http_messages import Gate, Handler, HttpLimits, Request, Response, Wire, date_of
 from headland.vocabulary import Instant
 
 __all__ = ["Gate", "Handler", "HttpLimits", "HttpServer", "Request", "Response", "Wire"]
@@ -159,7 +158,7 @@ class HttpServer:
 
     def _see(self, now: Instant) -> None:
         if now.monotonic_ns - self._now_ns > 500_000_000 or not self._date:
-            self._date = formatdate(now.wall_ns // 1_000_000_000, usegmt=True)
+            self._date = date_of(now.wall_ns // 1_000_000_000)
         self._now_ns = now.monotonic_ns
 
 

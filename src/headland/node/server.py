@@ -37,9 +37,10 @@ from headland.node.settings import apportioned
 from headland.node.watching import CurrentUsers, Watching, base_of, tokens_of, users_of
 from headland.sinks.actuators import Actuators
 from headland.sources.contract import Source, SourceContext
-from headland.sources.registry import kinds, make_source
+from headland.sources.registry import configs, kinds, make_source
 from headland.trust import identity
 from headland.trust.contexts import device_server, link_client, link_server
+from headland.trust.validity import begins
 from headland.vocabulary import CapacityError
 
 DRAIN_S = 10.0
@@ -56,7 +57,7 @@ def run(path: Path) -> int:
     Raises:
         ConfigurationError: The file, the data directory or a certificate is not usable.
     """
-    loaded = load(path, os.environ, {kind: one.config for kind, one in kinds().items()})
+    loaded = load(path, os.environ, configs())
     memory.settle_heap()
     scheduling.short_turns()
     refused = scheduling.real_time() if loaded.config.decide.real_time else ""
@@ -83,6 +84,7 @@ class Server:
         self._http: HttpServer | None = None
         self._sources: dict[str, Source] = {}
         self._actuators = Actuators(self._acted, self._revealed)
+        self._actuators.expect(_kinds_of_acts(loaded.config))
         self._users = CurrentUsers(users_of(loaded, loaded.config))
         self._contexts: list[ssl.SSLContext] = []
 
@@ -161,8 +163,6 @@ class Server:
         path = self._loaded.certificates.certificate
         if not path.exists():
             return 0.0
-        from headland.trust.authority import begins  # X.509 takes 5 MB: only where there is a certificate
-
         return begins(path)
 
     # ── making ─────────────────────────────────────────────────────────────────────────────────────
@@ -314,6 +314,7 @@ class Server:
     def _reconfigured(self, config: NodeConfig) -> None:
         """Another configuration is in force."""
         self._log.level = config.log.level
+        self._actuators.expect(_kinds_of_acts(config))
 
     # ── hands of the runner ────────────────────────────────────────────────────────────────────────
     def actuate(self, action: ev.Actuate) -> None:
@@ -351,3 +352,7 @@ class Server:
         """End the process."""
         if self._exit is not None and not self._exit.done():
             self._exit.set_result(action.code)
+
+
+def _kinds_of_acts(config: NodeConfig) -> frozenset[str]:
+    return frozenset(act.kind for rule in config.rule for act in rule.act)

@@ -28,10 +28,10 @@ from headland.node import events as ev
 from headland.node.http_api import Api
 from headland.node.reloading import settings_of
 from headland.node.settings import Base
-from headland.sources.registry import kinds
+from headland.sources.registry import configs
 from headland.trust.access import Door, Tokens, User, Users
-from headland.trust.authority import span
 from headland.trust.contexts import CertificateFiles, link_client, reload
+from headland.trust.validity import span
 from headland.vocabulary import HeadlandError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Watching:
 
     def _load(self) -> _Read:
         """On a thread."""
-        loaded = load(self._loaded.file, os.environ, {kind: one.config for kind, one in kinds().items()})
+        loaded = load(self._loaded.file, os.environ, configs())
         config = applied(self._config, loaded.config)
         return _Read(
             loaded,

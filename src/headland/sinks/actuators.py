@@ -20,14 +20,14 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from queue import SimpleQueue
 
 import msgspec
 
 from headland.drivers import scheduling
 from headland.line.deciding import Actuation, Outcome, Reference
-from headland.sinks.doing import Trouble, execute, post
+from headland.sinks.doing import Trouble, execute
 from headland.vocabulary import Priority
 
 WAITING_MAX = 1_000
@@ -68,7 +68,7 @@ class Actuators:
         self._tell = tell
         self._reveal = reveal
         self._now_ns = monotonic_ns
-        self._arrived: SimpleQueue[Actuation | None] = SimpleQueue()
+        self._arrived: SimpleQueue[Actuation | Collection[str] | None] = SimpleQueue()
         self._changed = threading.Condition()
         self._lanes: dict[tuple[str, Priority], _Lane] = {}
         self._waiting = 0
@@ -78,6 +78,10 @@ class Actuators:
         self._closed = False
         threading.Thread(target=self._sort, name="actuators", daemon=True).start()
 
+    def expect(self, kinds: Collection[str]) -> None:
+        """Have at hand what actuations of these kinds are done with, before the first of them arrives."""
+        self._arrived.put(kinds)
+
     def start(self, actuation: Actuation) -> None:
         """Do it as soon as its turn comes; never waits, not even for a thread that holds a lock."""
         self._arrived.put(actuation)
@@ -85,8 +89,11 @@ class Actuators:
     def _sort(self) -> None:
         """Give each its lane, in order of arrival."""
         scheduling.ordinary()
-        while (actuation := self._arrived.get()) is not None:
-            self._place(actuation)
+        while (arrived := self._arrived.get()) is not None:
+            if isinstance(arrived, Actuation):
+                self._place(arrived)
+            elif "http" in arrived:
+                import headland.sinks.posting  # noqa: F401 - see there
 
     def _place(self, actuation: Actuation) -> None:
         dropped: list[Actuation] = []
@@ -175,6 +182,8 @@ class Actuators:
             return Outcome.LATE, f"its turn came {late_ns / 1e9:.3f} s too late"
         try:
             if actuation.kind == "http":
+                from headland.sinks.posting import post
+
                 secret = actuation.authorization
                 post(actuation, "" if secret is None else self._reveal(secret))
             else:

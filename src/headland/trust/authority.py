@@ -182,27 +182,6 @@ def _identity(certificate: x509.Certificate) -> Identity | None:
     return identity_of({"subjectAltName": [("URI", uri) for uri in uris]})
 
 
-def begins(path: Path) -> float:
-    """When the newest certificate of a PEM file begins (UTC seconds since 1970); 0 where there is none.
-
-    It was signed by then: a clock that shows less is wrong.
-    """
-    try:
-        return max(one.not_valid_before_utc.timestamp() for one in read_pem(path))
-    except TrustError:
-        return 0.0
-
-
-def span(path: Path) -> tuple[float, float]:
-    """From when to when the first certificate of a PEM file is valid, UTC seconds since 1970.
-
-    Raises:
-        TrustError: It cannot be read.
-    """
-    first = read_pem(path)[0]
-    return first.not_valid_before_utc.timestamp(), first.not_valid_after_utc.timestamp()
-
-
 def judge_signature(path: Path, ca: Path) -> None:
     """Raise TrustError unless a certificate of `ca` has signed the last one of the chain in `path`."""
     last = read_pem(path)[-1]
