@@ -62,7 +62,7 @@ MUTANTS: list[tuple[ModuleType, str, str]] = [
         "        if times > 1:\n            report.duplicated += times - 1",
         "        if False:\n            report.duplicated += 0",
     ),
-    (recount, "newest[key].revision < window.revision", "newest[key].revision > window.revision"),
+    (recount, "newest[key].weight < window.weight", "newest[key].weight > window.weight"),
     (recount, "window.rule != rule", "False"),
     (recount, "set.intersection(*good)", "set.union(*good)"),
     (recount, "if not timed:\n        yield", "if False:\n        yield"),

@@ -254,7 +254,7 @@ def test_vibration_of_a_volatile_series_is_incomplete_after_a_crash():
     again.recovered(at(10), first)
     again.offer("c", batch_of([(1, BASE + i * S, float(i)) for i in range(30, 70)]), at(70), first)
     rows = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(first) if k == RowKind.FEATURES]
-    assert [(row["samples"], row["complete"]) for row in rows] == [(16, False), (16, True)]
+    assert [(row["samples"], row["complete"]) for row in rows] == [(10, False), (16, False), (16, True)]
 
 
 def test_a_volatile_critical_rule_warns():
@@ -340,7 +340,7 @@ def test_a_text_never_triggers_a_boost():
 
 
 def test_a_snapshot_from_a_later_version_is_refused():
-    data = msgspec.msgpack.encode([3, b"", [], 0, [], []])
+    data = msgspec.msgpack.encode([4, b"", [], 0, [], [], []])
     with pytest.raises(DefectError):
         line_with(Keep()).restore(data, at(0))
 
@@ -371,11 +371,76 @@ def test_a_changed_rule_ends_its_windows_under_the_old_version_and_tells_the_new
     assert_balanced(commit.entries)
 
 
-def test_a_snapshot_from_before_changes_were_counted_is_taken_over():
+@pytest.mark.parametrize("before", [[], [5]])
+def test_a_snapshot_from_before_changes_and_restarts_were_told_is_taken_over(before):
     line = line_with(Keep())
-    version, text, filters, changes, *rest = msgspec.msgpack.decode(line.snapshot())
-    assert (version, changes) == (2, 0)
-    line_with(Keep()).restore(msgspec.msgpack.encode([1, text, filters, *rest]), at(0))
+    version, text, filters, changes, since, *rest = msgspec.msgpack.decode(line.snapshot())
+    assert (version, changes, since) == (3, 0, [0])
+    old = msgspec.msgpack.encode([1 + len(before), text, filters, *before, *rest])
+    line_with(Keep()).restore(old, at(0))
+
+
+E1, E2 = b"\0\0\0\0\0\1" + bytes(10), b"\0\0\0\0\0\2" + bytes(10)
+
+
+@pytest.mark.parametrize("boosted", [False, True])
+def test_windows_end_with_the_process_that_filled_them_and_the_next_ones_are_told_apart(boosted):
+    """Kills: two processes, one of them a copy of the other, that call different readings by one key."""
+    summary = Summary(window_s=60, lateness_s=30, hold_s=600)
+    filter_ = Boost(above=1e9, before_s=5, inner=summary) if boosted else summary
+    line, commit = line_with(filter_), Commit(1)
+    line.begin_epoch(E1)
+    line.offer("c", batch_of([(1, BASE + i * S, 1.0) for i in range(8)]), at(8), commit)
+    again, first, then = line_with(filter_), Commit(2), Commit(3)
+    again.begin_epoch(E1)
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(10))
+    again.recovered(at(10), first, E2)
+    again.offer("c", batch_of([(1, BASE + i * S, 2.0) for i in range(11, 100)]), at(100), then)
+    told = [
+        msgspec.msgpack.decode(v)
+        for one in (first, then)
+        for _, v, _, k in rows_of(one)
+        if k == RowKind.WINDOW
+    ]
+    assert [(w["since"], w["start"] - BASE, w["count"], w["complete"]) for w in told] == [
+        (1, 0, 8, False),
+        (2, 0, 49, False),
+    ]
+    rest = Commit(4)
+    again.offer("c", batch_of([(1, BASE + 160 * S, 2.0)]), at(160), rest)
+    [whole] = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(rest) if k == RowKind.WINDOW]
+    assert (whole["since"], whole["start"] - BASE, whole["count"], whole["complete"]) == (2, 60 * S, 40, True)
+    entries = Counter()
+    for one in (commit, first, then, rest):
+        for (account, *_), (readings, _) in one.entries.items():
+            entries[account] += readings
+    assert entries[Account.FOLDED] + entries[Account.HELD] == 8 + 89 + 1
+    third = line_with(filter_)
+    third.begin_epoch(E1)
+    third.replay_frame(commit.columns, commit.states, 1, T0, at(10))
+    third.begin_epoch(E2)
+    for n, one in enumerate((first, then, rest), start=2):
+        third.replay_frame(one.columns, one.states, n, T0, at(200))
+    mine, theirs = (msgspec.msgpack.decode(one.snapshot())[:5] for one in (third, again))
+    assert mine == theirs
+
+
+def test_feature_rows_end_with_the_process_that_filled_them():
+    filter_ = Vibration(rate_hz=1, window=16, summary_s=20)
+    line, commit = line_with(filter_), Commit(1)
+    line.begin_epoch(E1)
+    line.offer("c", batch_of([(1, BASE + i * S, float(i)) for i in range(10)]), at(10), commit)
+    again, first = line_with(filter_), Commit(2)
+    again.begin_epoch(E1)
+    again.restore(line.snapshot(), at(10))
+    again.recovered(at(10), first, E2)
+    again.offer("c", batch_of([(1, BASE + i * S, float(i)) for i in range(30, 70)]), at(70), first)
+    rows = [msgspec.msgpack.decode(v) for _, v, _, k in rows_of(first) if k == RowKind.FEATURES]
+    assert [(row["since"], row["samples"], row["complete"]) for row in rows] == [
+        (1, 10, False),
+        (2, 16, True),
+        (2, 16, True),
+    ]
 
 
 @pytest.mark.parametrize("crash", [False, True])

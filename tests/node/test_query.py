@@ -93,7 +93,14 @@ def reading(value: float, at_s: float | None = None, sid: int = 1) -> Row:
 
 
 def window(
-    version: str, start: int, end: int, revision: int = 0, rule: str = "r", count: int = 1, since: int = 0
+    version: str,
+    start: int,
+    end: int,
+    revision: int = 0,
+    rule: str = "r",
+    count: int = 1,
+    since: int = 0,
+    complete: bool = True,
 ) -> Row:
     told = {
         "rule": rule,
@@ -103,6 +110,7 @@ def window(
         "end": end,
         "revision": revision,
         "count": count,
+        "complete": complete,
     }
     return 1, start, msgspec.msgpack.encode(told), RowKind.WINDOW
 
@@ -242,6 +250,30 @@ def test_rows_of_one_window_since_two_changes_are_both_shown_and_flagged(store: 
     assert sorted(found) == [(0, 1, True), (2, 0, True)]
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ([(0, False, 8, 2), (0, True, 14, 1)], (0, 14)),
+        ([(0, False, 8, 2), (0, False, 8, 3)], (0, 8)),
+        ([(0, False, 8, 2), (0, False, 11, 1), (0, False, 9, 3)], (0, 11)),
+        ([(0, True, 14, 1), (1, False, 15, 2)], (1, 15)),
+        ([(0, True, 14, 1), (1, False, 15, 2), (1, True, 16, 1)], (1, 16)),
+    ],
+)
+def test_of_a_window_that_a_copy_of_its_node_told_a_part_of_the_row_of_most_readings_is_shown(
+    store: Store, told: list[tuple[int, bool, int, int]], shown: tuple[int, int], seed: int
+) -> None:
+    """Kills: a window counted twice, or cut short by the part of it that a restored node tells."""
+    for n, (revision, complete, count, epoch) in enumerate(Random(seed).sample(told, len(told)), start=1):
+        row = window("v1", BASE, BASE + 60 * S, revision, count=count, complete=complete)
+        store.add([(n, [row])], epoch=bytes([epoch]) * 16)
+    other = window("v1", BASE + 60 * S, BASE + 120 * S, count=3, complete=False)
+    store.add([(9, [other])])
+    found = [(row["value"]["revision"], row["value"]["count"]) for row in store.ask()]
+    assert found == [shown, (0, 3)]
+
+
 def test_a_plug_ins_window_that_says_nothing_of_revisions_is_shown_as_it_is(store: Store) -> None:
     store.add([(1, [(1, BASE, msgspec.msgpack.encode({"shape": [1, 2]}), RowKind.WINDOW)])])
     store.add([(2, [(1, BASE, msgspec.msgpack.encode([3, 4]), RowKind.FEATURES)])])
@@ -250,12 +282,12 @@ def test_a_plug_ins_window_that_says_nothing_of_revisions_is_shown_as_it_is(stor
 
 def test_windows_that_follow_each_other_are_remembered_as_one_span(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kills: memory for each window of a year; and a bound that is not kept."""
-    monkeypatch.setattr("headland.node.survey.NOTED_MAX", 3)
+    monkeypatch.setattr("headland.node.survey.NOTED_MAX", 5)
     survey = Survey()
 
     def tell(start: int, revision: int = 0) -> None:
         told = {"rule": "r", "version": "v", "start": start, "end": start + 60, "revision": revision}
-        survey.derived("s/n", "t", told)
+        survey.derived("s/n", "t", b"E" * 16, told)
 
     for start in range(0, 60_000, 60):
         tell(start)

@@ -201,7 +201,7 @@ def _unlogged_twice(series: SeriesId, rows: list[CloudRow], report: Report) -> N
 
 
 def _derived_twice(rows: Sequence[CloudRow], report: Report) -> None:
-    """A window's (rule, version, since, span, revision) is a key."""
+    """A window's (rule, version, since, span, revision) is a key; parts of it may be told beside it."""
     seen = Counter(
         (
             row.origin,
@@ -214,7 +214,7 @@ def _derived_twice(rows: Sequence[CloudRow], report: Report) -> None:
             row.window.since,
         )
         for row in rows
-        if row.window is not None
+        if row.window is not None and row.window.complete
     )
     for key, times in seen.items():
         if times > 1:
@@ -234,7 +234,7 @@ def _reordered(readings: Iterable[Tracked], rows: Sequence[CloudRow], report: Re
         _overtaken(lane, members, report)
     revisions: dict[tuple[object, ...], list[tuple[int, int]]] = defaultdict(list)
     for row in rows:
-        if row.window is not None:
+        if row.window is not None and row.window.complete:
             key = (
                 row.origin,
                 row.row_class,

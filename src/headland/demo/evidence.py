@@ -162,8 +162,9 @@ class Window(msgspec.Struct, frozen=True):
     """Value of a summary row: [start, end) in event time, ns UTC.
 
     Attributes:
-        since: Number of the change of the rules since which the rule held. Rows that differ in it tell of
-            different readings, even of one span.
+        since: Names the restart, or the change of the rules, since which the rule held. Rows that differ in
+            it tell of different readings, even of one span.
+        complete: False of a part: a node that went on from a copy of another tells what was open in it.
     """
 
     rule: str
@@ -176,6 +177,11 @@ class Window(msgspec.Struct, frozen=True):
     revision: int = 0
     complete: bool = True
     since: int = 0
+
+    @property
+    def weight(self) -> tuple[int, bool, int]:
+        """Of rows of one key the heaviest holds the readings of the others."""
+        return self.revision, self.complete, self.count
 
 
 class CloudRow(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ def _highest_revisions(rows: list[CloudRow], rule: str) -> list[Window]:
         if row.kind != WINDOW or window is None or window.rule != rule:
             continue
         key = (row.rule_version, window.since, window.start, window.end)
-        if key not in newest or newest[key].revision < window.revision:
+        if key not in newest or newest[key].weight < window.weight:
             newest[key] = window
     return sorted(newest.values(), key=lambda window: (window.start, window.end))
 

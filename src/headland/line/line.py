@@ -58,6 +58,8 @@ from headland.vocabulary import (
 
 RULES_SERIES = SeriesKey("headland/rules")
 """Series of the rows that say which rules are in force."""
+SINCE_BYTES = 6
+"""Of an epoch, as the number that changes of its rules count on from: exact in JSON."""
 UNPLACED_NS = 3_600_000_000_000
 """How long after the start readings without any trusted time stay out of windows."""
 
@@ -451,19 +453,22 @@ class Line:
         """State at a commit boundary: nothing in it rests on a draft that is still open."""
         filters = [one.snapshot() for one in self._plans.filters]
         rest = [self._deciders.snapshot(), self._ingest.snapshot()]
-        return msgspec.msgpack.encode([2, self.rules.canonical(), filters, self._changes, *rest])
+        told = [self._changes, [one.since for one in self._plans.filters]]
+        return msgspec.msgpack.encode([3, self.rules.canonical(), filters, *told, *rest])
 
     def restore(self, data: bytes, now: Instant) -> None:
         """Take over a snapshot, with the rules that were in force; the series table is restored before."""
-        version, text, filters, *changes, latches, index = msgspec.msgpack.decode(data)
-        if version not in (1, 2):
+        version, text, filters, *told, latches, index = msgspec.msgpack.decode(data)
+        if version not in (1, 2, 3):
             raise DefectError(f"line snapshot of version {version}")
-        self._changes = changes[0] if changes else 0
+        self._changes = told[0] if told else 0
         rules = msgspec.json.decode(text, type=LineRules)
         self._plans, self._deciders = Plans(rules, self._table), _deciders_of(rules, self._table)
         self._admit_series()
         for one, state in zip(self._plans.filters, filters, strict=True):
             one.restore(state, now)
+        for one, since in zip(self._plans.filters, told[1] if len(told) > 1 else (), strict=False):
+            one.stamp(since)
         self._deciders.restore(latches, now)
         self._ingest.restore(index)
 
@@ -539,14 +544,29 @@ class Line:
             case _:
                 raise DefectError(f"unknown operation {op[1]!r} in the journal")
 
-    def recovered(self, now: Instant, draft: OpenCommit) -> int:
+    def begin_epoch(self, epoch: bytes, desk: Desk | None = None) -> None:
+        """Another process begins: spans that the one before left open end, its own are told apart.
+
+        In a replay before the first frame of an epoch. Changes of the rules count on from a number that the
+        epoch gives, so that no two processes call different readings by one key, be one a copy of the other.
+        """
+        for one in self._plans.filters:
+            one.cut(desk)
+        self._changes = int.from_bytes(epoch[:SINCE_BYTES], "big")
+        for one in self._plans.filters:
+            one.stamp(self._changes)
+
+    def recovered(self, now: Instant, draft: OpenCommit, epoch: bytes = b"") -> int:
         """The recovery is over: what it brought back is indexed, before any client waits for it.
 
         After a crash every volatile series says that it was interrupted; returns their number. Call it once,
-        with the first draft after `replay_frame`.
+        with the first draft after `replay_frame` and the epoch that it opens.
         """
         self._admit_series()
         self._ingest.index()
+        begun = self._desk(draft, now)
+        self.begin_epoch(epoch, begun)
+        begun.close()
         lost = [sid for sid, plan in enumerate(self._plans.of) if sid and plan.volatile]
         if lost:
             desk = self._desk(draft, now)

@@ -90,7 +90,7 @@ class Plans:
             before: Plans of the old rules, every series admitted.
             fates: Other plans of these rules, every series admitted.
             desk: Where what ends is written, under the old plans; None in a replay.
-            change: The how-manieth change of this node's rules it is, from 1.
+            change: Its number (`Line.begin_epoch`).
         """
         other = [
             sid for sid in range(1, len(before.of)) if before.of[sid].signature != fates.of[sid].signature
@@ -98,6 +98,8 @@ class Plans:
         for sid in other:
             for one in before.of[sid].filters:
                 one.end_series(sid, desk)
+        for one in self.filters:
+            one.stamp(change)
         known = {one.version: one for one in before.filters}
         for index, rule in enumerate(self._order):
             if rule.version in known:

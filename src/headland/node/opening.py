@@ -197,6 +197,7 @@ class _Replay:
                 outbox.open_epoch(frame.epoch, self.epoch, n - 1, None)
             self.epoch = shelving.epoch = frame.epoch
             shelving.k = [0, 0, 0, 0]
+            parts.intake.line.begin_epoch(frame.epoch)
         if self.holed:
             _rows_begin(parts.places, frame)
         parts.places.add(n, frame.sections, section_refs(frame.segment, frame.offset, frame.sections))
@@ -316,7 +317,7 @@ def _resume(node: Node, replay: _Replay, now: Instant) -> None:
         mend(node, now)
     _inherit(parts, replay)
     parts.broker.committed(parts.last_n, now)
-    parts.intake.line.recovered(now, draft)
+    parts.intake.line.recovered(now, draft, parts.epoch)
 
 
 def _inherit(parts: Parts, replay: _Replay) -> None:

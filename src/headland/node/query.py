@@ -301,7 +301,7 @@ def _surveyed(
             if kind == RowKind.CONFIG and sid in rules and isinstance(value, bytes):
                 survey.configured(header.origin, n, msgspec.msgpack.decode(value))
             elif kind in DERIVED and sid in texts and isinstance(value, bytes):
-                survey.derived(header.origin, texts[sid], msgspec.msgpack.decode(value))
+                survey.derived(header.origin, texts[sid], header.epoch, msgspec.msgpack.decode(value))
     survey.done()
     return survey
 
@@ -327,7 +327,7 @@ def _rows(
         value: Any = columns.value[i]
         if kind != RowKind.READING and isinstance(value, bytes):
             value = msgspec.msgpack.decode(value)
-        derived = derived_of(origin, texts[sid], value) if kind in DERIVED else None
+        derived = derived_of(origin, texts[sid], header.epoch, value) if kind in DERIVED else None
         if derived is not None and question.revisions == "newest" and survey.superseded(derived):
             continue
         seq = columns.seq[i] if columns.seq is not None else NO_SEQUENCE

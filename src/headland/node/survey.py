@@ -5,11 +5,15 @@ A first pass over the blocks that a question may concern collects, per origin,
 * in which order its epochs were: by their first commit (only a node that was restored from a copy uses a
   commit's number twice), then by node time;
 * which rules were in force from which commit on (rows of kind CONFIG, `headland.line.line`);
-* of derived rows, which revision of (origin, series, rule, version, since, start, end) is the highest, and
-  which spans of event time each version of a rule has told of a series, since each change that brought it.
+* of derived rows, which revision of (origin, series, rule, version, since, start) is the highest, and which
+  spans of event time each version of a rule has told of a series, since each change or restart that began it.
 
-Bounds: revisions above 0 and spans that do not join count, at most `NOTED_MAX` together; a question beyond
-that has to be narrowed. Windows that follow each other are one span.
+Where a node went on from a copy of its own disk, the copy has told, incomplete, what the windows held that
+were open in it, and the original the whole windows: of one revision the complete row counts, and of
+incomplete ones that of most readings, which holds those of the others.
+
+Bounds: revisions above 0, incomplete rows, and spans that do not join count, at most `NOTED_MAX` together; a
+question beyond that has to be narrowed. Windows that follow each other are one span.
 """
 
 from __future__ import annotations
@@ -53,20 +57,34 @@ class Span(msgspec.Struct, frozen=True):
     end: int
     revision: int = 0
     since: int = 0
+    complete: bool = True
+    count: int = 0
+    samples: int = 0
+
+
+Key = tuple[str, str, str, str, int, int]
+Weight = tuple[int, bool, int, bytes]
 
 
 class Derived(msgspec.Struct, frozen=True):
-    """Which window of which rule a derived row is about, and which revision it is."""
+    """Which window of which rule a derived row is about, and which revision it is, told in which epoch."""
 
     origin: str
     series: str
+    epoch: bytes
     span: Span
 
     @property
-    def key(self) -> tuple[str, str, str, str, int, int, int]:
+    def key(self) -> Key:
         """The same for all revisions."""
         span = self.span
-        return self.origin, self.series, span.rule, span.version, span.since, span.start, span.end
+        return self.origin, self.series, span.rule, span.version, span.since, span.start
+
+    @property
+    def weight(self) -> Weight:
+        """Of rows of one key the heaviest counts; what is told twice alike, by two copies, counts once."""
+        span = self.span
+        return span.revision, span.complete, span.count + span.samples, self.epoch
 
     @property
     def moments(self) -> tuple[int, int]:
@@ -81,8 +99,9 @@ class Survey:
         self._epochs: dict[str, dict[bytes, tuple[int, int]]] = {}
         self._ordinals: dict[tuple[str, bytes], int] = {}
         self._rules: dict[str, list[Rules]] = {}
-        self._newest: dict[tuple[str, str, str, str, int, int, int], int] = {}
+        self._newest: dict[Key, Weight] = {}
         self._spans: dict[tuple[str, str, str], dict[tuple[str, int], RangeSet]] = {}
+        self._whole: dict[tuple[str, str, str], dict[tuple[str, int], RangeSet]] = {}
         self._noted = 0
 
     # ── first pass ─────────────────────────────────────────────────────────────────────────────────
@@ -100,23 +119,26 @@ class Survey:
             return
         self._rules.setdefault(origin, []).append(msgspec.structs.replace(rules, n=n))
 
-    def derived(self, origin: str, series: str, value: object) -> None:
+    def derived(self, origin: str, series: str, epoch: bytes, value: object) -> None:
         """A derived row is there.
 
         Raises:
             CapacityError: There is too much to be known.
         """
-        row = derived_of(origin, series, value)
+        row = derived_of(origin, series, epoch, value)
         if row is None:
             return
-        if row.span.revision > self._newest.get(row.key, 0):
-            self._noted += row.key not in self._newest
-            self._newest[row.key] = row.span.revision
-        versions = self._spans.setdefault((origin, series, row.span.rule), {})
-        spans = versions.setdefault((row.span.version, row.span.since), RangeSet())
-        before = len(spans)
-        spans.add_range(*row.moments)
-        self._noted += len(spans) - before
+        span, key = row.span, row.key
+        if span.revision > 0 or not span.complete:
+            self._noted += key not in self._newest
+            self._newest[key] = max(row.weight, self._newest.get(key, row.weight))
+        for told in (self._spans, self._whole) if span.complete else (self._spans,):
+            spans = told.setdefault((origin, series, span.rule), {}).setdefault(
+                (span.version, span.since), RangeSet()
+            )
+            before = len(spans)
+            spans.add_range(*row.moments)
+            self._noted += len(spans) - before
         if self._noted > NOTED_MAX:
             raise CapacityError(f"more than {NOTED_MAX:,} windows have to be compared", hint=NARROW)
 
@@ -152,22 +174,29 @@ class Survey:
         return known[at - 1].version
 
     def superseded(self, row: Derived) -> bool:
-        """Whether a higher revision of a derived row is there."""
-        return row.span.revision < self._newest.get(row.key, 0)
+        """Whether a higher revision of a derived row is there, or the whole of which it tells a part."""
+        span = row.span
+        if row.weight < self._newest.get(row.key, row.weight):
+            return True
+        if span.complete or span.revision > 0:
+            return False
+        whole = self._whole.get((row.origin, row.series, span.rule), {}).get((span.version, span.since))
+        return whole is not None and whole.touches(*row.moments)
 
     def overlaps(self, row: Derived) -> bool:
         """Whether the same rule tells of the same time in another version, or since another change.
 
-        The two are never to be added, unless one knows that a change of the rules ended the first.
+        The two are never to be added, unless one knows that a change of the rules, or a restart, ended the
+        first.
         """
         told = self._spans.get((row.origin, row.series, row.span.rule), {})
         own = (row.span.version, row.span.since)
         return any(other != own and spans.touches(*row.moments) for other, spans in told.items())
 
 
-def derived_of(origin: str, series: str, value: object) -> Derived | None:
+def derived_of(origin: str, series: str, epoch: bytes, value: object) -> Derived | None:
     """What a derived row is about; None where a plug-in's row says nothing of the kind."""
     try:
-        return Derived(origin, series, msgspec.convert(value, Span))
+        return Derived(origin, series, epoch, msgspec.convert(value, Span))
     except msgspec.ValidationError:
         return None

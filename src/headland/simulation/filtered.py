@@ -6,7 +6,8 @@
   of several clients is not judged: their sequences are alike.
 * window: an absent reading is in a window row; of each series and stretch of overlapping windows the newest
   revisions of all rule versions, since each change that brought them, together count exactly the absent
-  readings, and extremes and sums agree. No two rows have one key.
+  readings, and extremes and sums agree. No two complete rows have one key, and an incomplete one of the same
+  key tells of a part of it.
 """
 
 from __future__ import annotations
@@ -127,9 +128,10 @@ def judge_windows(series: str, readings: Sequence[Reading], rows: Sequence[Row])
             continue
         window = msgspec.msgpack.decode(row.value)
         key = tuple(window[name] for name in ("rule", "version", "since", "start", "end"))
-        if key not in newest or newest[key]["revision"] < window["revision"]:
+        other = newest.get(key, window)
+        if other is window or _weight(other) < _weight(window):
             newest[key] = window
-        elif newest[key]["revision"] == window["revision"]:
+        if other is not window and _weight(other)[:2] == _weight(window)[:2] and window["complete"]:
             twice.append(f"{series}: two windows {key} of revision {window['revision']}")
     stretches = _stretches(list(newest.values()))
     absent: list[list[float]] = [[] for _ in stretches]
@@ -153,6 +155,11 @@ def judge_windows(series: str, readings: Sequence[Reading], rows: Sequence[Row])
         elif values and (one.min, one.max) != (min(values), max(values)):
             wrong.append(f"{where}: other extremes than the readings have")
     return wrong
+
+
+def _weight(window: dict[str, Any]) -> tuple[int, bool, int]:
+    """Of rows of one key the heaviest holds the readings of the others."""
+    return window["revision"], window["complete"], window["count"]
 
 
 class _Stretch(msgspec.Struct):

@@ -248,7 +248,7 @@ class EndLaws:
                     gone.add(identity[0])
         for series, ones in readings.items():
             host, how = ones[0].host, self._witness.treatment(ones[0])
-            if host in self._forgiven.windows or host in self._forgiven.twice or {host, series} & gone:
+            if host in self._forgiven.windows or {host, series} & gone:
                 continue
             if how.kind in ("band", "window"):
                 self._witness.world.count(f"{how.kind}_judged")

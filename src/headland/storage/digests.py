@@ -1,9 +1,10 @@
 """What the newest blocks were: enough of each digest to tell a repeat from a fork.
 
-A column for each (origin, epoch, class): 8 bytes of the digest and the number of rows (u32) for each k from its
-first on, zeros where nothing has come. The newest `PER_COLUMN` numbers of a column stay, and the `COLUMNS` that something has come of last; what is
-older is not compared any more. 8 bytes: two blocks that differ by accident are told apart but for one case in
-10^19; a child that makes two on purpose has been let in by its certificate.
+A column for each (origin, epoch, class): for each k from its first on 8 bytes of the digest and the number of
+rows (u32), zeros where nothing has come. The newest `PER_COLUMN` numbers of a column stay, and the `COLUMNS`
+that something has come of last; what is older is not compared any more. 8 bytes: two blocks that differ by
+accident are told apart but for one case in 10^19; a child that makes two on purpose has been let in by its
+certificate.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Digests:
             del self._columns[next(iter(self._columns))]
 
     def known(self, identity: Identity, k: int) -> tuple[bytes, int] | None:
-        """Digest (its first `BYTES`) and rows of the block that was applied; None when it is not known any more.
+        """Digest (its first `BYTES`) and rows of the block that was applied; None when that is not known.
 
         The rows are 0 where an earlier version noted it.
         """

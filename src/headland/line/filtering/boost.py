@@ -134,6 +134,15 @@ class BoostFilter(Filter):
         self.inner.index = self.index
         self.inner.admit(sid)
 
+    def stamp(self, change: int) -> None:
+        """The inner filter's rows say it."""
+        super().stamp(change)
+        self.inner.stamp(change)
+
+    def cut(self, desk: Desk | None) -> None:
+        """The inner filter's spans end; the ring goes on, or nothing would be kept before a restart."""
+        self.inner.cut(desk)
+
     def begin(self, sid: int, change: int) -> None:
         """The inner filter's rows say it."""
         self.inner.begin(sid, change)

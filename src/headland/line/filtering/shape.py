@@ -333,9 +333,10 @@ class Filter:
         learns_from_kept: Whether kept rows of series that have this filter alone change its state.
         index: The rule's number; operations carry it.
         plans: Plan of every series of the line.
+        since: What rows over a span say: see `stamp`.
     """
 
-    __slots__ = ("cls", "index", "plans", "rule", "version")
+    __slots__ = ("cls", "index", "plans", "rule", "since", "version")
     mixed: ClassVar[bool] = False
     learns_from_kept: ClassVar[bool] = False
 
@@ -344,6 +345,7 @@ class Filter:
         self.version = version
         self.cls = cls
         self.index = 0
+        self.since = 0
         self.plans: Sequence[Plan] = ()
 
     @property
@@ -428,8 +430,15 @@ class Filter:
     def wake(self, desk: Desk) -> None:
         """Do what is due at `desk.now`."""
 
+    def stamp(self, change: int) -> None:
+        """Spans that begin from now on are of readings since this change (see `Line.begin_epoch`)."""
+        self.since = change
+
+    def cut(self, desk: Desk | None) -> None:
+        """The process that left this state is gone: emit what its open spans hold, as far as it is untold."""
+
     def begin(self, sid: int, change: int) -> None:
-        """A series is treated otherwise than before since this change of the rules (they count from 1)."""
+        """A series is treated otherwise than before since this change of the rules."""
 
     def end_series(self, sid: int, desk: Desk | None) -> None:
         """The rule ends for a series: emit what is there, give every held row back, forget it all."""

@@ -11,9 +11,13 @@ Laws:
 
 A window row is msgpack: {rule, version, since, start, end, revision, complete, count, min, max, mean, std,
 sum, quantiles {share: value}, quantile_error}. Its key is the series of the row, rule, version, since, start,
-end and revision. `since` is the number of the change of the node's rules from which on the rule held for the
-series (0 = from the first): where rules are changed and changed back within a window, two rows tell of it, of
-readings of its own each, and neither is a revision of the other.
+end and revision. `since` names the start of the process, or the change of the node's rules, from which on the
+rule held for the series: where a node restarts, or rules are changed and changed back, within a window, two
+rows tell of it, of readings of its own each, and neither is a revision of the other.
+
+Windows end with the process that filled them: the next one tells what they held (`cut`), incomplete, and
+begins its own. A node that runs on from a copy of this one's disk tells such a window under the same key; the
+row of more readings holds those of the other.
 
 The watermark is looked at whenever a reading passes the next moment at which it can change anything
 (`_high`), so the quick path per reading is one comparison chain and two appends.
@@ -89,6 +93,7 @@ class SummaryFilter(Filter):
         "_add_size",
         "_broken",
         "_config",
+        "_cut",
         "_dirty",
         "_high",
         "_hold",
@@ -121,6 +126,7 @@ class SummaryFilter(Filter):
         self._wake_at = 0
         self._broken: set[int] = set()
         self._since: dict[int, int] = {}
+        self._cut: dict[int, int] = {}
 
     @property
     def placed(self) -> bool:
@@ -141,6 +147,18 @@ class SummaryFilter(Filter):
     def begin(self, sid: int, change: int) -> None:
         """Rows of windows of this series say from now on since when."""
         self._since[sid] = change
+
+    def cut(self, desk: Desk | None) -> None:
+        """Open windows are told and given up; those of times that had come are parts from now on."""
+        for sid in list(self._open):
+            windows = self._open.pop(sid)
+            for start in sorted(windows):
+                if windows[start].count != windows[start].told:
+                    self._publish(sid, windows[start], desk, complete=False)
+            self._marks.pop(sid, None)
+            self._cut[sid] = self._newest[sid]
+            self._aim(sid)
+        self._since.clear()
 
     def judge(self, row: Row) -> int:
         """Held if it can be folded in time."""
@@ -188,7 +206,7 @@ class SummaryFilter(Filter):
         window = windows.get(start)
         if window is None:
             window = windows[start] = Window(start)
-            window.whole = sid not in self._broken
+            window.whole = sid not in self._broken and start > self._cut.get(sid, NEVER)
         return window
 
     def _advance(self, sid: int, when: int, desk: Desk | None) -> None:
@@ -209,6 +227,8 @@ class SummaryFilter(Filter):
             kept = mark - self._hold
             self._horizon[sid] = max(self._horizon[sid], kept - kept % self._size)
             self._broken.discard(sid)
+            if self._cut.get(sid, self._horizon[sid]) < self._horizon[sid]:
+                del self._cut[sid]
         self._aim(sid)
 
     def _aim(self, sid: int) -> None:
@@ -237,7 +257,7 @@ class SummaryFilter(Filter):
             row = {
                 "rule": self.rule,
                 "version": self.version,
-                "since": self._since.get(sid, 0),
+                "since": self._since.get(sid, self.since),
                 "start": window.start,
                 "end": window.start + self._size,
                 "revision": window.revision,
@@ -366,6 +386,7 @@ class SummaryFilter(Filter):
                 self._publish(sid, window, desk, complete=window.revision >= 0)
         self._open.pop(sid, None)
         self._marks.pop(sid, None)
+        self._cut.pop(sid, None)
         if sid < len(self._newest):
             self._newest[sid] = self._horizon[sid] = NEVER
             self._aim(sid)
@@ -382,6 +403,7 @@ class SummaryFilter(Filter):
                 for sid, windows in sorted(self._open.items())
             ],
             sorted(self._since.items()),
+            sorted(self._cut.items()),
         ]
 
     def restore(self, state: Any, now: Instant) -> None:
@@ -390,6 +412,7 @@ class SummaryFilter(Filter):
             self.admit(sid)
             self._newest[sid], self._horizon[sid] = newest, horizon
         self._since = dict(state[4] if len(state) > 4 else ())
+        self._cut = dict(state[5] if len(state) > 5 else ())
         for sid, windows in state[3]:
             self._open[sid] = {one[0]: Window.of(one) for one in windows}
         for sid in self._open:

@@ -290,6 +290,7 @@ class VibrationFilter(Filter):
             row = {
                 "rule": self.rule,
                 "version": self.version,
+                "since": self.since,
                 "start": series.first,
                 "end": series.when + 1,
                 "revision": 0,
@@ -390,6 +391,11 @@ class VibrationFilter(Filter):
         series = self._series.pop(sid, None)
         self._marks.pop(sid, None)
         if series is not None:
+            self._end_span(sid, series, desk, complete=False)
+
+    def cut(self, desk: Desk | None) -> None:
+        """Open spans are told, incomplete."""
+        for sid, series in self._series.items():
             self._end_span(sid, series, desk, complete=False)
 
     def interrupt(self, sid: int) -> None:
