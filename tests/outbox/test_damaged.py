@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.outbox.desk import PARENT, Desk
 
-from headland.line.outbox import OutboxSettings
+from headland.line.outbox import OutboxSettings, space
 from headland.link.contract import BlockEntry, GapEntry, Later, PageIn, ParentName, StreamWelcome
 from headland.vocabulary import Account, Reason
 
@@ -165,3 +166,109 @@ def test_a_look_that_ends_after_the_link_went_down_changes_nothing() -> None:
     assert desk.outbox.page_damaged(page.stream, page.p) is None
     assert desk.outbox.page_lost(page.stream, page.p, (), desk.now, desk.draft) == []
     assert desk.pending() == 10
+
+
+def begun(
+    count: int, acked: int, *hurt: int, behind: int = 0, filed: bool = False
+) -> tuple[Desk, list[bytes]]:
+    """As `in_a_file`, all sent and the front answered; `behind` more in the journal or a file; restarted."""
+    desk = Desk(OutboxSettings(page=3, history=1))
+    for k in range(1, count + 1):
+        desk.keep(rows=k)
+    desk.commit()
+    desk.up()
+    desk.send()
+    if acked:
+        desk.answer(desk.stream().key, acked)
+    desk.down()
+    chains = [desk.stream().chain_at(p) for p in range(count + 1)]
+    file = desk.spill()
+    for k in range(count + 1, count + behind + 1):
+        desk.keep(rows=k)
+        chains.append(desk.stream().tail_chain)
+    desk.commit()
+    if filed:
+        desk.spill()
+    desk.hurt = {(file, k - 1) for k in hurt}
+    desk.restart()
+    return desk, chains
+
+
+def serve_pages(desk: Desk) -> list[BlockEntry | GapEntry]:
+    """Read what is asked for, until something is handed out to be sent, or nothing."""
+    while isinstance(entry := desk.outbox.next_to_send((1 << 30,) * 4, desk.now), PageIn):
+        desk.serve(entry)
+    return [] if entry is None else [entry]
+
+
+@pytest.mark.parametrize("filed", [False, True])
+@pytest.mark.parametrize("told", [5, 6, 8, 9])
+def test_the_parents_word_is_taken_as_far_as_the_damaged_run_goes_and_checked_behind_it(
+    told: int, filed: bool
+) -> None:
+    """Kills: a word taken for what was answered before; what was put off behind the run forgotten."""
+    desk, chains = begun(6, 1, 2, 5, behind=3, filed=filed)
+    stream = next(one for one in desk.outbox.state.streams() if one.tail)
+    later = tuple(Later(p) for p in (3, 7) if p <= told)
+    desk.up([StreamWelcome(stream.key, told, chains[told], later)])
+    handed = serve_pages(desk)
+    desk.wake()
+    answered = [k for k in range(1, told + 1) if k not in (3, 7)]
+    assert (stream.acked, stream.acked_chain, stream.frozen) == (told, chains[told], False)
+    assert (desk.total(Account.COMMITTED), desk.total(Account.CORRUPT)) == (sum(answered), 0)
+    assert stream.uncertain == told, "nothing behind it is with the parent"
+    assert [alarm.kind for alarm in desk.alarms].count("unverified") == 1
+    sent = block_ks(desk, [*handed, *desk.send()])
+    desk.advance(3600)
+    sent += block_ks(desk, desk.send())
+    assert sorted(sent) == [k for k in range(2, 10) if k not in answered]
+    answer_all(desk)
+    assert (desk.total(Account.COMMITTED), desk.pending()) == (45, 0)
+
+
+def test_behind_a_word_that_was_taken_another_chain_value_is_a_fork() -> None:
+    """Kills: a parent believed for blocks whose headers are here."""
+    desk, chains = begun(6, 1, 2, 5, behind=3, filed=True)
+    stream = next(one for one in desk.outbox.state.streams() if one.tail)
+    desk.up([StreamWelcome(stream.key, 8, bytes(16))])
+    serve_pages(desk)
+    desk.wake()
+    assert stream.frozen
+    assert (stream.acked, stream.acked_chain) == (6, chains[6])
+    assert desk.total(Account.COMMITTED) == 21
+
+
+@pytest.mark.parametrize(
+    ("told", "committed", "corrupt", "back"),
+    [(2, 1, 7, [3, 4, 6]), (3, 4, 7, [4, 6]), (6, 18, 3, [])],
+)
+def test_a_word_for_blocks_that_are_still_in_committed_books_them_once(
+    monkeypatch: pytest.MonkeyPatch, told: int, committed: int, corrupt: int, back: list[int]
+) -> None:
+    """A file of a version that did not say how much is in each block stays booked until it is read.
+
+    Kills: a block counted committed twice, or put off and still committed.
+    """
+    made = space.extent_of
+    monkeypatch.setattr(space, "extent_of", lambda *given: msgspec.structs.replace(made(*given), each=b""))
+    desk, chains = begun(8, 0)
+    (file,) = desk.files
+    stream = next(one for one in desk.outbox.state.streams() if one.tail)
+    desk.up([StreamWelcome(stream.key, 6, chains[6])])
+    desk.send()
+    assert desk.total(Account.COMMITTED) == 21
+    desk.down()
+    desk.restart()
+    desk.hurt = {(file, 1), (file, 4)}
+    stream = desk.outbox.state.find(stream.key)
+    desk.up([StreamWelcome(stream.key, 1, chains[1])])
+    assert (desk.total(Account.COMMITTED), stream.booked) == (21, 6)
+    desk.down()
+    desk.up([StreamWelcome(stream.key, told, chains[told], (Later(2),))])
+    sent = block_ks(desk, desk.send())
+    assert desk.ledger.total(Account.CORRUPT)[0] == corrupt
+    assert desk.total(Account.COMMITTED) == committed
+    assert sorted(sent) == [*back, 7, 8]
+    answer_all(desk)
+    assert (desk.total(Account.COMMITTED), desk.pending()) == (36 - corrupt, 0)
+    assert desk.ledger.total(Account.COMMITTED)[1] == 8 * 36 - desk.ledger.total(Account.CORRUPT)[1]
