@@ -6,7 +6,15 @@ import pytest
 from tests.outbox.desk import PARENT, PLENTY, Desk, ks
 
 from headland.line.outbox import OutboxSettings
-from headland.link.contract import BlockEntry, GapEntry, Later, ParentName, StreamWelcome, Verdict
+from headland.link.contract import (
+    BlockEntry,
+    GapEntry,
+    Later,
+    ParentName,
+    StreamKey,
+    StreamWelcome,
+    Verdict,
+)
 from headland.link.verdicts import HERE, Verdicts
 from headland.vocabulary import Account, Priority, Reason
 
@@ -70,6 +78,48 @@ def test_a_parent_that_goes_back_into_our_tombstones_is_a_fork_too():
     desk.up([StreamWelcome(gap.stream, 2, b"c" * 16)])
     assert [alarm.kind for alarm in desk.alarms] == ["fork"]
     assert desk.send() == []
+
+
+def twice_restored() -> tuple[Desk, StreamKey]:
+    """A parent that lost positions 3 to 6, was told tombstones for 3 and 4, and got the copy of 3 back."""
+    desk, chains = answered(6, 6)
+    key = desk.stream().key
+    desk.outbox.forget(key, 4, desk.draft)
+    desk.commit()
+    desk.up([StreamWelcome(key, 2, chains[2])])
+    gap, *blocks = desk.send()
+    assert (gap.p_from, gap.p_to, ks(blocks)) == (3, 4, [5, 6])
+    desk.answer(key, 6)
+    desk.down()
+    assert (desk.pending(), desk.total(Account.COMMITTED)) == (0, 4)
+    desk.alarms.clear()
+    desk.up([StreamWelcome(key, 3, chains[3])])
+    assert [alarm.kind for alarm in desk.alarms] == ["fork"]
+    return desk, key
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_a_fork_keeps_is_not_given_up_as_safe_where_the_parent_may_have_lost_it(restarts: bool):
+    # Kills: blocks that a parent acknowledged and lost in a restore are reclaimed behind a fork.
+    desk, key = twice_restored()
+    if restarts:
+        desk.restart()
+    stream = desk.outbox.state.find(key)
+    assert desk.send() == []
+    assert (stream.floor, stream.acked, stream.tail) == (2, 2, 6)
+    assert (desk.pending(), desk.total(Account.COMMITTED)) == (2, 2)
+
+
+def test_what_a_fork_kept_of_what_was_answered_is_sent_again_when_it_is_released():
+    desk, key = twice_restored()
+    desk.outbox.release(key, desk.draft, bury=False)
+    desk.commit()
+    told, *blocks = desk.send()
+    assert isinstance(told, GapEntry)
+    assert [(item.k_from, item.k_to) for item in told.ranges] == [(3, 4)]
+    assert ks(blocks) == [5, 6]
+    desk.answer(blocks[-1].stream, blocks[-1].p)
+    assert (desk.pending(), desk.total(Account.COMMITTED)) == (0, 4)
 
 
 def test_what_a_fork_keeps_is_told_again_by_every_process_and_once():

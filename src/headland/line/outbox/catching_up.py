@@ -10,8 +10,8 @@ confirmed exceptions above acked   the same             the same: which were not
 acked <= p <= tail, chain equal    acks were lost       taken as acks
 p < acked, chain equal or unknown  the parent went      re-sent from max(p, floor); what is gone is booked
                                    back                 unknown_by_restore and reported
-chain differs, or p stands inside  a fork               frozen, kept, alarm
-our tombstones
+chain differs, or p stands inside  a fork               frozen, kept, alarm; where p < acked, all that is
+our tombstones                                          here is unanswered again: it may have lost any of it
 ```
 What had been answered `Later` or `Rejected` stands elsewhere by now: its old position is sent again as a
 place without a block.
@@ -91,9 +91,12 @@ def compare(
         return freeze(state, stream, "child_went_back", detail, draft)
     here = known_chain(state, stream, p)
     if here is not None and here != welcome.chain:
+        if p < stream.acked:
+            _take_all_back(state, stream, draft)
         return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)
     if p < stream.acked:
         if here is None and p >= stream.floor and not isinstance(stream.piece_at(p), Extent):
+            _take_all_back(state, stream, draft)
             return freeze(state, stream, "fork", INSIDE.format(p), draft)
         alarms = rewind(state, stream, p, welcome.chain, draft)
     elif p > stream.acked:
@@ -168,13 +171,30 @@ def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: Draf
         stream.verify, stream.verify_same = Answer(stream.key, p, chain_value), False
         start = p = extent.first - 1
         chain_value = extent.info.chain_from
-    back, booked = _back(stream, max(start, stream.booked) + 1, acked), 0
-    if back is not None:
-        book_out(draft, Account.COMMITTED, priority, -back[0], -back[1])
-    else:
-        booked = acked
+    booked = _unbook(stream, start, draft)
     write(state, records.Rewound(stream.key, p, chain_value, gap_to, ranges, booked), draft)
     return alarms
+
+
+def _take_all_back(state: State, stream: Stream, draft: DraftLike) -> None:
+    """What this parent had answered and is here is unanswered again, lest it be given up as what is safe.
+
+    Of a fork nobody knows where it begins, so nobody knows which of it the parent still has.
+    """
+    p = max(stream.floor, stream.base)
+    chain_value = stream.chain_at(p)
+    if p < stream.acked and chain_value is not None:
+        booked = _unbook(stream, p, draft)
+        write(state, records.Rewound(stream.key, p, chain_value, booked=booked), draft)
+
+
+def _unbook(stream: Stream, p: int, draft: DraftLike) -> int:
+    """Take what was answered above p out of `committed`; up to where it stays there, or 0."""
+    back = _back(stream, max(p, stream.booked) + 1, stream.acked)
+    if back is None:
+        return stream.acked
+    book_out(draft, Account.COMMITTED, stream.key.priority, -back[0], -back[1])
+    return 0
 
 
 def _back(stream: Stream, p_from: int, p_to: int) -> tuple[int, int] | None:
@@ -204,6 +224,8 @@ def verify(state: State, stream: Stream, now: Instant, draft: DraftLike) -> list
         return []
     stream.verify = None
     if stream.chain_at(p) != answer.chain:
+        if not stream.verify_same:
+            _take_all_back(state, stream, draft)
         return freeze(state, stream, "fork", f"at position {p} the parent has another chain value", draft)
     stream.sent = stream.claimed = p
     alarms = settle(state, stream, answer, now, draft)
