@@ -103,6 +103,8 @@ def prepare(rooms: Sequence[str], again: bool) -> None:
             [f"{key} ="] + [f"  {value}" for value in values] if len(values) > 1 else [f"{key} = {values[0]}"]
         )
     (WORK / "setup.cfg").write_text("\n".join(lines) + "\n")
+    # It is on the path from the start, and Python remembers of a folder that it was not there.
+    (WORK / "mutants" / "src").mkdir(parents=True)
 
 
 def names(python: Path, paths: Sequence[Path]) -> dict[Path, list[str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.outbox.desk import Desk
 
-from headland.line.outbox import Outbox, OutboxSettings
+from headland.line.outbox import Outbox, OutboxSettings, space
 from headland.link.contract import BlockEntry, GapEntry, Later, StreamWelcome
 from headland.vocabulary import Account, Reason
 
@@ -173,3 +174,169 @@ def test_more_than_the_list_of_dead_letters_holds_is_refused_whole() -> None:
     assert "more than 3 dead letters" in desk.outbox.why_not_released(stream.key, bury=True)
     assert desk.outbox.why_not_released(stream.key, bury=False) == ""
     assert desk.pending() == 18
+
+
+def gone_back(monkeypatch: pytest.MonkeyPatch, *, older: bool) -> Desk:
+    """Blocks 1 to 3 in a file, 4 to 7 in the journal; 5 answered; then the parent has 1, then others.
+
+    Of an `older` version's file the books say `committed` until its headers are read.
+    """
+    if older:
+        made = space.extent_of
+        monkeypatch.setattr(
+            space, "extent_of", lambda *given: msgspec.structs.replace(made(*given), each=b"")
+        )
+    desk = Desk(OutboxSettings(page=3))
+    for k in range(1, 4):
+        desk.keep(rows=k)
+    desk.commit()
+    key, one = desk.stream().key, desk.stream().chain_at(1)
+    desk.spill()
+    for k in range(4, 8):
+        desk.keep(rows=k)
+    desk.commit()
+    desk.up()
+    desk.send()
+    desk.answer(key, 5)
+    desk.down()
+    desk.up([StreamWelcome(key, 1, one)])
+    desk.down()
+    desk.up([StreamWelcome(key, 2, THEIRS)])
+    desk.send()
+    assert desk.stream().frozen
+    assert desk.total(Account.COMMITTED) == (15 if older else 1)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("older", "committed", "in_file", "named"),
+    [(False, 1, 5, (2, 3, 5)), (True, 2, 4, (2, 3, 0))],
+    ids=["this version", "older"],
+)
+def test_what_a_restored_parent_lost_again_leaves_committed_when_it_is_released(
+    monkeypatch: pytest.MonkeyPatch, older: bool, committed: int, in_file: int, named: tuple[int, int, int]
+) -> None:
+    """Kills: a block that is `dead` or `pending` and `committed` too; blocks or readings miscounted."""
+    desk = gone_back(monkeypatch, older=older)
+    (stream,) = desk.outbox.stopped()
+    done = desk.outbox.release(stream.key, desk.draft, bury=True)
+    desk.commit()
+    (run,) = desk.outbox.dead_runs()
+    assert (done.blocks, done.readings, done.runs) == (6, 22 + in_file, (run.number,))
+    assert (run.info.p_from, run.info.p_to) == (2, 3)
+    assert desk.ledger.total(Account.COMMITTED) == (committed, 8 * committed)
+    assert desk.ledger.total(Account.DEAD) == (22 + in_file, 8 * (22 + in_file))
+    told = [one for entry in desk.send() if isinstance(entry, GapEntry) for one in entry.ranges]
+    assert [(one.k_from, one.k_to, one.readings, one.payload_bytes) for one in told] == [
+        (4, 7, 22, 8 * 22),
+        (*named, 8 * named[2]),
+    ]
+
+
+def test_blocks_that_are_sent_are_counted_with_those_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = gone_back(monkeypatch, older=False)
+    (stream,) = desk.outbox.stopped()
+    done = desk.outbox.release(stream.key, desk.draft, bury=False)
+    desk.commit()
+    assert (done.blocks, done.readings) == (6, 27)
+    assert (desk.pending(), desk.total(Account.DEAD), desk.total(Account.COMMITTED)) == (22, 5, 1)
+    resend(desk, *done.runs)
+    desk.commit()
+    assert sorted(sent_ks(desk)) == [2, 3, 4, 5, 6, 7]
+    assert (desk.pending(), desk.total(Account.DEAD)) == (27, 0)
+
+
+def test_of_a_run_that_is_sent_again_what_cannot_be_read_is_corrupt_and_no_dead_letter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kills: a lost block that stays `dead`, or is corrupt in its readings only."""
+    desk = gone_back(monkeypatch, older=False)
+    release(desk, bury=True)
+    (run,) = desk.outbox.dead_runs()
+    desk.hurt = {(run.info.file, 2)}
+    lost = desk.outbox.resend_readable(run.number, desk.verified(run.info.file), desk.now, desk.draft)
+    desk.commit()
+    assert lost == (1, 3)
+    assert desk.ledger.total(Account.CORRUPT) == (3, 24)
+    assert desk.ledger.total(Account.DEAD) == (22, 176)
+    assert desk.outbox.dead_runs() == []
+    assert sent_ks(desk) == [2]
+
+
+def test_the_last_block_of_a_stream_is_released_too() -> None:
+    """Kills: a piece with one unanswered block left behind."""
+    desk = stopped(count=3, acked=2)
+    release(desk, bury=False)
+    assert sent_ks(desk) == [3]
+
+
+def test_tombstones_of_a_stopped_stream_are_all_told_at_the_tail() -> None:
+    """Kills: only the last tombstone told."""
+    desk = Desk(OutboxSettings(page=3))
+    for k in range(1, 8):
+        desk.keep(rows=k)
+    desk.commit()
+    desk.up()
+    for k in (3, 5):
+        assert desk.outbox.unreadable(desk.stream().key, k, desk.draft)
+    desk.commit()
+    key = desk.stream().key
+    desk.down()
+    desk.up([StreamWelcome(key, 1, THEIRS)])
+    assert desk.stream().frozen
+    release(desk, bury=True)
+    told = [one for entry in desk.send() if isinstance(entry, GapEntry) for one in entry.ranges]
+    assert [(one.k_from, one.k_to, one.reason) for one in told] == [
+        (3, 3, Reason.CORRUPT),
+        (5, 5, Reason.CORRUPT),
+        (1, 2, Reason.DEAD_LETTER),
+        (4, 4, Reason.DEAD_LETTER),
+        (6, 7, Reason.DEAD_LETTER),
+    ]
+    assert (desk.total(Account.CORRUPT), desk.total(Account.DEAD), desk.pending()) == (8, 20, 0)
+
+
+@pytest.mark.parametrize(("dead_max", "refused"), [(5, True), (6, False)])
+def test_dead_letters_that_just_fit_into_the_list_are_taken(dead_max: int, refused: bool) -> None:
+    """Kills: a list that holds one less, or that does not count what is listed."""
+    desk = stopped()
+    (stream,) = desk.outbox.stopped()
+    desk.outbox.release(stream.key, desk.draft, bury=True)
+    desk.commit()
+    assert len(desk.outbox.dead_letters()) == 4
+    desk.down()
+    desk.keep(rows=1)
+    desk.keep(rows=1)
+    desk.commit()
+    desk.up([StreamWelcome(stream.key, stream.acked + 1, b"a third chain...")])
+    assert stream.frozen
+    desk.outbox.settings = desk.outbox.state.settings = OutboxSettings(dead_max=dead_max)
+    assert bool(desk.outbox.why_not_released(stream.key, bury=True)) is refused
+
+
+@pytest.mark.parametrize(("runs_max", "refused"), [(1, True), (2, False)])
+def test_runs_that_just_fit_into_the_list_are_taken(
+    monkeypatch: pytest.MonkeyPatch, runs_max: int, refused: bool
+) -> None:
+    """Kills: answered runs counted; runs that are listed not counted."""
+    desk = gone_back(monkeypatch, older=False)
+    release(desk, bury=True)
+    stream = desk.stream()
+    desk.down()
+    desk.keep(rows=1)
+    desk.commit()
+    desk.spill()
+    desk.up([StreamWelcome(stream.key, stream.acked + 1, b"a third chain...")])
+    desk.send()
+    assert stream.frozen
+    assert len(desk.outbox.dead_runs()) == 1
+    monkeypatch.setattr("headland.line.outbox.outbox.DEAD_RUNS_MAX", runs_max)
+    assert bool(desk.outbox.why_not_released(stream.key, bury=False)) is refused
+
+
+def test_why_a_stream_is_not_released_is_said() -> None:
+    desk = Desk()
+    desk.keep()
+    desk.commit()
+    desk.up()
+    assert desk.outbox.why_not_released(desk.stream().key, bury=False) == "it is not stopped"
