@@ -11,9 +11,21 @@ from tests.link.world import Clock, Pair, ParentNode, delivered_identities
 from headland.blocks.block import seal
 from headland.blocks.header import HeaderWriter, Run
 from headland.link import arrivals, pacing, protocol
+from headland.link.actions import ReadBlock
 from headland.link.contract import EpochHello, GapRange, StreamHello
 from headland.link.frames import Kind, put_frame
-from headland.link.pacing import LEAST, REST, REST_MAX_NS, Pacing, weight_of
+from headland.link.pacing import (
+    LEAST,
+    READ_URGENT,
+    REST,
+    REST_MAX_NS,
+    REST_URGENT,
+    REST_URGENT_MAX_NS,
+    URGENT_NS,
+    Pacing,
+    Rests,
+    weight_of,
+)
 from headland.link.received import ReceivedBlock, ReceivedGap
 from headland.vocabulary import Columns, Lane, Priority, Reason
 
@@ -84,13 +96,42 @@ def test_what_is_sent_is_taken_back_by_its_own_stream_only_and_once() -> None:
 
 def test_after_reading_it_rests_a_multiple_of_the_time_that_took_but_not_for_long() -> None:
     """Kills: a backlog that takes a whole processor from decisions; one that stops after a stalled disk."""
-    pacer = Pacing()
-    pacer.read(100 * MS, 103 * MS)
-    assert pacer.rested_ns == (103 + 3 * REST) * MS
-    pacer.read(100 * MS, 103 * MS)
-    assert pacer.rested_ns == (103 + 3 * REST) * MS
-    pacer.read(0, 10 * S)
-    assert pacer.rested_ns == 10 * S + REST_MAX_NS
+    rests = Rests(REST)
+    rests.worked(100 * MS, 103 * MS)
+    assert rests.until_ns == (103 + 3 * REST) * MS
+    rests.worked(100 * MS, 103 * MS)
+    assert rests.until_ns == (103 + 3 * REST) * MS
+    rests.worked(0, 10 * S)
+    assert rests.until_ns == 10 * S + REST_MAX_NS
+
+
+def test_while_urgent_live_blocks_pass_it_rests_longer_and_no_longer_when_they_have_ceased() -> None:
+    """Kills: a drain that every third urgent reading meets; one that is slow for good after an alarm."""
+    rests = Rests(REST)
+    rests.urgent(S)
+    rests.worked(S, S + MS)
+    assert rests.until_ns == S + MS + REST_URGENT * MS
+    rests.worked(S, 2 * S)
+    assert rests.until_ns == 2 * S + REST_URGENT_MAX_NS
+    later_ns = S + URGENT_NS
+    rests.worked(later_ns, later_ns + MS)
+    assert rests.until_ns == later_ns + MS + REST * MS
+
+
+def test_a_turn_lasts_until_it_is_asked_whether_there_may_be_another() -> None:
+    """Kills: turns that count as nothing, because no time passes while one event is handled."""
+    rests = Rests(0)
+    rests.begin(S)
+    assert not rests.measuring
+    assert rests.over(S + MS)
+    rests.urgent(2 * S)
+    rests.begin(2 * S)
+    assert rests.measuring
+    assert rests.until_ns == 0
+    assert not rests.over(2 * S + MS)
+    assert rests.until_ns == 2 * S + MS + REST_URGENT * MS
+    assert not rests.over(rests.until_ns - 1)
+    assert rests.over(rests.until_ns)
 
 
 def test_many_rows_in_few_bytes_weigh_more_than_few() -> None:
@@ -123,6 +164,37 @@ def test_a_child_leaves_no_more_than_a_window_unanswered_and_live_blocks_do_not_
     pair.run(20, 0.02)
     assert len(delivered_identities(pair.parent)) == 401
     assert sending.pacing.unanswered == 0
+
+
+@pytest.mark.parametrize("priority", [Priority.HIGH, Priority.NORMAL])
+def test_beside_urgent_live_blocks_a_child_reads_little_backlog_at_a_time(priority: Priority) -> None:
+    """Kills: a hundred blocks read at once, and every live block of that time behind them."""
+    pair = Pair()
+    pair.reachable = False
+    pair.run(0.1)
+    child = pair.child
+    for _ in range(100):
+        child.keep(rows=2000)
+    child.commit()
+    pair.reachable = True
+    while child.ups == 0:
+        pair.step()
+    child.keep(priority)
+    child.commit()
+    pair.run(0.2)
+    child.reads_paused = True
+    most = size = 0
+    for _ in range(8):
+        pair.run(0.3)
+        sizes = [action.entry.size for action in child.pending_reads if isinstance(action, ReadBlock)]
+        most, size = max(most, sum(sizes)), max(sizes, default=size)
+        waiting, child.pending_reads = child.pending_reads, []
+        for action in waiting:
+            child.read_one(action)
+    if priority == Priority.HIGH:
+        assert 0 < most < READ_URGENT + size
+    else:
+        assert most > READ_URGENT + size
 
 
 # ── the parent ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,7 +277,45 @@ def test_a_live_block_is_taken_at_once_whatever_backlog_came_before_it(parent: P
     for taken in range(1, 6):
         wake(parent, child)
         assert lanes(parent).count(Lane.BACKLOG) == taken
+    wake(parent, child)
     assert parent.children.next_wake() != 0
+
+
+def test_beside_urgent_live_blocks_a_parent_rests_between_turns_and_takes_what_is_live_meanwhile(
+    parent: ParentNode,
+) -> None:
+    """Kills: every live reading behind a block that is being checked; rests that live blocks wait for."""
+    child = Child(parent, 1, "child")
+    child.block(Lane.LIVE)
+    for _ in range(3):
+        child.block(Lane.BACKLOG, 3000)
+    child.send()
+    wake(parent, child)
+    assert parent.children.next_wake() == 0
+    parent.clock.advance(0.003)
+    wake(parent, child)
+    due_ns = parent.children.next_wake()
+    assert due_ns == parent.clock.ns + REST_URGENT * 3 * MS
+    parent.clock.ns = due_ns - 1
+    child.block(Lane.LIVE).send()
+    wake(parent, child)
+    assert lanes(parent) == [Lane.LIVE, Lane.BACKLOG, Lane.LIVE]
+    parent.clock.ns = due_ns
+    wake(parent, child)
+    assert lanes(parent).count(Lane.BACKLOG) == 2
+
+
+def test_a_parent_without_urgent_live_blocks_checks_backlog_without_a_rest(parent: ParentNode) -> None:
+    """Kills: a drain at night, slow for the sake of nobody."""
+    child = Child(parent, 1, "child")
+    for _ in range(3):
+        child.block(Lane.BACKLOG, 3000)
+    child.send()
+    for taken in range(1, 4):
+        assert parent.children.next_wake() == 0
+        wake(parent, child)
+        parent.clock.advance(0.003)
+        assert lanes(parent).count(Lane.BACKLOG) == taken
 
 
 def test_a_turn_is_one_large_block_or_some_small_ones(parent: ParentNode) -> None:

@@ -10,7 +10,8 @@ Laws
        is a clone, refused and alarmed, if the connected one is still heard in the last 2 of 3 s; a restart is
        welcomed when the old connection ends, which a dead process's does at once.
     5. A peer that breaks the protocol loses its connection and nothing else.
-    6. Live blocks are taken as they come; backlog is checked a turn at a time, the children's in turn.
+    6. Live blocks are taken as they come; backlog is checked a turn at a time, the children's in turn, with
+       rests while urgent live blocks come (`headland.link.pacing`).
 
 Bounds: one unfinished frame, one credit window a class and `downlink.MAX_DEFINED_AHEAD` names without a block
 for each connection; 10,000 children; together they may have 64 MiB under way, or 4 KiB a class each (and one
@@ -40,6 +41,7 @@ from headland.link.credit import Credit
 from headland.link.downlink import ChildLink, NeedsDigests, Phase, Taken, not_authorised
 from headland.link.frames import Kind, put_frame
 from headland.link.handshake import Refusal
+from headland.link.pacing import Rests
 from headland.link.positions import (
     CHILDREN_MAX,
     EXCEPTIONS_MAX,
@@ -53,7 +55,7 @@ from headland.link.protocol import CloseReason, Hello, IntentStatus
 from headland.link.received import ReceivedBlock
 from headland.link.stored import StoredAbove
 from headland.link.telling import Telling
-from headland.vocabulary import Instant, PeerError
+from headland.vocabulary import Instant, PeerError, Priority
 
 _NS = 1_000_000_000
 PROBE_S = 3.0
@@ -116,6 +118,7 @@ class Children:
         self._watches = 0
         self._probing: dict[str, ChildLink] = {}
         """By name, who waits for the connected one to be silent."""
+        self._rests = Rests(0)
         self._behind: dict[int, ChildLink] = {}
         """Connections whose backlog waits to be checked, in the order of their turns."""
 
@@ -237,7 +240,10 @@ class Children:
         name = _name(link)
         match kind:
             case Kind.BLOCK:
-                return self._take(link, link.block(payload, name), draft)
+                taken = link.block(payload, name)
+                if taken is not None and taken.stream.key.priority <= Priority.HIGH:
+                    self._rests.urgent(now.monotonic_ns)
+                return self._take(link, taken, draft)
             case Kind.TURN:
                 link.turn(payload)
             case Kind.GAP:
@@ -469,7 +475,10 @@ class Children:
 
     def next_wake(self) -> int | None:
         """Monotonic ns at which `wake` has something to do; 0 for as soon as others had their turn."""
-        return 0 if self._behind else self._next_deadline()
+        due_ns, resting_ns = self._next_deadline(), self._rests.until_ns
+        if self._behind or self._rests.measuring:
+            return resting_ns if due_ns is None else min(due_ns, resting_ns)
+        return due_ns
 
     def _next_deadline(self) -> int | None:
         """Monotonic ns at which `wake` has something to do."""
@@ -509,7 +518,8 @@ class Children:
     def wake(self, now: Instant, draft: DraftLike) -> list[DownlinkAction]:
         """Decide about clones, beat, give up silent children, send parts of intents, check backlog."""
         actions: list[DownlinkAction] = []
-        if self._behind:
+        if self._rests.over(now.monotonic_ns) and self._behind:
+            self._rests.begin(now.monotonic_ns)
             actions += self._next_turn(now, draft)
         for link in self._due(now):
             match link.phase:

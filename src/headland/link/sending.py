@@ -10,7 +10,7 @@ from headland.link import bounds, protocol
 from headland.link.actions import ReadBlock, ReadPage, UplinkAction
 from headland.link.contract import BlockEntry, EpochHello, GapEntry, Outgoing, PageIn, SendEntry, StreamKey
 from headland.link.frames import Kind, put_frame
-from headland.link.pacing import Pacing, weight_of
+from headland.link.pacing import READ_URGENT, Pacing, weight_of
 from headland.link.protocol import Point
 from headland.vocabulary import Instant, Lane, PeerError, Priority, SeriesKey
 
@@ -73,6 +73,7 @@ class Sending:
         self._series_of = series_of
         self._with_digests = with_digests
         self._read_ahead = read_ahead
+        self._ahead = [read_ahead, read_ahead]
         self._unnamed: frozenset[bytes] = frozenset()
         self._writer = HeaderWriter()
         self._epochs: dict[bytes, int] = {}
@@ -146,8 +147,10 @@ class Sending:
         """Take what may be sent from the outbox, as far as credit and read-ahead allow."""
         actions: list[UplinkAction] = []
         self._cut_short = [True, True]
+        hurried = self.pacing.rests.hurried(now.monotonic_ns)
+        self._ahead[Lane.BACKLOG] = min(self._read_ahead, READ_URGENT) if hurried else self._read_ahead
         while self._room(Lane.LIVE) and not self.exhausted:
-            backlog = self._room(Lane.BACKLOG) and now.monotonic_ns >= self.pacing.rested_ns
+            backlog = self._room(Lane.BACKLOG) and self.pacing.rests.over(now.monotonic_ns)
             credit = [g - s - r for g, s, r in zip(self.granted, self._spent, self._reserved, strict=True)]
             least = [min(LIVE_RESERVE, window // 4) for window in self._window]
             left = [c - r if backlog else 0 for c, r in zip(credit, least, strict=True)]
@@ -169,16 +172,16 @@ class Sending:
         return actions
 
     def _room(self, lane: Lane) -> bool:
-        return self._under_way[lane] < self._read_ahead
+        return self._under_way[lane] < self._ahead[lane]
 
     def next_pull(self) -> int | None:
         """Monotonic ns at which `pull` may take more than it did; 0 for now, None until something happens."""
-        live, backlog = (size < self._read_ahead // 2 for size in self._under_way)
+        live, backlog = (size < most // 2 for size, most in zip(self._under_way, self._ahead, strict=True))
         if self.exhausted:
             return None
         if self._cut_short[Lane.LIVE]:
             return 0 if live else None
-        return self.pacing.rested_ns if self._cut_short[Lane.BACKLOG] and backlog else None
+        return self.pacing.rests.until_ns if self._cut_short[Lane.BACKLOG] and backlog else None
 
     def _queue(self, entry: SendEntry, now: Instant) -> None:
         slot = _Slot(entry, now.monotonic_ns)
@@ -195,7 +198,7 @@ class Sending:
         if slot is not None:
             slot.header, slot.body, slot.sids, slot.ready = header, body, sids, True
             if entry.stream.lane == Lane.BACKLOG:
-                self.pacing.read(slot.asked_ns, now.monotonic_ns)
+                self.pacing.rests.worked(slot.asked_ns, now.monotonic_ns)
 
     def drop_from(self, entry: BlockEntry) -> None:
         """A body cannot be read: this block and those behind it in its stream go back to the outbox."""
@@ -275,6 +278,8 @@ class Sending:
         self._spent[key.priority] += size
         if key.lane == Lane.BACKLOG:
             self.pacing.sent(key, entry.p, weight_of(size, header.rows), now.monotonic_ns)
+        elif key.priority <= Priority.HIGH:
+            self.pacing.rests.urgent(now.monotonic_ns)
         self.blocks += 1
         return True
 
