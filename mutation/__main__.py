@@ -71,7 +71,14 @@ def _judged(
         of = {module_name(path): names[path] for path in paths if paths[path] == room}
         chosen.update(stratified(of, given.sample, given.seed) if given.sample else chain(*of.values()))
     _say(f"{len(chosen)} of {sum(map(len, names.values()))} mutants; mutmut writes to {engine.LOG}")
-    engine.run(python, sorted(chosen) if given.sample else [], given.children)
+    if given.resume:
+        for path in paths:
+            engine.judge_again(path)
+        known = {name for path in paths for name in engine.verdicts(path)}
+    else:
+        known = set()
+    if chosen - known:
+        engine.run(python, sorted(chosen - known) if given.sample else [], given.children)
     figures, missed = [], {}
     for path, room in paths.items():
         judged = {name: verdict for name, verdict in engine.verdicts(path).items() if name in chosen}

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -75,18 +74,16 @@ def prepare(rooms: Sequence[str], again: bool) -> None:
 
     Args:
         rooms: What is mutated.
-        again: Keep the workspace with its verdicts, to go on with a run that was interrupted.
+        again: Keep the mutants of modules that have not changed, and their verdicts.
     """
-    if again and WORK.exists():
-        return
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
+    if not again:
+        shutil.rmtree(WORK, ignore_errors=True)
+    left_out = shutil.ignore_patterns("__pycache__", "*.so", "*.pyc")
+    WORK.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(
-                source, WORK / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyc")
-            )
+            shutil.copytree(source, WORK / name, ignore=left_out, dirs_exist_ok=True)
         else:
             shutil.copy2(source, WORK / name)
     listed: dict[str, Sequence[str]] = {
@@ -96,6 +93,8 @@ def prepare(rooms: Sequence[str], again: bool) -> None:
         "pytest_add_cli_args_test_selection": TESTS,
         "timeout_multiplier": [str(TIMEOUT_FACTOR)],
         "timeout_constant": [str(TIMEOUT_ADDED_S)],
+        "track_dependencies": ["false"],
+        "use_git_change_detection": ["false"],
     }
     lines = ["[mutmut]"]
     for key, values in listed.items():
@@ -104,7 +103,7 @@ def prepare(rooms: Sequence[str], again: bool) -> None:
         )
     (WORK / "setup.cfg").write_text("\n".join(lines) + "\n")
     # It is on the path from the start, and Python remembers of a folder that it was not there.
-    (WORK / "mutants" / "src").mkdir(parents=True)
+    (WORK / "mutants" / "src").mkdir(parents=True, exist_ok=True)
 
 
 def names(python: Path, paths: Sequence[Path]) -> dict[Path, list[str]]:
@@ -139,14 +138,24 @@ def run(python: Path, chosen: Sequence[str], children: int) -> None:
 
 def verdicts(path: Path) -> dict[str, str]:
     """The verdict of each judged mutant of a module."""
-    kept = WORK / "mutants" / f"{path}.meta"
+    kept = _kept(path)
     codes = json.loads(kept.read_text())["exit_code_by_key"] if kept.exists() else {}
     return {name: _VERDICTS.get(code, KILLED) for name, code in codes.items() if code is not None}
 
 
-def counted(judged: Mapping[str, str]) -> Counter[str]:
-    """How many of each verdict."""
-    return Counter(judged.values())
+def judge_again(path: Path) -> None:
+    """Forget the verdicts of a module's survivors: the tests may be others now. What was killed stays so."""
+    kept = _kept(path)
+    if kept.exists():
+        told = json.loads(kept.read_text())
+        for name, verdict in verdicts(path).items():
+            if verdict in (SURVIVED, UNTESTED):
+                told["exit_code_by_key"][name] = None
+        kept.write_text(json.dumps(told))
+
+
+def _kept(path: Path) -> Path:
+    return WORK / "mutants" / f"{path}.meta"
 
 
 def _ask(python: Path, what: str, lines: Sequence[str]) -> dict[str, list[str]]:
