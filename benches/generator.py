@@ -19,13 +19,13 @@ class NoCompiler(RuntimeError):
         super().__init__("no C compiler (cc, gcc or clang) found; on Debian: apt install gcc libc6-dev")
 
 
-def program() -> Path:
-    """The compiled generator; its name carries the digest of its source.
+def program(source: Path = SOURCE) -> Path:
+    """A compiled generator; its name carries the digest of its source.
 
     Raises:
-        NoCompiler: There is none.
+        NoCompiler: There is no compiler.
     """
-    digest = hashlib.blake2b(SOURCE.read_bytes(), digest_size=6).hexdigest()
+    digest = hashlib.blake2b(source.read_bytes(), digest_size=6).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "headland"
     built = cache / f"load-{digest}"
     if built.exists():
@@ -35,7 +35,7 @@ def program() -> Path:
         raise NoCompiler
     cache.mkdir(parents=True, exist_ok=True)
     fresh = cache / f"load-{digest}.{os.getpid()}"
-    subprocess.run([compiler, "-O2", "-o", str(fresh), str(SOURCE)], check=True)
+    subprocess.run([compiler, "-O2", "-o", str(fresh), str(source)], check=True)
     fresh.rename(built)
     return built
 

@@ -6,123 +6,102 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from benches.machine import machine
-from benches.peers import page, trials
-from benches.peers.headland import Headland
-from benches.peers.mosquitto import MosquittoBridge
-from benches.peers.nats_leaf import NatsLeaf
-from benches.peers.system import System
+from benches.peers import page
+from benches.peers.bars import rows_of
+from benches.peers.results import Report, Result
+from benches.peers.trials import QUICK, Sizes
+from benches.peers.turn import SYSTEMS, TRIALS, run
 from benches.registry import say
 
-SYSTEMS: dict[str, Callable[[Path], System]] = {
-    "headland": Headland,
-    "mosquitto-autosave": lambda home: MosquittoBridge(home, "autosave default", ""),
-    "mosquitto-1s": lambda home: MosquittoBridge(home, "autosave 1 s", "autosave_interval 1"),
-    "mosquitto-each": lambda home: MosquittoBridge(
-        home, "autosave each change", "autosave_on_changes true, autosave_interval 1"
-    ),
-    "nats-default": lambda home: NatsLeaf(home, "default"),
-    "nats-always": lambda home: NatsLeaf(home, "always"),
-}
-BULK = 200_000
-"""Readings of the trial of costs."""
-BULK_S = 20.0
 
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print.
 
-class Result(msgspec.Struct):
-    """What one system did, over all repeats; medians, but the worst of what must never happen.
-
-    Attributes:
-        key: Short name.
-        name: In the tables.
-        how: Its configuration.
-        durable: Whether an acknowledgement is said to be on disk.
-        figures: By trial and figure; None where it was not measured.
-        repeats: Every single figure.
-        trouble: What could not be measured, and why.
+    Returns:
+        0 unless ours lost, doubled or disordered a reading, or could not be measured.
     """
+    options = _options(arguments)
+    sizes = QUICK if options.quick else Sizes()
+    results: dict[str, Result] = {}
+    begun = time.monotonic()
+    repeats = options.repeats or (1 if options.quick else 3)
+    for repeat in range(repeats):
+        for key in options.only or SYSTEMS:
+            for trial in options.trial or TRIALS:
+                say(f"round {repeat + 1} of {repeats}: {key}, {trial}")
+                _one(results, key, trial, repeat, sizes)
+    report = Report(
+        rows=[],
+        systems=[summed_up(one) for one in results.values()],
+        machine=machine(),
+        repeats=repeats,
+        quick=options.quick,
+        took_s=round(time.monotonic() - begun),
+    )
+    report.rows = rows_of(report.systems)
+    if options.page:
+        page.write(report, options.page)
+    if options.json:
+        sys.stdout.write(json.dumps(msgspec.to_builtins(report)) + "\n")
+    else:
+        sys.stdout.write(page.tables(report))
+    return _verdict(results.get("headland"))
 
-    key: str
-    name: str
-    how: str
-    durable: bool
-    figures: dict[str, float | None]
-    repeats: dict[str, list[float | None]]
-    trouble: list[str]
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench peers", description="Headland beside its peers.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one repeat")
+    parser.add_argument("--repeats", type=int, help="how often each system has its turn (default 3)")
+    parser.add_argument("--only", action="append", choices=SYSTEMS, help="only this one (may be repeated)")
+    parser.add_argument("--trial", action="append", choices=TRIALS, help="only this one (may be repeated)")
+    parser.add_argument("--page", type=Path, help="write the page here, and its pictures beside it")
+    return parser.parse_args(arguments)
+
+
+def _one(results: dict[str, Result], key: str, trial: str, repeat: int, sizes: Sizes) -> None:
+    """A trial that fails costs its own figures only."""
+    turn = run(key, trial, repeat, sizes)
+    result = results.setdefault(key, Result(key, turn.name, turn.how, turn.durable))
+    if turn.trouble:
+        say(f"  NOT MEASURED: {turn.trouble}")
+        result.trouble.append(f"{trial}: {turn.trouble}")
+        return
+    figures = ", ".join(f"{name} {_short(value)}" for name, value in turn.figures.items())
+    say("  " + "; ".join([figures, *turn.remarks]))
+    result.remarks += [f"{trial}: {one}" for one in turn.remarks]
+    for name, value in turn.figures.items():
+        result.repeats.setdefault(f"{trial}.{name}", []).append(value)
 
 
 NEVER = ("losing.lost", "losing.doubled", "losing.disordered", "losing.overtaken")
 """Figures of which the sum over all repeats counts, beside the sum of what was acknowledged."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; 0 unless ours lost, doubled, or could not be measured."""
-    parser = argparse.ArgumentParser(prog="./dev bench peers", description="Headland beside its peers.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each system has its turn")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of one throughput run")
-    parser.add_argument("--only", action="append", choices=SYSTEMS, help="only this one (may be repeated)")
-    parser.add_argument("--page", type=Path, help="write the page here, from what was measured")
-    options = parser.parse_args(arguments)
-    results: dict[str, Result] = {}
-    for repeat in range(options.repeats):
-        for key in options.only or SYSTEMS:
-            say(f"round {repeat + 1} of {options.repeats}: {key}")
-            _turn(key, results, options.seconds, repeat)
-    for result in results.values():
-        _summed_up(result)
-    report = {"systems": [msgspec.to_builtins(one) for one in results.values()], "machine": machine()}
-    if options.page:
-        options.page.write_text(page.written(report), encoding="utf-8")
-    if options.json:
-        sys.stdout.write(json.dumps(report) + "\n")
-    else:
-        sys.stdout.write(page.tables(report))
-    ours = results.get("headland")
-    return 0 if ours is None or not (ours.trouble or ours.figures.get("losing.lost")) else 1
-
-
-def _turn(key: str, results: dict[str, Result], seconds: float, repeat: int) -> None:
-    """One system, one repeat; a trial that fails costs its own figures only."""
-
-    plan: list[tuple[str, Callable[[System], Any]]] = [
-        ("losing", lambda system: trials.losing(system, repeat)),
-        ("taking", lambda system: trials.taking(system, seconds)),
-        ("carrying", lambda system: trials.carrying(system, BULK, BULK_S)),
-    ]
-    for trial, run in plan:
-        with tempfile.TemporaryDirectory(prefix="headland-peers-", ignore_cleanup_errors=True) as work:
-            system = SYSTEMS[key](Path(work) / trial)
-            result = results.setdefault(key, Result(key, system.name, system.how, system.durable, {}, {}, []))
-            try:
-                system.start()
-                found = msgspec.to_builtins(run(system))
-            except Exception as problem:  # noqa: BLE001 - one system must not end the comparison
-                traceback.print_exc(file=sys.stderr)
-                result.trouble.append(f"{trial}: {(str(problem) or type(problem).__name__)[-300:]}")
-                continue
-            finally:
-                system.stop()
-            say(f"  {trial}: " + ", ".join(f"{name} {_short(value)}" for name, value in found.items()))
-            for name, value in found.items():
-                result.repeats.setdefault(f"{trial}.{name}", []).append(value)
-
-
-def _summed_up(result: Result) -> None:
+def summed_up(result: Result) -> Result:
+    """Medians of what was measured; of what must never happen the sum."""
     for name, values in result.repeats.items():
         known = [value for value in values if value is not None]
         if name in NEVER or name == "losing.acked":
             result.figures[name] = sum(known)
         else:
-            result.figures[name] = statistics.median(known) if known else None
+            # A drain that was given up in one repeat has no median: the others would flatter it.
+            result.figures[name] = statistics.median(known) if len(known) == len(values) else None
+    return result
+
+
+def _verdict(ours: Result | None) -> int:
+    if ours is None:
+        return 0
+    wrong = [name for name in NEVER[:3] if ours.figures.get(name)]
+    return 1 if wrong or ours.trouble else 0
 
 
 def _short(value: float | None) -> str:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -51,16 +52,17 @@ class Device:
         self.unanswered -= 1
         self._gate.release()
 
-    def run(self, rate: float, until: float) -> None:
+    def run(self, rate: float, until: float, stamp: str) -> None:
         """Publish at a pace until then; what cannot be in flight is not measured."""
-        number, begun = 0, time.monotonic()
+        number, latest, begun = 0, 0, time.monotonic()
         while (now := time.monotonic()) < until:
             if (wait := begun + number / rate - now) > 0:
                 time.sleep(wait)
             if not self._gate.acquire(timeout=0.2):
                 continue
             number += 1
-            body = b'{"t":%d,"v":%d}' % (time.time_ns() // 1_000_000, number)
+            latest = max(latest + 1, time.time_ns() // 1_000_000)  # some take a stamp for an identity
+            body = b'{"%b":%d,"v":%d}' % (stamp.encode(), latest, number)
             # Not under the lock: Paho holds locks of its own here and where it tells of an answer.
             with self._lock:
                 self.unanswered += 1
@@ -78,11 +80,11 @@ class Device:
         self._client.loop_stop()
 
 
-def main(port: int, plan: dict[str, float]) -> None:
+def main(port: int, plan: dict[str, Any]) -> None:
     """Run all clients, wait up to 20 s for what is unanswered."""
     devices = [Device(number, port, int(plan["window"])) for number in range(int(plan["clients"]))]
     until = time.monotonic() + plan["seconds"]
-    threads = [threading.Thread(target=one.run, args=(plan["rate"], until)) for one in devices]
+    threads = [threading.Thread(target=one.run, args=(plan["rate"], until, plan["stamp"])) for one in devices]
     for thread in threads:
         thread.start()
     for thread in threads:

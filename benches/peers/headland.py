@@ -15,16 +15,17 @@ class Headland(System):
     """Ours. Settings as `headland init` writes them, filters off."""
 
     name = "headland"
-    how = "as `headland init` writes it, filters off"
+    how = "as `headland init` writes it, filters off, link under TLS 1.3"
     durable = True
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._ports: dict[str, int] = {}
+        self._prefix = "bench"
 
     def start(self) -> None:
         cloud = tree.made(self.directory, "cloud", "cloud", "[decide]\nreal_time = false\n", None)
-        self.north = self._run("cloud", cloud)
+        self.north = self._cloud = self._run("cloud", cloud)
         self.wire = Wire(cloud["link"])
         self._ports = tree.made(self.directory, "local", "local", KEEP_ALL, (self.wire.proxy.port, "cloud"))
         self.run_edge()
@@ -39,15 +40,22 @@ class Headland(System):
         )
         return Node(server.process, ports["mqtt"], ports["http"], self.directory / f"{name}.log")
 
+    def watch(self, prefix: str) -> None:
+        self._prefix = prefix
+
     def arrived(self) -> list[Arrival]:
-        north = self.north
-        assert isinstance(north, Node)
         return [
-            (one["name"], int(one["value"]), str(one["_lane"])) for one in north.query("bench/*", "arrival")
+            Arrival(
+                one["name"],
+                int(one["value"]),
+                str(one["_lane"]),
+                one["ts"] / 1e6,
+                one["_arrived_ns"] / 1e6,
+            )
+            for one in self._cloud.query(f"{self._prefix}/*", "arrival")
         ]
 
-    def settled(self) -> bool:
-        """Whether nothing waits at the edge."""
-        edge = self.edge
-        assert isinstance(edge, Node)
-        return bool(edge.status()["pending_readings"] == 0)
+    def kept(self) -> int:
+        accounts = self._cloud.status()["accounts"]
+        applied: int = accounts.get("applied", {"readings": 0})["readings"]
+        return applied

@@ -2,58 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from benches.peers.system import Arrival, System
-from benches.servers import Unavailable, free_port
+from benches import generator
+from benches.peers import environments
+from benches.peers.system import Arrival, System, numbers
+from benches.servers import free_port
 from benches.tree import Wire
 
-LOCK = Path(__file__).parents[2] / "requirements" / "peers.txt"
 TALK = Path(__file__).with_name("nats_talk.py")
-
-
-def environment() -> Path:
-    """The environment of the peers, made once for each lock; its `bin`.
-
-    Raises:
-        Unavailable: It cannot be made here.
-    """
-    digest = hashlib.blake2b(LOCK.read_bytes(), digest_size=6).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "headland"
-    home = cache / f"peers-{digest}"
-    if (home / "ready").exists():
-        return home / "bin"
-    install = ["-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(LOCK)]
-    try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([str(home / "bin" / "python"), *install], check=True, timeout=300)
-    except (subprocess.SubprocessError, OSError) as problem:
-        raise Unavailable(f"the peers' environment cannot be made: {problem}") from None
-    (home / "ready").touch()
-    return home / "bin"
+LOAD = Path(__file__).with_name("nats_load.c")
+TALK_S = 60.0
 
 
 class NatsLeaf(System):
-    """By default `sync_interval` is two minutes: what came since is in the page cache only."""
+    """By default `sync_interval` is two minutes: what came since is in the page cache only.
 
-    protocol = "nats"
+    Clients speak NATS, and the answer of the stream is the acknowledgement. Its MQTT would not do: what it
+    acknowledges there is not yet in a stream that anybody fetches.
+    """
 
     def __init__(self, directory: Path, sync: str) -> None:
         self.name = f"NATS leaf, sync {sync}"
-        self.how = f"JetStream file store, sync_interval {sync}; clients publish with Nats-Msg-Id"
+        self.how = f"JetStream file store, sync_interval {sync}, clients publish to the stream"
         self.durable = sync == "always"
         self._sync = sync
+        self._prefix = "bench"
         super().__init__(directory)
-        self._edge_port, self._mqtt_port, self._north_port = free_port(), free_port(), free_port()
+        self._edge_port, self._north_port = free_port(), free_port()
 
     def start(self) -> None:
-        self._bin = environment()
+        self._bin = environments.python()
         leaf_port = free_port()
         (self.directory / "north.conf").write_text(
             f'server_name: north\nlisten: "127.0.0.1:{self._north_port}"\n'
@@ -67,14 +50,13 @@ class NatsLeaf(System):
         (self.directory / "edge.conf").write_text(
             f'server_name: edge\nlisten: "127.0.0.1:{self._edge_port}"\n'
             f'jetstream {{ store_dir: "{self.directory}/edge", domain: leaf{sync} }}\n'
-            f'mqtt {{ listen: "127.0.0.1:{self._mqtt_port}" }}\n'
             f'leafnodes {{ reconnect: 1, remotes: [ {{ url: "nats-leaf://127.0.0.1:{wire}" }} ] }}\n'
         )
         self.run_edge()
-        self.talk("streams", self._edge_url, self._north_url)
+        self._talk("streams", self._edge_url, self._north_url)
 
     def run_edge(self) -> None:
-        self.edge = self.spawn(self._server("edge.conf"), "edge.log", self._mqtt_port)
+        self.edge = self.spawn(self._server("edge.conf"), "edge.log", self._edge_port)
 
     def _server(self, config: str) -> list[str]:
         return [str(self._bin / "nats-server"), "-c", str(self.directory / config)]
@@ -87,25 +69,51 @@ class NatsLeaf(System):
     def _north_url(self) -> str:
         return f"nats://127.0.0.1:{self._north_port}"
 
-    @property
-    def client_port(self) -> int:
-        return self._edge_port
-
-    def talk(self, *words: str) -> Any:
-        """Run `nats_talk`; what it printed."""
+    def _talk(self, *words: str) -> Any:
         done = subprocess.run(
             [str(self._bin / "python"), "-P", str(TALK), *words],
             capture_output=True,
-            timeout=120,
+            timeout=TALK_S,
             check=False,
         )
         if done.returncode:
             raise RuntimeError(f"nats_talk {words[0]}: {done.stderr.decode()[-500:]}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def load_command(self, plan: Path) -> list[str]:
-        """The process that is the clients."""
+    def clients(self, plan: Path) -> list[str]:
         return [str(self._bin / "python"), "-P", str(TALK), "load", self._edge_url, str(plan)]
 
+    def loading(self, **options: object) -> subprocess.Popen[bytes]:
+        options["prefix"] = str(options.get("prefix", "bench")).replace("/", ".")
+        line = [str(generator.program(LOAD)), "load", "--port", str(self._edge_port)]
+        for name, value in options.items():
+            line += [f"--{name}", str(value)]
+        return subprocess.Popen(line, stdout=subprocess.PIPE)
+
+    def watch(self, prefix: str) -> None:
+        self._prefix = prefix
+
     def arrived(self) -> list[Arrival]:
-        return [(str(topic), int(number), "") for topic, number in self.talk("read", self._north_url)]
+        rows = self._talk("read", self._north_url, self._prefix.replace("/", ".") + ".>")
+        found = []
+        for subject, payload, arrived_ms in rows:
+            read = numbers(payload.encode())
+            if read is not None:
+                found.append(Arrival(subject.replace(".", "/"), read[0], "", read[1], arrived_ms))
+        return found
+
+    def kept(self) -> int:
+        """Asked over a connection of its own, as any client may ask."""
+        with socket.create_connection(("127.0.0.1", self._north_port), 5) as line:
+            file = line.makefile("rwb")
+            file.readline()  # INFO
+            file.write(
+                b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB here 1\r\n'
+                b"PUB $JS.API.STREAM.INFO.ALL here 0\r\n\r\n"
+            )
+            file.flush()
+            while not (said := file.readline()).startswith(b"MSG"):
+                if not said:
+                    raise RuntimeError("the northern NATS has closed")
+            answer = json.loads(file.read(int(said.rsplit(b" ", 1)[1])))
+        return int(answer["state"]["messages"])

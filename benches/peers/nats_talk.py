@@ -2,8 +2,7 @@
 
 nats_talk.py streams EDGE NORTH      make the stream of the edge, and the one of the north that fetches it
 nats_talk.py load EDGE PLAN          publish by a plan, write acknowledgements to its log
-nats_talk.py read NORTH              print [[subject, number], ...] in the order of the northern stream
-nats_talk.py count NORTH             print how many messages the northern stream holds
+nats_talk.py read NORTH SUBJECTS     print [[subject, payload, stored at], ...] in the order of the stream
 """
 
 from __future__ import annotations
@@ -76,21 +75,23 @@ async def load(edge: str, plan: dict[str, float]) -> None:
     sys.stdout.write(json.dumps(acked))
 
 
-async def read(north: str, *, only_count: bool) -> None:
-    """All of the northern stream."""
+async def read(north: str, subjects: str) -> None:
+    """What the northern stream holds of these subjects, in its order: [subject, payload, stored at in ms]."""
     connection = await nats.connect(north)
     stream = connection.jetstream()
-    held = (await stream.stream_info("ALL")).state.messages
-    if only_count:
-        sys.stdout.write(str(held))
-    else:
-        rows: list[list[object]] = []
-        subscription = await stream.subscribe("", stream="ALL", ordered_consumer=True)
-        while len(rows) < held:
-            message = await subscription.next_msg(timeout=10)
-            value = int(message.data.rsplit(b":", 1)[1].rstrip(b"}"))
-            rows.append([message.subject.replace(".", "/"), value])
-        sys.stdout.write(json.dumps(rows))
+    held = int((await stream.stream_info("ALL", subjects_filter=subjects)).state.messages)
+    subscription = await stream.subscribe(subjects, stream="ALL", ordered_consumer=True)
+    rows: list[list[object]] = []
+    last = 0
+    while last < held:
+        try:
+            message = await subscription.next_msg(timeout=2)
+        except TimeoutError:
+            break  # the last of the stream are of other subjects
+        meta = message.metadata
+        last = meta.sequence.stream
+        rows.append([message.subject, message.data.decode(), meta.timestamp.timestamp() * 1000])
+    sys.stdout.write(json.dumps(rows))
     await connection.close()
 
 
@@ -100,9 +101,7 @@ if __name__ == "__main__":
             asyncio.run(streams(near, far))
         case ["load", near, path]:
             asyncio.run(load(near, json.loads(Path(path).read_text())))
-        case ["read", far]:
-            asyncio.run(read(far, only_count=False))
-        case ["count", far]:
-            asyncio.run(read(far, only_count=True))
+        case ["read", far, subjects]:
+            asyncio.run(read(far, subjects))
         case _:
             sys.exit(__doc__)

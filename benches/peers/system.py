@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from benches import generator
 from benches.servers import Server, Unavailable
 from benches.tree import Wire
 
-Arrival = tuple[str, int, str]
-"""Topic, the number that the client gave the reading, and the lane it came on ("" where there is one)."""
+BULK = 100_000
+"""Readings of the trial of costs, for a system that keeps up with them."""
+
+
+class Arrival(NamedTuple):
+    """A reading that came north.
+
+    Attributes:
+        topic: As its client published it.
+        number: That its client gave it.
+        lane: It came on, "" where there is one only.
+        made_ms: Its device time, UTC milliseconds since 1970.
+        arrived_ms: When it was north, the same.
+    """
+
+    topic: str
+    number: int
+    lane: str = ""
+    made_ms: float = 0.0
+    arrived_ms: float = 0.0
 
 
 class System(ABC):
@@ -23,13 +45,16 @@ class System(ABC):
         name: In the tables.
         how: Its configuration, in a few words.
         durable: Whether its makers say that an acknowledgement is on disk.
-        protocol: How clients speak to it in the trial of losses: "mqtt" or "nats".
+        bulk: Readings that it can carry in the trial of costs.
+        stamp: Key of the device time in the payloads of its clients.
+        edge: The process that is measured and killed.
     """
 
     name: str
     how: str
     durable: bool
-    protocol = "mqtt"
+    bulk = BULK
+    stamp = "t"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -37,10 +62,11 @@ class System(ABC):
         self.wire: Wire
         self.edge: Server
         self.north: Server
+        self._servers: list[Server] = []
 
     @abstractmethod
     def start(self) -> None:
-        """Both servers run and the wire between them carries."""
+        """Both servers run, the wire between them carries, and a reading would arrive."""
 
     @abstractmethod
     def run_edge(self) -> None:
@@ -48,21 +74,29 @@ class System(ABC):
 
     @property
     def port(self) -> int:
-        """Where MQTT clients call."""
+        """Where clients call."""
         return self.edge.port
 
-    @property
-    def client_port(self) -> int:
-        """Where the clients of the trial of losses call."""
-        return self.port
+    def clients(self, plan: Path) -> list[str]:
+        """The process that is the clients of the trial of losses."""
+        devices = Path(__file__).with_name("devices.py")
+        return [sys.executable, "-P", str(devices), str(self.port), str(plan)]
+
+    def loading(self, **options: object) -> subprocess.Popen[bytes]:
+        """A load generator, begun; `generator.finished` reads what it found."""
+        return generator.started("load", self.port, stamp=self.stamp, **options)
+
+    @abstractmethod
+    def watch(self, prefix: str) -> None:
+        """From now on write down what comes north whose topic begins so."""
 
     @abstractmethod
     def arrived(self) -> list[Arrival]:
-        """What is north, in the order in which it came."""
+        """What is north of what is watched, in the order in which it came."""
 
-    def settled(self) -> bool:
-        """Whether nothing waits at the edge, as far as the system can be asked."""
-        return True
+    @abstractmethod
+    def kept(self) -> int:
+        """How many readings are north, watched or not."""
 
     def kill_edge(self) -> None:
         """SIGKILL, and start again at once."""
@@ -72,21 +106,43 @@ class System(ABC):
 
     def stop(self) -> None:
         """End everything that `start` began, as far as it came."""
-        for server in (getattr(self, "edge", None), getattr(self, "north", None)):
-            if server is not None:
-                server.stop()
+        for server in reversed(self._servers):
+            server.process.kill()
+            server.process.wait()
         wire = getattr(self, "wire", None)
         if wire is not None:
             wire.close()
 
-    def spawn(self, command: list[str], log: str, port: int) -> Server:
-        """Run a server and wait until it listens."""
+    def spawn(self, command: list[str], log: str, port: int, *, listens: bool = True, **more: str) -> Server:
+        """Run a server and wait until it listens.
+
+        It stays in this process group: whoever ends a trial that hangs ends its servers with it.
+        """
         path = self.directory / log
         with path.open("ab") as file:
-            process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdout=file, stderr=file, cwd=self.directory, env={**os.environ, **more}
+            )
         server = Server(process, port, path)
-        server.await_open()
+        self._servers.append(server)
+        if listens:
+            server.await_open()
         return server
+
+
+def numbers(payload: bytes) -> tuple[int, float] | None:
+    """(number, device time in ms) of a payload of our clients; None for whatever else comes by."""
+    try:
+        document: Any = json.loads(payload)
+        return int(document.get("s", document["v"])), milliseconds(document.get("t", document.get("ts")))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def milliseconds(stamp: float | str) -> float:
+    """A device time in ms; the generator's are in ns."""
+    value = float(stamp)
+    return value / 1e6 if value > 1e15 else value
 
 
 def found(program: str, hint: str) -> str:

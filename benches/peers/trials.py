@@ -1,28 +1,24 @@
-"""The three trials that every system is put through."""
+"""What every system is put through: losing, taking, carrying; `draining` is in a module of its own."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from benches import generator
-from benches.peers.nats_leaf import NatsLeaf
 from benches.peers.system import Arrival, System
+from benches.servers import Server
 
-DEVICES = Path(__file__).with_name("devices.py")
 CLIENTS = 20
 RATE = 50.0
 """Readings a second and client in the trial of losses."""
 WINDOW = 20
-CUT_S, KILL_S, RESTORE_S, END_S = 2.0, 4.0, 6.0, 7.0
+CUT_S, KILL_S, RESTORE_S, END_S = 1.5, 3.5, 5.0, 6.0
 KILL_LATER_S = 0.37
 """Not a divisor of anyone's saving interval."""
 QUIET_S = 3.0
@@ -30,6 +26,31 @@ QUIET_S = 3.0
 LONG_QUIET_S = 30.0
 """The same before anything has arrived: some redial after a long pause only."""
 WAIT_MAX_S = 60.0
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """How much of everything.
+
+    Attributes:
+        seconds: Length of one throughput run.
+        carry_s: At most, of the trial of costs.
+        carry_share: Of the readings that a system can carry in it.
+        backlog: Readings that wait when the uplink comes back.
+        fill_s: Time that a system is given to take them.
+        drain_s: And to drain them.
+        idle_s: Live readings beside nothing.
+    """
+
+    seconds: float = 2.5
+    carry_s: float = 8.0
+    carry_share: float = 1.0
+    backlog: int = 200_000
+    fill_s: float = 10.0
+    drain_s: float = 20.0
+    idle_s: float = 4.0
+
+
+QUICK = Sizes(seconds=1.0, carry_s=3.0, carry_share=0.3, fill_s=4.0, drain_s=8.0, idle_s=2.0)
 
 
 class Losing(msgspec.Struct):
@@ -42,15 +63,18 @@ class Losing(msgspec.Struct):
     overtaken: int
     first_arrival_s: float | None
     drained_s: float | None
+    paced_written_bytes_per_reading: float
 
 
 class Taking(msgspec.Struct):
-    """Acknowledgements at 100 connections."""
+    """Acknowledgements: 100 connections with 20 and with one in flight, and one connection with one."""
 
     acks_per_s_window20: float
     acks_per_s_window1: float
     ack_p50_ms: float
     ack_p99_ms: float
+    acks_per_s_alone: float
+    alone_p99_ms: float
 
 
 class Carrying(msgspec.Struct):
@@ -61,37 +85,35 @@ class Carrying(msgspec.Struct):
     uplink_bytes_per_reading: float
     written_bytes_per_reading: float
     pss_peak_mb: float
+    remarks: list[str]
 
 
 def losing(system: System, repeat: int) -> Losing:
     """Cut, kill in the middle of the outage, restore, count; each repeat kills a little later."""
     plan = system.directory / "plan.json"
-    plan.write_text(json.dumps({"clients": CLIENTS, "rate": RATE, "window": WINDOW, "seconds": END_S}))
-    command = [sys.executable, "-P", str(DEVICES), str(system.client_port), str(plan)]
-    if isinstance(system, NatsLeaf):
-        command = system.load_command(plan)
-    clients = subprocess.Popen(command, stdout=subprocess.PIPE)
+    asked = {"clients": CLIENTS, "rate": RATE, "window": WINDOW, "seconds": END_S, "stamp": system.stamp}
+    plan.write_text(json.dumps(asked))
+    system.watch("bench")
+    clients = subprocess.Popen(system.clients(plan), stdout=subprocess.PIPE)
     printed: list[bytes] = []
     reader = threading.Thread(target=lambda: printed.append(clients.communicate()[0]))
     reader.start()
-    begun = time.monotonic()
+    begun, written = time.monotonic(), system.edge.write_bytes()
     _until(begun + CUT_S)
     system.wire.cut()
-    _until(begun + KILL_S + KILL_LATER_S * repeat)
+    _until(begun + KILL_S + KILL_LATER_S * (repeat % 4))
+    written = system.edge.write_bytes() - written
     system.kill_edge()
-    before = len(system.arrived())
     _until(begun + RESTORE_S)
-    restored = time.monotonic()
+    seen = system.kept()
+    since = restored = time.monotonic()
     system.wire.restore()
     first: float | None = None
-    seen, since = before, time.monotonic()
-    arrivals: list[Arrival] = []
     while time.monotonic() < restored + WAIT_MAX_S:
-        arrivals = system.arrived()
-        now = time.monotonic()
-        if len(arrivals) > seen:
+        now, kept = time.monotonic(), system.kept()
+        if kept > seen:
             first = first if first is not None else now - restored
-            seen, since = len(arrivals), now
+            seen, since = kept, now
         if not reader.is_alive() and now - since > (QUIET_S if first is not None else LONG_QUIET_S):
             break
         time.sleep(0.05)
@@ -100,15 +122,28 @@ def losing(system: System, repeat: int) -> Losing:
     if not printed:
         raise RuntimeError("the clients did not end")
     acked = {(topic, number) for topic, number in json.loads(printed[0])}
-    counts = Counter((topic, number) for topic, number, _ in arrivals)
+    written += system.edge.write_bytes()
+    return counted(acked, system.arrived(), first, since - restored, written)
+
+
+def counted(
+    acked: set[tuple[str, int]],
+    arrivals: list[Arrival],
+    first_s: float | None,
+    drained_s: float,
+    written_bytes: int,
+) -> Losing:
+    """Compare what clients were told with what is north."""
+    counts = Counter((one.topic, one.number) for one in arrivals)
     return Losing(
         acked=len(acked),
         lost=len(acked - set(counts)),
         doubled=sum(count - 1 for count in counts.values()),
-        disordered=disordered([(topic + lane, number) for topic, number, lane in arrivals]),
-        overtaken=disordered([(topic, number) for topic, number, _ in arrivals]),
-        first_arrival_s=None if first is None else round(first, 2),
-        drained_s=round(since - restored, 2),
+        disordered=disordered([(one.topic + one.lane, one.number) for one in arrivals]),
+        overtaken=disordered([(one.topic, one.number) for one in arrivals]),
+        first_arrival_s=None if first_s is None else round(first_s, 2),
+        drained_s=round(drained_s, 2),
+        paced_written_bytes_per_reading=written_bytes / max(len(acked), 1),
     )
 
 
@@ -128,46 +163,68 @@ def disordered(arrivals: list[tuple[str, int]]) -> int:
     return count
 
 
-def taking(system: System, seconds: float) -> Taking:
-    """A hundred connections, twenty and one in flight each."""
-    many = generator.load(system.port, connections=100, window=20, seconds=seconds, warmup=1.0, value="jump")
-    one = generator.load(system.port, connections=100, window=1, seconds=seconds, warmup=0.5, value="jump")
-    latency: Any = one["latency_us"]
-    return Taking(many["acks_per_s"], one["acks_per_s"], latency["p50"] / 1000, latency["p99"] / 1000)
+def taking(system: System, sizes: Sizes) -> Taking:
+    """As many acknowledgements as it gives."""
 
+    def run(connections: int, window: int, warmup: float) -> dict[str, float]:
+        load = system.loading(
+            connections=connections, window=window, seconds=sizes.seconds, warmup=warmup, value="jump"
+        )
+        return generator.finished(load)
 
-def carrying(system: System, readings: int, seconds: float) -> Carrying:
-    """As much as it takes, with the uplink up, until all of it is north."""
-    edge, proxy = system.edge, system.wire.proxy
-    cpu_s, written, sent = edge.cpu_s(), edge.write_bytes(), proxy.bytes_north
-    peak = edge.pss_mb()
-    load = generator.started(
-        "load",
-        system.port,
-        connections=20,
-        window=100,
-        total=readings,
-        seconds=seconds,
-        warmup=0,
-        value="jump",
+    many, each, alone = run(100, 20, 1.0), run(100, 1, 0.3), run(1, 1, 0.1)
+    return Taking(
+        many["acks_per_s"],
+        each["acks_per_s"],
+        _latency_ms(each, "p50"),
+        _latency_ms(each, "p99"),
+        alone["acks_per_s"],
+        _latency_ms(alone, "p99"),
     )
-    while load.poll() is None:
-        time.sleep(0.2)
-        peak = max(peak, edge.pss_mb())
-    acked = int(generator.finished(load)["total_acked"])
-    quiet, last = time.monotonic(), proxy.bytes_north
-    until = quiet + WAIT_MAX_S
-    while time.monotonic() < until and (time.monotonic() - quiet < QUIET_S or not system.settled()):
+
+
+def _latency_ms(found: dict[str, float], which: str) -> float:
+    by_name: object = found["latency_us"]
+    assert isinstance(by_name, dict)
+    return float(by_name[which]) / 1000
+
+
+def carrying(system: System, sizes: Sizes) -> Carrying:
+    """As much as it takes, with the uplink up, until all of it is north; costs until the last arrival."""
+    before, sent = system.kept(), system.wire.proxy.bytes_north
+    spent, written = cpu_s(system.edge), system.edge.write_bytes()
+    total = max(1000, int(system.bulk * sizes.carry_share))
+    load = system.loading(
+        connections=20, window=100, total=total, seconds=sizes.carry_s, warmup=0, value="jump"
+    )
+    costs, peak, last, since = spent, 0.0, before, time.monotonic()
+    until = since + sizes.carry_s + WAIT_MAX_S
+    while time.monotonic() < until:
+        kept = system.kept()
+        peak = max(peak, system.edge.pss_mb())
+        if kept > last or load.poll() is None:
+            last, since, costs = kept, time.monotonic(), cpu_s(system.edge)
+        elif time.monotonic() - since > QUIET_S:
+            break
         time.sleep(0.1)
-        if proxy.bytes_north > last + 1000:
-            quiet, last = time.monotonic(), proxy.bytes_north
+    acked = int(generator.finished(load)["total_acked"])
+    kept = min(acked, last - before)
+    if kept < acked / 2:
+        raise RuntimeError(f"of {acked:,} readings {kept:,} were carried in {WAIT_MAX_S:g} s")
+    missing = [f"{acked - kept:,} of {acked:,} readings did not arrive"] if kept < acked else []
     return Carrying(
-        readings=acked,
-        cpu_s_per_1000=(edge.cpu_s() - cpu_s) / acked * 1000,
-        uplink_bytes_per_reading=(proxy.bytes_north - sent) / acked,
-        written_bytes_per_reading=(edge.write_bytes() - written) / acked,
+        readings=kept,
+        cpu_s_per_1000=(costs - spent) / kept * 1000,
+        uplink_bytes_per_reading=(system.wire.proxy.bytes_north - sent) / kept,
+        written_bytes_per_reading=(system.edge.write_bytes() - written) / kept,
         pss_peak_mb=peak,
+        remarks=missing,
     )
+
+
+def cpu_s(server: Server) -> float:
+    """Processor time of a process, ended threads included (clock_getcpuclockid, as Linux encodes it)."""
+    return time.clock_gettime((~server.process.pid << 3) | 2)
 
 
 def _until(moment: float) -> None:
