@@ -18,7 +18,7 @@ becomes `-`, an argument is left out, a value becomes None), and the tests must 
 ```console
 ./dev mutation --sample 100 --seed 1               # of each room about 100 mutants, of each module its share
 ./dev mutation --room ledger                       # every mutant of a room
-./dev mutation --resume                            # go on: what was killed stays so, survivors are judged again
+./dev mutation --resume                            # go on: what was killed stays so, the rest is judged again
 ```
 
 A mutant is judged by those of these tests that call its function: {tests}.
