@@ -26,7 +26,6 @@ class Fault(msgspec.Struct, frozen=True):
         act: Does it, and says what it did.
         prepare: Before the nodes start; None for nothing.
         alone: Whether no other fault happens in its round.
-        named: Whether it is played only when it is asked for: a limit of the product that is known.
         needs: What it takes of the machine: mounts in a namespace of its own (root), or a C compiler.
     """
 
@@ -34,7 +33,6 @@ class Fault(msgspec.Struct, frozen=True):
     act: Act
     prepare: Prepare | None = None
     alone: bool = False
-    named: bool = False
     needs: Literal["", "mounts", "cc"] = ""
 
 
@@ -56,10 +54,10 @@ FAULTS = (
     Fault("parent_restored", faults_history.parent_restored, faults_history.devices_only, alone=True),
     Fault("parent_restored_old", faults_history.parent_restored_old, faults_history.little_slack, alone=True),
     Fault("root_restored_old", faults_history.root_restored_old, faults_history.little_slack, alone=True),
-    Fault("child_restored", faults_history.child_restored, faults_history.keep_all, alone=True),
-    Fault("child_restored_live", faults_history.child_restored_live, alone=True, named=True),
+    Fault("child_restored", faults_history.child_restored, alone=True),
+    Fault("child_restored_live", faults_history.child_restored_live, alone=True),
     Fault("child_cloned", faults_history.child_cloned, alone=True),
-    Fault("child_cloned_live", faults_history.child_cloned_live, alone=True, named=True),
+    Fault("child_cloned_live", faults_history.child_cloned_live, alone=True),
     Fault("parent_replaced", faults_history.parent_replaced, faults_history.devices_only, alone=True),
     Fault("child_reparented", faults_history.child_reparented, alone=True),
 )

@@ -29,7 +29,7 @@ FAULT_S = 60.0
 JUDGE_S = 12.0
 FOUND_S = 4.0
 """Windows are closed by then; where something is expected to be wrong, no longer is waited for."""
-COMBINED = 0.7
+COMBINED = 0.8
 """Share of the rounds with a fault that may be combined that have two."""
 KEPT_ON_DISK = "HEADLAND_CAMPAIGN_KEEP"
 
@@ -68,7 +68,9 @@ def decks(options: Options, names: list[str]) -> list[list[Fault]]:
         faults = [BY_NAME[chance.choice([name for name in names if turns[name] == least])]]
         others = [name for name in names if not BY_NAME[name].alone and name != faults[0].name]
         if not options.singly and others and not faults[0].alone and chance.random() < COMBINED:
-            faults.append(BY_NAME[chance.choice(others)])
+            chance.shuffle(others)
+            others.sort(key=turns.__getitem__)
+            faults += [BY_NAME[name] for name in others[: chance.choice((1, 2))]]
         for fault in faults:
             turns[fault.name] += 1
         rounds.append(faults)
@@ -81,7 +83,7 @@ async def play(options: Options, say: Callable[[str], None]) -> Outcome:
     Raises:
         HeadlandError: A node or the clients could not be started at all.
     """
-    wanted = options.faults or tuple(fault.name for fault in FAULTS if not fault.named)
+    wanted = options.faults or tuple(fault.name for fault in FAULTS)
     unproven = {name: why for name in wanted if (why := possible(BY_NAME[name]))}
     for name, why in unproven.items():
         say(f"{name} cannot be done here: {why}")

@@ -173,7 +173,8 @@ class Scene:
             nonlocal quiet
             statuses = [await self.nodes[name].look() for name in names]
             empty = all(
-                one is not None and not one.pending_readings and not one.unsealed_rows for one in statuses
+                one is not None and not (one.pending_readings or one.unsealed_rows or one.readings("held"))
+                for one in statuses
             )
             quiet = quiet + 1 if empty else 0
             return quiet >= 3

@@ -8,19 +8,26 @@ import msgspec
 import pytest
 from tests.node.chain import MS, SECOND, Chain
 
+from headland.line.filtering.summary import Summary
 from headland.line.outbox.settings import Sync
+from headland.line.rules import LineRules, SeriesRule
 from headland.simulation.disk import SimulatedDisk
 from headland.simulation.laws import read_root
 from headland.simulation.wire import Weather
 from headland.simulation.world import Host
-from headland.vocabulary import Account, Priority
+from headland.vocabulary import Account, Priority, RowKind
 
 COPIED_NS = 3 * SECOND + 300 * MS
 
 
-def chain_of_intervals(seed: int) -> Chain:
+WINDOWS = LineRules(default=SeriesRule(name="all", filter=Summary(window_s=1.0, lateness_s=1.0, hold_s=5.0)))
+
+
+def chain_of_intervals(seed: int, rules: LineRules | None = None) -> Chain:
     """Blocks are sealed every second, so that at most moments some rows are in none."""
     chain = Chain(seed, readings=600, start=False)
+    if rules is not None:
+        chain.local.settings = msgspec.structs.replace(chain.local.settings, line=rules)
     for host in chain.hosts:
         outbox = host.settings.outbox
         every = [msgspec.structs.replace(one, sync=Sync.EVERY, sync_every_s=1.0) for one in outbox.classes]
@@ -78,6 +85,35 @@ def test_a_node_restored_from_a_copy_of_itself_running_seals_nothing_twice(seed:
     assert chain.total(chain.cloud, Account.UNAPPLIED) > 0, (
         "the copy had nothing of the original's: not tried"
     )
+    assert chain.balanced()
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_windows_that_were_open_in_a_copy_are_told_under_the_key_of_the_original(seed: int) -> None:
+    """Kills: readings that are counted in two windows, or in none that is shown."""
+    chain = chain_of_intervals(seed, WINDOWS)
+    copies: list[SimulatedDisk] = []
+    chain.world.after(COPIED_NS, lambda: copies.append(chain.local.disk.process_kill()))
+
+    def back() -> None:
+        assert chain.total(chain.local, Account.HELD) == 0, "what the original counts is not told yet"
+        chain.local.crash()
+        chain.local.disk = copies[0]
+        chain.local.restart()
+
+    chain.world.after(20 * SECOND, back)
+    chain.run_s(60)
+    counted: dict[tuple[object, ...], tuple[int, bool, int]] = {}
+    parts = 0
+    for row in read_root(chain.cloud).rows:
+        if row.kind == RowKind.WINDOW and isinstance(row.value, bytes):
+            told = msgspec.msgpack.decode(row.value)
+            key = (row.series, *(told[name] for name in ("rule", "version", "since", "start")))
+            weight = told["revision"], told["complete"], told["count"]
+            parts += key in counted
+            counted[key] = max(weight, counted.get(key, weight))
+    assert parts > 0, "the copy had no window open: not tried"
+    assert sum(count for *_, count in counted.values()) == len(acknowledged(chain))
     assert chain.balanced()
 
 

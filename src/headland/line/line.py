@@ -33,6 +33,7 @@ from typing import Any
 import msgspec
 
 from headland.line.deciding import Actuation, Deciders, Decisions, Once, Outcome
+from headland.line.deciding.untold import Muted, Untold
 from headland.line.filtering import Plan, Rows
 from headland.line.filtering.pair import offer_pair
 from headland.line.filtering.shape import FLAGS_OF, HOLD, KEEP, Desk, OpenCommit, Row, strongest
@@ -110,6 +111,7 @@ class Line:
         self._table = table
         self._ingest = Ingest()
         self.once = Once()
+        self.untold = Untold()
         self._draft_n = -1
         self._node_ns = 0
         self._timed = False
@@ -216,13 +218,14 @@ class Line:
             draft: The open commit.
             refused: Whether it will never be stored (QoS 0): then it is booked refused. Otherwise it comes
                 again: what is known then (`headland.line.deciding.once`) is not decided on twice.
-            told: Whether events have room. If not, `draft` is one that nobody commits, and no filter keeps
-                more around an event.
+            told: Whether events have room. If not, they wait (`say`), and no filter keeps more around them.
         """
         if not batch.sid:
             return ()
         self.pace.decoded()
         desk = self._desk(draft, now)
+        if not told:
+            desk = Muted(self.untold, draft, desk.node_ns, now, self._plans.of)
         nobody = Senders((), ())
         rows = self._ingest.admit(nobody, batch, now, desk.n, desk.node_ns, None).rows
         if len(self._plans.of) <= len(self._table):
@@ -242,6 +245,12 @@ class Line:
         desk.close()
         self.pace.filtered(len(batch.sid))
         return tuple(out.actuations)
+
+    def say(self, now: Instant, draft: OpenCommit) -> None:
+        """Write the events that found no room, and where their latches stand now, into the open commit."""
+        desk = self._desk(draft, now)
+        self._deciders.state(self.untold.say(desk), desk)
+        desk.close()
 
     def not_done(
         self, actuation: Actuation, outcome: Outcome, why: str, now: Instant, draft: OpenCommit
@@ -421,6 +430,7 @@ class Line:
         Held readings of series that are treated otherwise from now on end under the old version; latches of
         changed event rules reset with an event; the canonical rules travel north as a row.
         """
+        self.say(now, draft)
         desk = self._desk(draft, now)
         desk.op("c", _positions(desk), ready.rules.canonical().decode())
         previous = self.rules.version
@@ -543,6 +553,14 @@ class Line:
                 self._interrupt(op[2])
             case _:
                 raise DefectError(f"unknown operation {op[1]!r} in the journal")
+
+    def with_rules(self, rules: LineRules) -> Line:
+        """One of the same beginning and of other rules; nothing has been offered or replayed yet."""
+        line = Line(rules, self._table)
+        line._changes = self._changes
+        for one in line._plans.filters:
+            one.stamp(self._changes)
+        return line
 
     def begin_epoch(self, epoch: bytes, desk: Desk | None = None) -> None:
         """Another process begins: spans that the one before left open end, its own are told apart.

@@ -26,7 +26,7 @@ from headland.config.changes import LIVE
 from headland.config.loading import build, read_toml
 from headland.config.node import NodeConfig
 from headland.line.formats import Mapping
-from headland.line.line import Line, Ready
+from headland.line.line import Ready
 from headland.line.rules import LineRules
 from headland.line.stages import MS
 from headland.link.actions import Intent
@@ -115,7 +115,7 @@ class Reloading:
         record = _records.decode(data)
         if self.record is None and record.rules:
             rules = msgspec.json.decode(record.rules, type=LineRules)
-            parts.intake.line = Line(rules, parts.names.table)
+            parts.intake.line = parts.intake.line.with_rules(rules)
         self.record = msgspec.structs.replace(record, rules=b"")
 
     def snapshot(self) -> bytes:
