@@ -160,3 +160,12 @@ def test_a_state_section_that_just_holds_its_owners_name_is_whole(
     data: bytes, expected: tuple[str, bytes]
 ) -> None:
     assert decode_state(data) == expected
+
+
+def test_rows_of_a_class_are_appended_to_those_before_them() -> None:
+    draft = Draft(1)
+    for sid in range(3):
+        draft.rows(RowClass.HIGH).append(sid, sid, 0.5)
+        draft.rows(RowClass.LOW).append(sid + 10, sid, 0.5)
+    assert draft.rows(RowClass.HIGH).sid == [0, 1, 2]
+    assert (draft.row_count(RowClass.LOW), draft.row_count(RowClass.CRITICAL)) == (3, 0)

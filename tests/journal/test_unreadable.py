@@ -105,3 +105,15 @@ def test_an_error_that_is_not_of_the_medium_is_not_damage() -> None:
     disk.__class__ = Forbidden
     with pytest.raises(PermissionError):
         start(disk, LARGE)
+
+
+def test_what_is_said_of_damage_tells_a_medium_that_gives_nothing_from_bytes_that_do_not_verify() -> None:
+    for worn in (True, False):
+        disk = written()
+        path = f"journal/{disk.names('journal')[0]}"
+        if worn:
+            disk.wear(path, PAGE_BYTES)
+        else:
+            disk.flip(path, PAGE_BYTES + 64)
+        (damage,) = start(disk, LARGE).recovered.damage
+        assert ("cannot be read" in damage.detail, "do not verify" in damage.detail) == (worn, not worn)
