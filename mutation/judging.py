@@ -11,6 +11,7 @@ import msgspec
 from mutation.engine import KILLED, SURVIVED, TIMEOUT, UNTESTED
 
 REASONS = Path(__file__).with_name("reasons.toml")
+WORDS = "the words of an error: tests hold that it is raised, and of which kind"
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -102,5 +103,7 @@ def survivors(differences: Mapping[str, Sequence[str]], known: Sequence[Reason])
         lost = [line[1:].strip() for line in lines if line[0] == "-"]
         gained = [line[1:].strip() for line in lines if line[0] == "+"]
         why = next((by_line[where, line] for line in gained if (where, line) in by_line), "")
+        if lost and lost[0].startswith("raise "):
+            why = why or WORDS
         found.append(Survivor(where, name, lost, gained, why))
     return found
