@@ -10,6 +10,7 @@ from tests.line.doubles import T0, Commit, S, assert_balanced, at, batch_of, tab
 
 from headland.line.deciding import Act, EventRule, Expression, Rate, Silence, Threshold
 from headland.line.deciding.once import NOTED_MAX, Once
+from headland.line.deciding.untold import EVENTS_MAX
 from headland.line.filtering import DeadBand, Drop
 from headland.line.filtering.shape import Rows
 from headland.line.line import Line
@@ -270,11 +271,42 @@ def test_what_is_known_of_readings_that_may_come_again_is_bounded():
     assert len(line.once) == NOTED_MAX
 
 
-def test_where_events_have_no_room_rules_act_and_tell_nothing():
+def test_where_events_have_no_room_rules_act_and_what_they_have_to_tell_waits_in_order():
+    """Kills: an event of a turned-away reading that is never told; a latch on the disk that stays behind."""
     line, commit = line_with(Threshold(above=80)), Commit(1)
-    assert len(line.decide(batch_of([(1, T0, 99)]), at(0), Commit(1), told=False)) == 1
-    assert line.decide(batch_of([(1, T0 + 1, 99)]), at(0), commit) == ()
+    acts = [
+        line.decide(batch_of([(1, T0 + n, v)]), at(0), commit, told=False) for n, v in enumerate((99, 1, 99))
+    ]
+    assert [len(one) for one in acts] == [1, 0, 1]
     assert events_of(commit) == []
+    assert commit.states == []
+    assert line.decide(batch_of([(1, T0, 99)]), at(0), commit) == ()
+    line.say(at(1), commit)
+    assert [one["state"] for one in events_of(commit)] == ["raised", "cleared", "raised"]
+    again = line_with(Threshold(above=80))
+    again.replay_frame(commit.columns, commit.states, 1, T0, at(0))
+    assert msgspec.msgpack.decode(again.snapshot())[-2] == msgspec.msgpack.decode(line.snapshot())[-2]
+    line.say(at(2), commit)
+    assert len(events_of(commit)) == 3
+
+
+def test_other_rules_are_told_of_after_what_the_rules_before_had_to_tell():
+    line, commit = line_with(Threshold(above=80)), Commit(1)
+    line.decide(batch_of([(1, T0, 99)]), at(0), commit, told=False)
+    line.reconfigure(LineRules(), at(1), commit)
+    assert [one["state"] for one in events_of(commit)] == ["raised", "reset"]
+
+
+def test_what_waits_to_be_told_is_bounded_and_the_rest_is_counted():
+    line = line_with(Threshold(above=80))
+    for start in range(0, 6_000, 1_000):
+        rows = [(1, T0 + n, 99 if n % 2 else 1) for n in range(start, start + 1_000)]
+        line.decide(batch_of(rows), at(0), Commit(1), told=False)
+    assert line.untold.take_lost() == 6_000 - 1 - EVENTS_MAX
+    assert line.untold.take_lost() == 0
+    commit = Commit(2)
+    line.say(at(1), commit)
+    assert len(events_of(commit)) == EVENTS_MAX
 
 
 def test_what_will_never_be_stored_is_decided_on_and_booked_refused():

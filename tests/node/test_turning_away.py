@@ -176,15 +176,31 @@ def test_memory_does_not_grow_with_what_is_turned_away_and_clients_are_never_thr
     assert node.draft.section_bytes < 8 << 20
 
 
-def test_beyond_its_room_a_rule_acts_and_its_event_is_counted_untold() -> None:
-    """Kills: an interlock that stops for want of room for its event; a frame that outgrows itself."""
+def test_beyond_its_room_a_rule_acts_and_its_event_is_told_when_there_is_room() -> None:
+    """Kills: an interlock that stops for want of room for its event; an event that nobody ever hears of."""
     node, now = _full()
     node.parts.shelving.budget.room = 0
     assert _acts(node.handle(ev.Received([(1, _said(90, 1))]), now)) == FAN
-    assert node.turning_away.untold == 1
     now = _settle(node, now)
     assert node.parts.ledger.total(Account.DERIVED)[0] == 0
+    node.parts.shelving.budget.room = None
+    assert _acts(node.handle(ev.Received([(1, _said(90, 1))]), now)) == [], "it is known when it comes again"
+    now = _settle(node, now)
+    assert node.parts.ledger.total(Account.DERIVED)[0] == 1
+    assert node.turning_away.untold == 0
     assert node.parts.ledger.check() == []
+
+
+def test_events_that_found_no_room_are_told_when_nothing_more_comes() -> None:
+    """Kills: what a rule did while the disk was full is known only if the device speaks again."""
+    node, now = _full()
+    node.parts.shelving.budget.room = 0
+    assert _acts(node.handle(ev.Received([(1, _said(90, 1, 0))]), now)) == FAN
+    node.parts.shelving.budget.room = None
+    node.draft.state("node", node.parts.store_id)
+    _settle(node, now)
+    assert node.parts.ledger.total(Account.DERIVED)[0] == 1
+    assert not node.parts.intake.line.untold
 
 
 def test_when_the_disk_itself_is_full_and_the_commit_is_too_rules_go_on_acting() -> None:

@@ -658,6 +658,7 @@ class Node:
         self.parts.north.committed(self, n, now)
         self.parts.south.committed(self, n, now)
         self.parts.shelving.committed(self, n, now)
+        self.turning_away.tell(self)
         if self.turning_away.due_ns is None:
             self._let_go()
             self._take_again()

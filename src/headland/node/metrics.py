@@ -137,7 +137,7 @@ def exposition(runner: Runner) -> bytes:
     _counter(
         lines,
         "headland_events_untold_total",
-        "Events of rules on readings that were turned away, without room for themselves.",
+        "Events of rules on readings that were turned away, without room for themselves or to wait.",
         [({}, node.turning_away.untold)],
     )
     _stages(lines, runner.stages)

@@ -12,7 +12,8 @@ What is turned away (`docs/decisions/0014-decided-and-turned-away.md`):
 
 Nothing of it is kept but what `headland.line.deciding.once` knows it by when it comes again. An event of a
 rule goes into the open commit as far as that, and what is held back on the disk, have room; beyond it the
-rule acts all the same, and the event is counted as untold.
+rule acts all the same, and the event is told when there is room (`headland.line.deciding.untold`, whose bound
+counts what is not).
 """
 
 from __future__ import annotations
@@ -20,17 +21,15 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from headland.journal import Draft
 from headland.line.deciding import Actuation
 from headland.mqtt import PublishRun
-from headland.vocabulary import Account, Batch, Instant
+from headland.vocabulary import Batch, Instant
 
 if TYPE_CHECKING:
     from headland.node.core import Node
 
 PATIENCE_NS = 250_000_000
 """A want of room that is over sooner throttles clients, and nobody has to connect again for it."""
-BOOKED = (Account.OFFERED, Account.REFUSED)
 
 
 class TurningAway:
@@ -38,7 +37,7 @@ class TurningAway:
 
     Attributes:
         on: Clients are read, decided on and not answered.
-        untold: Events of rules that found no room.
+        untold: Events of rules that found no room, and no place to wait for it.
     """
 
     def __init__(self) -> None:
@@ -78,27 +77,27 @@ class TurningAway:
 
     def messages(self, node: Node, topics: list[str], payloads: list[bytes], *, refused: bool) -> None:
         """Decide on messages."""
-        told, draft = self._open(node)
-        intake = node.parts.intake
-        acts = intake.turned_away(topics, payloads, node.now, draft, refused=refused, told=told)
-        self._close(node, draft, acts)
+        told, intake = self._room(node), node.parts.intake
+        acts = intake.turned_away(topics, payloads, node.now, node.draft, refused=refused, told=told)
+        self._act(node, acts)
 
     def batch(self, node: Node, batch: Batch, *, refused: bool) -> None:
         """Decide on readings that have names already."""
-        told, draft = self._open(node)
-        acts = node.parts.intake.line.decide(batch, node.now, draft, refused=refused, told=told)
-        self._close(node, draft, acts)
+        told, line = self._room(node), node.parts.intake.line
+        self._act(node, line.decide(batch, node.now, node.draft, refused=refused, told=told))
 
-    def _open(self, node: Node) -> tuple[bool, Draft]:
-        """The open commit, or, where events have no room, one that is only read."""
-        told = node.room_for_events
-        return told, node.draft if told else Draft(node.draft.n)
+    def tell(self, node: Node) -> None:
+        """Say what rules had to say while there was no room for it, if there is now."""
+        if node.parts.intake.line.untold:
+            self._room(node)
 
-    def _close(self, node: Node, draft: Draft, acts: tuple[Actuation, ...]) -> None:
-        if draft is not node.draft:
-            for (account, group, cls, rule), (readings, size) in draft.ledger.items():
-                if account in BOOKED:
-                    node.draft.book(Account(account), group, cls, rule, readings, size)
-                elif account == Account.DERIVED:
-                    self.untold += readings
+    def _room(self, node: Node) -> bool:
+        """Whether events may go into the open commit; then older ones are in it."""
+        room, line = node.room_for_events, node.parts.intake.line
+        if room and line.untold:
+            line.say(node.now, node.draft)
+        return room
+
+    def _act(self, node: Node, acts: tuple[Actuation, ...]) -> None:
+        self.untold += node.parts.intake.line.untold.take_lost()
         node.actuate(acts)

@@ -19,7 +19,7 @@ value, since}; `not_done` tells of an actuation that was wanted and not carried 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any, assert_never
 
@@ -273,6 +273,12 @@ class Deciders:
         desk.op_of(sid, "e", index, sid, int(latch), since)
         self._latches.set(index, sid, latch, since)
         self._aim(sid)
+
+    def state(self, steps: Iterable[tuple[int, int]], desk: Desk) -> None:
+        """Note where latches (rule index, series) stand, whose steps are in no commit."""
+        for index, sid in steps:
+            latch, since = self._latches.get(index, sid)
+            desk.op_of(sid, "e", index, sid, int(latch), since)
 
     def _tell(self, index: int, row: Row, state: str, since: int, desk: Desk, *, late: bool) -> None:
         rule = self.rules[index]
