@@ -269,6 +269,15 @@ def test_verdicts_leave_when_durable_once_a_connection_and_again_until_they_are_
     assert again.child("c").told == 2, "a number is not used twice"
 
 
+def test_many_verdicts_are_told_in_parts_and_none_is_left_out() -> None:
+    positions = Positions()
+    every = [verdict(k, k, True) for k in range(1, 2 * AT_ONCE + 2)]
+    Telling(positions).tell("c", every, Draft(1))
+    parts = [item.verdicts for item in positions.child("c").verdicts]
+    assert [len(part) for part in parts] == [AT_ONCE, AT_ONCE, 1]
+    assert [one for part in parts for one in part] == every
+
+
 def test_verdicts_for_a_child_that_never_notes_are_bounded() -> None:
     positions = Positions()
     telling = Telling(positions)

@@ -163,3 +163,37 @@ def test_ten_readings_a_second_cost_at_most_six_tenths_of_json_and_zstandard():
     reference = len(zstandard.compress(json.dumps(sample).encode(), 3))
     assert reference <= 95
     assert live_bytes(10, 20, 0.25) <= 0.6 * 75
+
+
+def test_a_length_may_be_written_in_five_bytes_and_not_in_six() -> None:
+    """Kills: a bound on the length of a length that is off by one."""
+    ((kind, payload),) = Deframer().feed(b"\x82\x80\x80\x80\x00\x03\x09")
+    assert (kind, bytes(payload)) == (3, b"\x09")
+    with pytest.raises(PeerError):
+        Deframer().feed(b"\x82\x80\x80\x80\x80\x00\x03\x09")
+
+
+def test_a_frame_of_just_the_limit_is_taken_and_a_longer_one_is_not() -> None:
+    out = bytearray()
+    put_frame(out, 0x03, bytes(9))
+    ((kind, payload),) = Deframer(10).feed(bytes(out))
+    assert (kind, len(payload)) == (3, 9)
+    with pytest.raises(PeerError):
+        Deframer(9).feed(bytes(out))
+
+
+def test_a_stream_is_named_by_class_lane_and_the_begin_of_its_epoch() -> None:
+    assert str(StreamKey(E, Priority.HIGH, Lane.LIVE)) == "high/live@00010203"
+
+
+def test_tombstones_have_no_body_to_find_and_a_block_has_it_behind_its_header() -> None:
+    gap = received.ReceivedGap("child", StreamKey(E, 2, 1), 3, 7, b"c" * 16, ())
+    with pytest.raises(StorageDamage):
+        received.body_offset(received.encode(gap))
+    header = BlockHeader(
+        origin="o", epoch=E, priority=2, k=4, lane=Lane.BACKLOG, rows=1, size=8,
+        runs=(Run(1, 0, 1),), ts_min=0, ts_max=0, age_ms=5, digest=b"d" * 16, groups=("g",),
+    )  # fmt: skip
+    data = received.encode(received.ReceivedBlock("child", StreamKey(E, 2, 1), 3, header, b"the body"))
+    found, at = received.body_offset(data)
+    assert (found.k, data[at:]) == (4, b"the body")
