@@ -2,6 +2,7 @@
 
 GET  /healthz            200 while the process turns and the books balance, else 503
 GET  /readyz             200 once listeners are open and while readings are taken in, else 503 with the reason
+GET  /openapi.json       all of this as an OpenAPI 3.1 document (`headland.node.http_openapi`)
 GET  /metrics            Prometheus text format 0.0.4
 GET  /v1/status          one look at the node (`headland.node.status.Status`)
 GET  /v1/ledger          the books
@@ -29,6 +30,7 @@ from headland.drivers.http_messages import Request, Response
 from headland.node import events as ev
 from headland.node import query
 from headland.node.http_guard import Guard, problem
+from headland.node.http_routes import methods_of
 from headland.node.metrics import exposition
 from headland.node.refusing import refusal_of
 from headland.trust.access import Tokens
@@ -50,6 +52,7 @@ ASKS = {
     ("POST", "/v1/queue/demand"): ("demand", "operate"),
     ("GET", "/v1/children"): ("children", "read"),
 }
+LOOKED_AT = ("/metrics", "/v1/query", "/openapi.json")
 CHILD, INTENT = "/v1/children/", "/intents/config"
 ANSWER_BYTES_MAX = query.ANSWER_BYTES_MAX
 LOOKS = 3
@@ -91,22 +94,27 @@ class Api:
         runner = self._runner
         if runner is None:
             return problem(503, "not_ready", "the node is starting")
+        refusal = _other_method(request)
         if request.path == "/healthz":
-            return self._health(runner)
+            return refusal or self._health(runner)
         if request.path == "/readyz":
-            return _readiness(runner)
+            return refusal or _readiness(runner)
         who = self._who(request)
         if who is None:
             return problem(401, "unauthorised", "send a bearer token")
+        if refusal is not None:
+            return refusal
         twice = _given_twice(request.query)
         if twice:
             return problem(400, "repeated_parameter", f"{twice!r} is given twice")
         name, may = who
         if request.path == "/metrics" and "read" in may:
             return Response(200, exposition(runner), "text/plain; version=0.0.4; charset=utf-8")
+        if request.path == "/openapi.json" and "read" in may:
+            return _description()
         if request.path == "/v1/query" and "read" in may:
             return self._query(runner, request)
-        ask = ASKS.get((request.method, request.path))
+        ask = ASKS.get(("GET" if request.method == "HEAD" else request.method, request.path))
         if ask is not None and ask[1] in may:
             runner.feed(ev.Asked(request.number, ask[0], dict(parse_qsl(request.query))))
             return None
@@ -116,7 +124,7 @@ class Api:
             path = request.raw_path + (f"?{request.query}" if request.query else "")
             runner.feed(ev.Pushed(request.number, name, request.method, path, request.headers, request.body))
             return None
-        if ask is not None or request.path in ("/metrics", "/v1/query") or request.path.startswith(PUSHES):
+        if ask is not None or request.path in LOOKED_AT or request.path.startswith(PUSHES):
             return problem(403, "forbidden", f"{name} may only {', '.join(sorted(may))}")
         return problem(404, "no_such_route", request.path)
 
@@ -183,6 +191,21 @@ class Api:
 
         runner.queries.call(work, tell)
         return True
+
+
+def _other_method(request: Request) -> Response | None:
+    """The refusal of a method that a route is not asked with; whoever may GET may ask for the HEAD of it."""
+    methods = methods_of(request.path)
+    if not methods or request.method in methods or (request.method == "HEAD" and "GET" in methods):
+        return None
+    refusal = problem(405, "method_not_allowed", f"use {' or '.join(methods)}")
+    return Response(405, refusal.body, headers=(("Allow", ", ".join(methods)),))
+
+
+def _description() -> Response:
+    from headland.node.http_openapi import document  # a node that is never asked does without
+
+    return Response(200, msgspec.json.encode(document()))
 
 
 def _given_twice(query: str) -> str:

@@ -6,6 +6,8 @@ test compares both: a route without a line here fails.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 
@@ -30,6 +32,7 @@ class Route(msgspec.Struct, frozen=True):
 ROUTES = (
     Route("GET", "/healthz", "", "200 while the process turns and the books balance, else 503"),
     Route("GET", "/readyz", "", "200 once listeners are open and while readings are taken in, else 503"),
+    Route("GET", "/openapi.json", "read", "this interface, as an OpenAPI 3.1 document"),
     Route("GET", "/metrics", "read", "figures in Prometheus' text format 0.0.4"),
     Route("GET", "/v1/status", "read", "one look at the node, as `headland status --json`"),
     Route("GET", "/v1/ledger", "read", "the books, as `headland ledger --json`", "`hours=1`: by hour, too"),
@@ -70,3 +73,22 @@ ROUTES = (
     Route("POST", "/v1/topics/TOPIC", "push", "the body as a payload of that topic, read by the mappings"),
     Route("GET", "/ping", "push", "204, for clients that probe"),
 )
+
+
+PLACEHOLDER = re.compile("[A-Z]{4,}")
+"""A word of a path that stands for something, slashes included."""
+_EXACT: dict[str, tuple[str, ...]] = {}
+_PATTERNS: list[tuple[re.Pattern[str], str]] = []
+for _one in ROUTES:
+    if PLACEHOLDER.search(_one.path):
+        _PATTERNS.append((re.compile(PLACEHOLDER.sub(".+", re.escape(_one.path)), re.DOTALL), _one.method))
+    else:
+        _EXACT[_one.path] = (*_EXACT.get(_one.path, ()), _one.method)
+
+
+def methods_of(path: str) -> tuple[str, ...]:
+    """The methods that a path is asked with; none where there is no such route."""
+    found = _EXACT.get(path)
+    if found is not None:
+        return found
+    return tuple(method for pattern, method in _PATTERNS if pattern.fullmatch(path))
