@@ -16,8 +16,7 @@ Laws:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
-from hashlib import blake2b
+from collections.abc import Sequence
 from itertools import islice, repeat
 from operator import itemgetter
 from typing import Any
@@ -25,17 +24,13 @@ from typing import Any
 import msgspec
 
 from headland.line.filtering.shape import Rows
+from headland.line.taken import Key, Recovered, key_of, shortened
 from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, DefectError, Instant, RowFlag, Value
 
 KEYS_PER_CLIENT = 1_000
 KEYS_IN_ALL = 131_072
 PAST_NS = 10 * 365 * 86_400 * 1_000_000_000
 FUTURE_NS = 3_600 * 1_000_000_000
-KEYS_RECOVERED = 65_536
-
-WHOLE_UP_TO = 32
-"""Characters or bytes of a value that the index keeps as they are."""
-Key = tuple[int, int, int, Value]
 
 
 class Senders(msgspec.Struct, frozen=True):
@@ -74,16 +69,6 @@ _Taken = tuple[int, int, int, Value, int]
 """A row that was taken: its key, and the commit it is in."""
 
 
-class _Chunk(msgspec.Struct, gc=False, array_like=True):
-    """Rows of one commit, as columns."""
-
-    n: int
-    sid: list[int]
-    ts: list[int]
-    seq: list[int] | None
-    value: list[Value]
-
-
 class _Newest:
     """Newest rows of one client; indexed from its first repeat on, each row once.
 
@@ -109,7 +94,7 @@ class _Newest:
         keys, fresh = self._keys, min(self._fresh, len(self.rows))
         self._fresh = 0
         for one in reversed(list(islice(reversed(self.rows), fresh))):
-            key = _key(*one[:4])
+            key = key_of(*one[:4])
             keys[key] = one[4]
             keys.move_to_end(key)
         _trim(keys)
@@ -122,9 +107,7 @@ class Ingest:
     def __init__(self) -> None:
         self._clients: OrderedDict[str, _Newest] = OrderedDict()
         self._total = 0
-        self._recovered: deque[_Chunk] = deque()
-        self._recovered_count = 0
-        self._recovered_keys: dict[Key, int] | None = None
+        self._recovered = Recovered()
         self.suspected = 0
 
     def admit(
@@ -181,19 +164,20 @@ class Ingest:
     ) -> None:
         newest = self._clients.get(client)
         known: OrderedDict[Key, int] = newest.keys() if newest is not None else OrderedDict()
-        before = self.index()
         seq = batch.seq
         repeats: list[int] = []
         start = 0
         for end, suspect in zip(batch.message_ends, suspects, strict=True):
             for i in range(start, end):
                 number = NO_SEQUENCE if seq is None else seq[i]
-                key = _key(batch.sid[i], batch.ts[i], number, batch.value[i])
+                key = key_of(batch.sid[i], batch.ts[i], number, batch.value[i])
                 if suspect:
                     if batch.ts[i] == NO_TIME and number == NO_SEQUENCE:
                         admitted.suspected += 1
                         continue
-                    first = known.get(key, before.get(key))
+                    first = known.get(key)
+                    if first is None:
+                        first = self._recovered.commit_of(key)
                     if first is not None:
                         repeats.append(i)
                         admitted.duplicates_n = max(admitted.duplicates_n, first)
@@ -212,7 +196,7 @@ class Ingest:
         """Index the rows of each client; `stops`: where in the rows those of each end."""
         known = self._clients
         seq = repeat(NO_SEQUENCE) if rows.seq is None else rows.seq
-        taken = list(zip(rows.sid, rows.ts, seq, _shortened(rows.value), repeat(n), strict=False))
+        taken = list(zip(rows.sid, rows.ts, seq, shortened(rows.value), repeat(n), strict=False))
         start = 0
         for client, stop in zip(clients, stops, strict=True):
             newest = known.get(client)
@@ -232,20 +216,11 @@ class Ingest:
         self, n: int, sid: list[int], ts: list[int], seq: list[int] | None, value: list[Value]
     ) -> None:
         """Index committed readings of a recovered frame."""
-        if not sid:
-            return
-        chunks = self._recovered
-        chunks.append(_Chunk(n, sid, ts, seq, _shortened(value)))
-        self._recovered_count += len(sid)
-        self._recovered_keys = None
-        while self._recovered_count - len(chunks[0].sid) >= KEYS_RECOVERED:
-            self._recovered_count -= len(chunks.popleft().sid)
+        self._recovered.add(n, sid, ts, seq, value)
 
-    def index(self) -> dict[Key, int]:
-        """Keys of what a recovery brought back; made at its end, so that no client waits for it."""
-        if self._recovered_keys is None:
-            self._recovered_keys = _keys_of(self._recovered)
-        return self._recovered_keys
+    def prepare(self) -> None:
+        """Index what a recovery brought back, at its end, so that no client waits for it."""
+        self._recovered.prepare()
 
     def snapshot(self) -> Any:
         """The index, for a checkpoint, oldest commit first."""
@@ -253,7 +228,7 @@ class Ingest:
         for newest in self._clients.values():
             for one in newest.rows:
                 commits.setdefault(one[4], []).append(one)
-        chunks = [[c.n, c.sid, c.ts, c.seq, c.value] for c in self._recovered]
+        chunks = self._recovered.kept()
         for n, rows in sorted(commits.items()):
             sid, ts, seq, value, _ = map(list, zip(*rows, strict=True))
             chunks.append([n, sid, ts, seq, value])
@@ -265,33 +240,7 @@ class Ingest:
             self.recovered(n, sid, ts, seq, value)
 
 
-def _keys_of(chunks: Iterable[_Chunk]) -> dict[Key, int]:
-    """Every key that a row may repeat, with its commit."""
-    keys: dict[Key, int] = {}
-    for chunk in chunks:
-        seq = chunk.seq or [NO_SEQUENCE] * len(chunk.sid)
-        for sid, ts, number, value in zip(chunk.sid, chunk.ts, seq, chunk.value, strict=True):
-            keys[_key(sid, ts, number, value)] = chunk.n
-    return keys
-
-
 def _trim(keys: OrderedDict[Key, int]) -> None:
     """The least recent go."""
     while len(keys) > KEYS_PER_CLIENT:
         keys.popitem(last=False)
-
-
-def _key(sid: int, ts: int, seq: int, value: Value) -> Key:
-    return (sid, ts, seq, _short(value) if value == value else "nan")
-
-
-def _short(value: Value) -> Value:
-    """A value as the index keeps it: long texts and bytes by their digest."""
-    if isinstance(value, str | bytes) and len(value) > WHOLE_UP_TO:
-        return blake2b(value.encode() if isinstance(value, str) else value, digest_size=16).digest()
-    return value
-
-
-def _shortened(values: list[Value]) -> list[Value]:
-    kinds = set(map(type, values))
-    return list(map(_short, values)) if str in kinds or bytes in kinds else values

@@ -581,7 +581,7 @@ class Line:
         with the first draft after `replay_frame` and the epoch that it opens.
         """
         self._admit_series()
-        self._ingest.index()
+        self._ingest.prepare()
         begun = self._desk(draft, now)
         self.begin_epoch(epoch, begun)
         begun.close()
