@@ -166,3 +166,102 @@ def test_what_is_demanded_of_a_class_is_what_is_here_at_that_moment() -> None:
     low = desk.stream(Priority.LOW)
     assert (low.released, low.tail) == (1, 2)
     assert desk.stream().released == 0
+
+
+def test_a_block_that_the_parent_may_have_is_not_given_up_for_a_damaged_body() -> None:
+    """Kills: a tombstone for a block that arrived; one for a block that is elsewhere, or not there at all."""
+    desk = kept(1, 2, 3, 4)
+    key = desk.stream().key
+    desk.up()
+    desk.send(limit=2)
+    assert not desk.outbox.unreadable(key, 1, desk.draft), "sent, not answered"
+    assert not desk.outbox.unreadable(key, 2, desk.draft)
+    assert not desk.outbox.unreadable(key, 9, desk.draft), "nothing stands there"
+    assert desk.outbox.unreadable(key, 3, desk.draft)
+    assert not desk.outbox.unreadable(key, 3, desk.draft), "a tombstone stands there"
+    desk.commit()
+    assert (desk.total(Account.CORRUPT), desk.pending()) == (3, 7)
+
+
+def test_without_a_link_a_block_that_may_have_been_sent_before_is_not_given_up() -> None:
+    desk = kept(1, 2, 3)
+    key = desk.stream().key
+    desk.up()
+    desk.send(limit=2)
+    uncertain = desk.stream().uncertain
+    desk.down()
+    assert desk.stream().uncertain >= 2
+    assert not desk.outbox.unreadable(key, 2, desk.draft)
+    assert desk.outbox.unreadable(key, 3, desk.draft) is (uncertain < 3)
+
+
+def test_a_dead_letter_that_is_sent_again_is_as_young_as_if_it_were_new() -> None:
+    """Kills: an age that is forgotten, or counted from the first attempt, also after a restart."""
+    desk = kept(1, 2)
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 2, Rejected(2, 1))
+    desk.advance(1000)
+    (letter,) = desk.outbox.dead_letters()
+    assert not desk.outbox.resend(letter.number + 1, desk.now, desk.draft)
+    assert desk.outbox.resend(letter.number, desk.now, desk.draft)
+    assert not desk.outbox.resend(letter.number, desk.now, desk.draft), "it is no longer listed"
+    desk.commit()
+    born = desk.outbox.age_clock(desk.now)
+    for outbox in (desk.outbox, desk.replayed()):
+        rows = outbox.state.find(desk.stream().key).rows_at(4)
+        row = rows.row(4)
+        assert (row.k, row.born_ms, row.tries) == (2, born, 0)
+    entries = [entry for entry in desk.send() if isinstance(entry, BlockEntry)]
+    assert [(entry.p, entry.born_ms) for entry in entries] == [(4, born)]
+
+
+def test_the_last_answered_position_in_a_file_is_that_of_its_own_runs() -> None:
+    """Kills: positions of another file; of what is not answered."""
+    desk = kept(1, 2)
+    desk.commit()
+    first = desk.spill()
+    desk.keep(rows=3)
+    desk.keep(rows=4)
+    desk.commit()
+    second = desk.spill()
+    key = desk.stream().key
+    assert desk.outbox.last_positions(first) == []
+    desk.up()
+    desk.send()
+    desk.answer(key, 2)
+    assert desk.outbox.last_positions(first) == [(key, 2)]
+    assert desk.outbox.last_positions(second) == []
+    desk.answer(key, 4)
+    assert desk.outbox.last_positions(first) == [(key, 2)]
+    assert desk.outbox.last_positions(second) == [(key, 4)]
+
+
+@pytest.mark.parametrize(("needed", "left"), [(1, [3, 4]), (80, [3, 4]), (81, [4]), (120, [4]), (121, [])])
+def test_runs_are_shed_oldest_first_until_there_is_room_and_no_longer(needed: int, left: list[int]) -> None:
+    """Kills: a run given up too many; room counted of the last run only."""
+    desk = Desk()
+    for counts in ((1, 2), (3,), (4,)):
+        for rows in counts:
+            desk.keep(Priority.LOW, rows=rows)
+        desk.commit()
+        desk.spill()
+    desk.outbox.shed(needed, desk.draft)
+    desk.commit()
+    desk.up()
+    demanded = desk.stream(Priority.LOW)
+    desk.outbox.demand(Priority.LOW)
+    sent = [entry for entry in desk.send() if isinstance(entry, BlockEntry)]
+    assert [demanded.rows_at(entry.p).row(entry.p).k for entry in sent] == left
+    assert desk.total(Account.SHED) == 10 - sum(left)
+
+
+def test_letters_leave_a_segment_a_steps_work_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headland.line.outbox.space.SPILL_BLOCKS", 2)
+    desk = kept(1, 2, 3)
+    desk.up()
+    desk.send()
+    desk.answer(desk.stream().key, 3, *(Rejected(p, 1) for p in (1, 2, 3)))
+    found = desk.outbox.letters_to_spill(everywhere, desk.now)
+    assert [one.number for one in found] == [1, 2]
+    assert [(one.lane, one.ref.space) for one in found] == [(desk.stream().key.lane, 1)] * 2
