@@ -7,14 +7,15 @@ import random
 import msgspec
 from tests.node.test_disk_full import CONNECT, START, _acts, _commit, _node, _publish, _sends
 
+from headland.line.deciding import EventRule, Expression
 from headland.mqtt import MqttConfig
 from headland.mqtt.encoding import encode
 from headland.mqtt.packets import V5, Connect, Disconnect, Publish
 from headland.mqtt.reasons import Reason
 from headland.node import events as ev
-from headland.node.core import Node
+from headland.node.core import EVENT_BYTES_MAX, Node
 from headland.node.turning_away import PATIENCE_NS
-from headland.vocabulary import Account, Instant
+from headland.vocabulary import Account, Instant, RowClass
 
 FAN = ["http://127.0.0.1/fan"]
 PATIENCE_S = PATIENCE_NS / 1e9
@@ -189,6 +190,21 @@ def test_beyond_its_room_a_rule_acts_and_its_event_is_told_when_there_is_room() 
     assert node.parts.ledger.total(Account.DERIVED)[0] == 1
     assert node.turning_away.untold == 0
     assert node.parts.ledger.check() == []
+
+
+def test_events_of_long_texts_fill_the_open_commit_no_further_than_others() -> None:
+    """Kills: events counted as if they had no bytes; a frame that outgrows itself."""
+    node, now = _full()
+    long = EventRule(name="long", when=Expression(expression="size(value) > 9"), match="log")
+    rules = msgspec.structs.replace(node.parts.intake.line.rules, events=(long,))
+    node.parts.intake.line.reconfigure(rules, now, node.draft)
+    for i in range(400):
+        for payload in (b'"%d%s"' % (i, b"x" * 60_000), b'"short"'):
+            node.handle(ev.Received([(1, encode(Publish("log", payload, 0), 4))]), now)
+    assert not node.room_for_events
+    assert sum(map(len, node.draft.rows(RowClass.HIGH).value)) <= EVENT_BYTES_MAX + 61_000
+    _settle(node, now)
+    assert node.parts.ledger.total(Account.DERIVED)[0] > 2 * 250
 
 
 def test_events_that_found_no_room_are_told_when_nothing_more_comes() -> None:

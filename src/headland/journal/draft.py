@@ -79,9 +79,10 @@ class Draft:
         ledger: Deltas so far, (account, group, class, rule) to [readings, payload bytes].
         offered_bytes: Payload bytes offered to it so far.
         section_bytes: Bytes of the sections appended so far, rows and ledger not counted.
+        derived_bytes: Bytes of the values of rows that this node made.
     """
 
-    __slots__ = ("_rows", "_sections", "ledger", "n", "offered_bytes", "section_bytes")
+    __slots__ = ("_rows", "_sections", "derived_bytes", "ledger", "n", "offered_bytes", "section_bytes")
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -90,6 +91,7 @@ class Draft:
         self._sections: list[Section] = []
         self.offered_bytes = 0
         self.section_bytes = 0
+        self.derived_bytes = 0
 
     @property
     def empty(self) -> bool:
@@ -117,6 +119,10 @@ class Draft:
         """How many rows of `cls` it holds."""
         rows = self._rows.get(cls)
         return 0 if rows is None else len(rows)
+
+    def derived(self, value_bytes: int) -> None:
+        """A row that this node made is in it, with a value of this size."""
+        self.derived_bytes += value_bytes
 
     def state(self, owner: str, data: bytes) -> None:
         """Append what the machine `owner` (ASCII, at most 255 characters) will replay after a crash."""

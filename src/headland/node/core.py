@@ -568,8 +568,7 @@ class Node:
             draft.section_count <= EVENT_SECTIONS_MAX
             and draft.section_bytes <= DRAFT_SECTION_BYTES_MAX // 2
             and max(map(draft.row_count, EVENTS)) <= EVENT_ROWS_MAX
-            and sum(size for (kind, *_), (_, size) in draft.ledger.items() if kind == Account.DERIVED)
-            <= EVENT_BYTES_MAX
+            and draft.derived_bytes <= EVENT_BYTES_MAX
             and self.parts.shelving.budget.room_for_events(self)
         )
 

@@ -137,6 +137,10 @@ class OpenCommit(Protocol):
         """Add to the books."""
         ...
 
+    def derived(self, value_bytes: int) -> None:
+        """A row that this node made is in it, with a value of this size."""
+        ...
+
 
 class Plan:
     """What happens to a set of series: the same rules, group, class and durability.
@@ -289,6 +293,7 @@ class Desk:
         self.wrote = True
         self.touched.add(sid)
         self._draft.rows(cls).append(sid, ts, value, kind=kind, flags=flags)
+        self._draft.derived(len(value))
         self._draft.book(Account.DERIVED, plan.group, cls, rule or plan.rule, 1, 0)
 
     def op(self, *operation: Any) -> None:
