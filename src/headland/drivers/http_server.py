@@ -268,7 +268,11 @@ class _Conversation:
         """The body follows."""
         draft = self._open_draft()
         headers = draft.headers
-        if self._parser.get_http_version() == "1.1" and "host" not in headers:
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            # A line without a version is HTTP/0.9 to the parser; RFC 9112 (section 3) knows no such request.
+            raise _Refusal(400 if version == "0.9" else 505)
+        if version == "1.1" and "host" not in headers:
             raise _Refusal(400)
         if "content-length" in headers and "transfer-encoding" in headers:
             raise _Refusal(400)
