@@ -7,10 +7,11 @@ from tests.outbox.desk import Desk
 
 from headland.blocks.header import BlockHeader, Run
 from headland.line.outbox import Outbox
-from headland.line.outbox.applying import append_row, current_stream
+from headland.line.outbox.applying import append_row, append_tombstone, current_stream
 from headland.line.outbox.state import GROUP_SETS_MAX, GROUP_TEXT_MAX, IDENTS_KEPT
+from headland.line.outbox.stream import Stream
 from headland.link.bounds import PAYLOAD_MAX
-from headland.link.contract import ANY_GROUP
+from headland.link.contract import ANY_GROUP, GapRange, StreamKey
 from headland.vocabulary import Lane, Priority, Reason
 
 
@@ -78,3 +79,12 @@ def test_tombstones_are_joined_only_as_far_as_their_sum_can_be_read_again() -> N
     ranges = state.ranges(rows, Priority.NORMAL, Reason.SHED)
     assert [(one.k_from, one.k_to) for one in ranges] == [(1, 4), (5, 8), (9, 10)]
     assert max(one.payload_bytes for one in ranges) == PAYLOAD_MAX
+
+
+def test_the_chain_value_of_a_told_tombstone_is_that_of_version_one():
+    """Logs hold what follows from it: golden bytes."""
+    desk = Desk()
+    told = GapRange("o", b"e" * 16, 2, 3, 5, 6, 7, 80, 1, 2, ("g",))
+    gap = append_tombstone(desk.outbox.state, Stream(StreamKey(b"s" * 16, 2, 1)), (told,))
+    assert (gap.first, gap.last, gap.ranges) == (1, 1, (told,))
+    assert gap.chain.hex() == "cae8917c9241b5f8a2beb1cf3274cfeb"

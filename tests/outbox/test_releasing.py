@@ -340,3 +340,24 @@ def test_why_a_stream_is_not_released_is_said() -> None:
     desk.commit()
     desk.up()
     assert desk.outbox.why_not_released(desk.stream().key, bury=False) == "it is not stopped"
+
+
+def test_a_released_stream_stands_where_the_parent_does_and_remembers_nothing_of_before() -> None:
+    """Kills: a position or a chain value of ours that outlives its stream; streams that nobody looks at anew."""
+    desk = stopped(count=6, acked=2)
+    stream, state = desk.stream(), desk.outbox.state
+    assert stream.key in state.history
+    version = state.version
+    desk.keep(rows=9)
+    release(desk, bury=False)
+    assert state.version > version
+    desk.restart()
+    for one in (stream, desk.outbox.state.find(stream.key)):
+        positions = (one.tail, one.durable, one.sent, one.acked, one.acked_durable, one.floor, one.base)
+        assert positions == (3,) * 7
+        assert one.horizon == 3
+        assert {one.tail_chain, one.acked_chain, one.floor_chain, one.base_chain} == {THEIRS}
+    for state in (state, desk.outbox.state):
+        assert stream.key not in state.history
+        assert [item for item in (*state.drafted, *state.acks) if item[1].key == stream.key] == []
+        assert [one for one in state.held if one.key == stream.key] == []
