@@ -343,7 +343,7 @@ def test_why_a_stream_is_not_released_is_said() -> None:
 
 
 def test_a_released_stream_stands_where_the_parent_does_and_remembers_nothing_of_before() -> None:
-    """Kills: a position or a chain value of ours that outlives its stream; streams that nobody looks at anew."""
+    """Kills: a position or chain value of ours that outlives its stream; one that is not looked at anew."""
     desk = stopped(count=6, acked=2)
     stream, state = desk.stream(), desk.outbox.state
     assert stream.key in state.history
@@ -357,7 +357,7 @@ def test_a_released_stream_stands_where_the_parent_does_and_remembers_nothing_of
         assert positions == (3,) * 7
         assert one.horizon == 3
         assert {one.tail_chain, one.acked_chain, one.floor_chain, one.base_chain} == {THEIRS}
-    for state in (state, desk.outbox.state):
-        assert stream.key not in state.history
-        assert [item for item in (*state.drafted, *state.acks) if item[1].key == stream.key] == []
-        assert [one for one in state.held if one.key == stream.key] == []
+    for left in (state, desk.outbox.state):
+        assert stream.key not in left.history
+        assert [item for item in (*left.drafted, *left.acks) if item[1].key == stream.key] == []
+        assert [one for one in left.held if one.key == stream.key] == []
