@@ -13,8 +13,6 @@ from benches.peers.trials import Sizes
 
 LIVE = "bench/live"
 LIVE_PER_S = 200.0
-UP_BYTES = 1000
-"""So much went north since the cut ended: the edge has called again."""
 LOOK_S = 0.05
 AFTER_S = 1.5
 """What is on its way may arrive."""
@@ -27,7 +25,7 @@ class Draining(msgspec.Struct):
     Attributes:
         backlog: Readings that waited.
         drained_s: From the uplink's return until all of them were north; None if it was given up.
-        per_s: Readings that arrived a second, from the uplink's return on.
+        per_s: Readings that arrived a second, from when it had called again on.
         idle_p99_ms: p99 of the age of live readings beside nothing.
         live_p99_ms: The same while the backlog drained.
         live_vs_idle: The second over the first.
@@ -40,8 +38,8 @@ class Draining(msgspec.Struct):
     drained_s: float | None
     per_s: float
     idle_p99_ms: float
-    live_p99_ms: float
-    live_vs_idle: float
+    live_p99_ms: float | None
+    live_vs_idle: float | None
     outage_written_bytes_per_reading: float
     pss_peak_mb: float
     remarks: list[str]
@@ -59,40 +57,47 @@ def draining(system: System, sizes: Sizes) -> Draining:
         remarks.append(f"took {taken:,} of {sizes.backlog:,} readings in {sizes.fill_s:g} s")
     outage = (system.edge.write_bytes() - written) / max(taken, 1)
 
-    live = _live(system, sizes.drain_s + 10)
+    live = _live(system, sizes.call_s + sizes.drain_s + 10)
     sent = system.wire.proxy.bytes_north
     restored = time.monotonic()
     system.wire.restore()
-    until = restored + sizes.drain_s
-    while system.wire.proxy.bytes_north < sent + UP_BYTES and time.monotonic() < until:
+    while system.wire.proxy.bytes_north < sent + system.hello_bytes:
+        if time.monotonic() > restored + sizes.call_s:
+            raise RuntimeError(f"nothing went north in {sizes.call_s:g} s since the uplink is back")
         time.sleep(0.002)
-    up_ms, peak = time.time() * 1000, system.edge.pss_mb()
-    while (kept := system.kept() - before) < taken and time.monotonic() < until:
+    up, up_ms, peak = time.monotonic(), time.time() * 1000, system.edge.pss_mb()
+    while (kept := system.kept() - before) < taken and time.monotonic() < up + sizes.drain_s:
         peak = max(peak, system.edge.pss_mb())
         time.sleep(LOOK_S)
-    drained_s, drained_ms = time.monotonic() - restored, time.time() * 1000
-    drained = kept >= taken
-    if not drained:
+    ended, ended_ms = time.monotonic(), time.time() * 1000
+    if kept < taken:
         remarks.append(
-            f"{taken - kept:,} of {taken:,} still waited {sizes.drain_s:g} s after the uplink was back"
+            f"{taken - kept:,} of {taken:,} readings still waited {sizes.drain_s:g} s after the first went"
         )
     time.sleep(AFTER_S)
     _ended(live)
-    busy, missing = live_ages(system.arrived(), LIVE_PER_S, up_ms, drained_ms)
-    if missing:
-        remarks.append(f"{missing:,} of {len(busy):,} live readings had not arrived: their age so far counts")
-    p99 = percentile(busy)
+    p99 = _busy_p99_ms(system, up_ms, ended_ms, remarks)
     return Draining(
         backlog=taken,
-        drained_s=drained_s if drained else None,
-        per_s=min(kept, taken) / drained_s,
+        drained_s=ended - restored if kept >= taken else None,
+        per_s=min(kept, taken) / (ended - up),
         idle_p99_ms=idle,
         live_p99_ms=p99,
-        live_vs_idle=p99 / idle,
+        live_vs_idle=None if p99 is None else p99 / idle,
         outage_written_bytes_per_reading=outage,
         pss_peak_mb=peak,
         remarks=remarks,
     )
+
+
+def _busy_p99_ms(system: System, from_ms: float, to_ms: float, remarks: list[str]) -> float | None:
+    ages, missing = live_ages(system.arrived(), LIVE_PER_S, from_ms, to_ms)
+    if missing:
+        remarks.append(f"{missing:,} of {len(ages):,} live readings had not arrived: their age so far counts")
+    if len(ages) < LEAST:
+        remarks.append(f"the drain was over too soon for a p99: {len(ages)} live readings")
+        return None
+    return percentile(ages)
 
 
 def live_ages(arrivals: list[Arrival], per_s: float, from_ms: float, to_ms: float) -> tuple[list[float], int]:
@@ -126,7 +131,7 @@ def percentile(ages: list[float], share: float = 0.99) -> float:
 def _fill(system: System, sizes: Sizes) -> int:
     load = system.loading(
         connections=20,
-        window=500,
+        window=100,
         total=sizes.backlog,
         seconds=sizes.fill_s,
         warmup=0,

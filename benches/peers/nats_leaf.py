@@ -26,6 +26,8 @@ class NatsLeaf(System):
     acknowledges there is not yet in a stream that anybody fetches.
     """
 
+    hello_bytes = 20_000
+
     def __init__(self, directory: Path, sync: str) -> None:
         self.name = f"NATS leaf, sync {sync}"
         self.how = f"JetStream file store, sync_interval {sync}, clients publish to the stream"
@@ -41,7 +43,8 @@ class NatsLeaf(System):
         (self.directory / "north.conf").write_text(
             f'server_name: north\nlisten: "127.0.0.1:{self._north_port}"\n'
             f'jetstream {{ store_dir: "{self.directory}/north", domain: hub }}\n'
-            f'leafnodes {{ listen: "127.0.0.1:{leaf_port}" }}\n'
+            # Or the leaf learns where its hub listens, and goes around the wire.
+            f'leafnodes {{ listen: "127.0.0.1:{leaf_port}", no_advertise: true }}\n'
         )
         self.north = self.spawn(self._server("north.conf"), "north.log", self._north_port)
         self.wire = Wire(leaf_port)

@@ -32,7 +32,7 @@
 #define MAX_CONNECTIONS 1024
 #define MAX_WINDOW 4096
 #define IN_SIZE 262144
-#define DRAIN_NS 5000000000LL
+#define DRAIN_NS 8000000000LL
 #define LATENCIES 4000000
 
 struct connection {

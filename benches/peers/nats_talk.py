@@ -31,6 +31,10 @@ async def streams(edge: str, north: str) -> None:
     await far.close()
 
 
+async def _expected(_: Exception) -> None:
+    """That a server goes away is the trial."""
+
+
 async def load(edge: str, plan: dict[str, float]) -> None:
     """Each client has at most `window` publishes in flight, and sends again what was not answered."""
     acked: list[list[object]] = []
@@ -38,7 +42,7 @@ async def load(edge: str, plan: dict[str, float]) -> None:
 
     async def client(number: int) -> None:
         connection = await nats.connect(
-            edge, max_reconnect_attempts=-1, reconnect_time_wait=0.05, connect_timeout=2
+            edge, max_reconnect_attempts=-1, reconnect_time_wait=0.05, connect_timeout=2, error_cb=_expected
         )
         stream = connection.jetstream(timeout=1)
         gate = asyncio.Semaphore(int(plan["window"]))

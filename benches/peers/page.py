@@ -70,7 +70,7 @@ WORDS = {
         "payload."
     ),
     "draining": (
-        "Filled with the uplink cut, by 20 clients with 500 in flight; then the uplink is back, beside 200 "
+        "Filled with the uplink cut, by 20 clients with 100 in flight; then the uplink is back, beside 200 "
         "live readings/s of one client, of the same class. Ages are from device time to arrival north: at "
         "Headland when the parent has committed, at others when a subscriber has it or the northern stream "
         "stored it. *Written*: while it was filled."

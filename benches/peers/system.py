@@ -47,6 +47,7 @@ class System(ABC):
         durable: Whether its makers say that an acknowledgement is on disk.
         bulk: Readings that it can carry in the trial of costs.
         stamp: Key of the device time in the payloads of its clients.
+        hello_bytes: Once more has gone north since the uplink is back, readings go.
         edge: The process that is measured and killed.
     """
 
@@ -55,6 +56,7 @@ class System(ABC):
     durable: bool
     bulk = BULK
     stamp = "t"
+    hello_bytes = 1_000
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
