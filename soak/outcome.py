@@ -14,8 +14,8 @@ from soak.sampling import Sample
 from soak.site import CHILD, PARENT
 from soak.trends import LEAST, Quartiles, Slope, by_cycle, quartiles, slope
 
-WARM_UP = 0.2
-"""Share of the cycles that are not looked at, at least one: caches, slack and the first segments fill."""
+WARM_UP = 1 / 3
+"""Share of the cycles that are not looked at, at least one: caches, segments and what is remembered fill."""
 TOO_SMALL = 0.01
 """A slope above 0 for certain, yet below this share of the memory an hour, is not held against it."""
 SHORT_GROWTH_MB = 48.0

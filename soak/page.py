@@ -79,7 +79,7 @@ once each, in order by the way they came and in order of device time.
 
 {memory}
 
-Memory is PSS, one median for each time from cut to cut, behind the first fifth of the time. The slope is
+Memory is PSS, one median for each time from cut to cut, behind the first third of the time. The slope is
 Theil-Sen's with Sen's bounds at 95 %; it is flat when they reach down to 0, or when it is below 1 % of the
 memory an hour.
 
