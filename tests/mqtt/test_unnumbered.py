@@ -9,11 +9,13 @@ import pytest
 from tests.mqtt.client import World, connected
 
 from headland.mqtt.codec import varint
+from headland.mqtt.encoding import encode
 from headland.mqtt.packets import (
     V5,
     V311,
     Ack,
     Connack,
+    Connect,
     Disconnect,
     Packet,
     PacketType,
@@ -143,6 +145,17 @@ def test_the_length_of_properties_takes_as_few_bytes_as_it_can() -> None:
     assert is_taken("PUBLISH", bytes.fromhex("30 06 0001 74 02 01 01"))
     assert not is_taken("PUBLISH", bytes.fromhex("30 07 0001 74 8200 01 01"))
     assert not is_taken("PUBLISH", bytes.fromhex("30 05 0001 74 8000"))
+
+
+@pytest.mark.parametrize(("version", "taken"), [(V5, False), (V311, True)])
+def test_the_length_of_a_connect_takes_as_few_bytes_as_it_can_in_5(version: int, taken: bool) -> None:
+    """MQTT-1.5.5-1; 3.1.1 does not say. Which of the two it is stands in the packet itself."""
+    plain = encode(Connect("padded", version, True), version)
+    padded = plain[:1] + bytes((plain[1] | 0x80, 0)) + plain[2:]
+    world = World()
+    client = world.client("padded", version)
+    client.send_bytes(padded)
+    assert client.closed is not taken
 
 
 def test_a_topic_alias_of_zero_is_said_to_be_the_fault() -> None:

@@ -189,6 +189,8 @@ class Broker:
             case Ping(PacketType.PINGREQ):
                 state.send(link, PINGRESP)
             case Connect():
+                if packet.version == V5 and not data[body - 1]:  # only now is it known which rule holds
+                    raise ProtocolError("remaining length is not minimal", rule="MQTT-1.5.5-1")
                 self._connecting.connect(link, packet, draft.n)
             case Subscribe():
                 self._inbound.finish(link, draft)
