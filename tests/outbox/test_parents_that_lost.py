@@ -240,6 +240,25 @@ def test_a_new_parent_with_an_empty_disk_has_lost_what_it_answered_and_no_more(
     assert amounts(desk) == Amounts(10, 0, 0)
 
 
+def test_an_earlier_parent_that_has_less_is_not_said_to_have_gone_back_and_is_sent_what_it_lacks():
+    """Kills: an alarm of a restore that nobody made, each time a child changes to and fro."""
+    desk = sealed(4)
+    key, chain = desk.stream().key, desk.stream().chain_at(2)
+    desk.up()
+    desk.send()
+    desk.answer(key, 2)
+    desk.down()
+    desk.up([StreamWelcome(key, -1)], ParentName("other", b"O" * 16))
+    desk.send()
+    desk.answer(key, 4)
+    desk.down()
+    desk.up([StreamWelcome(key, 2, chain)])
+    assert [alarm.kind for alarm in desk.alarms] == ["earlier_parent"]
+    assert ks(desk.send()) == [3, 4]
+    desk.answer(key, 4)
+    assert amounts(desk) == Amounts(10, 0, 0)
+
+
 def test_a_restart_remembers_where_the_present_parent_began():
     desk = sealed(4)
     key = desk.stream().key

@@ -10,6 +10,8 @@ confirmed exceptions above acked   the same             the same: which were not
 acked <= p <= tail, chain equal    acks were lost       taken as acks
 p < acked, chain equal or unknown  the parent went      re-sent from max(p, floor); what is gone is booked
                                    back                 unknown_by_restore and reported
+the same, of an earlier parent     it has not had more, the same; it is not said to have gone back
+                                   or went back
 chain differs, or p stands inside  a fork               frozen, kept, alarm; where p < acked, all that is
 our tombstones                                          here is unanswered again: it may have lost any of it
 ```
@@ -98,7 +100,7 @@ def compare(
         if here is None and p >= stream.floor and not isinstance(stream.piece_at(p), Extent):
             _take_all_back(state, stream, draft)
             return freeze(state, stream, "fork", INSIDE.format(p), draft)
-        alarms = rewind(state, stream, p, welcome.chain, draft)
+        alarms = rewind(state, stream, p, welcome.chain, draft, returns=returns)
     elif p > stream.acked:
         alarms, exceptions = _new_exceptions(state, stream, welcome, draft)
         answer = Answer(stream.key, p, welcome.chain, exceptions)
@@ -151,10 +153,19 @@ def known_chain(state: State, stream: Stream, p: int) -> bytes | None:
     return value
 
 
-def rewind(state: State, stream: Stream, p: int, chain_value: bytes, draft: DraftLike) -> list[Alarm]:
-    """The parent has only p of what it acknowledged: take back what is here, book the rest unknown."""
+def rewind(
+    state: State, stream: Stream, p: int, chain_value: bytes, draft: DraftLike, *, returns: bool = True
+) -> list[Alarm]:
+    """The parent has only p of what was acknowledged: take back what is here, book the rest unknown.
+
+    One that is not the last that answered (not `returns`) need not have lost anything: another may have what
+    it lacks. But it may have, and nobody knows how far it had come: it is sent again what is here, too.
+    """
     priority, acked = stream.key.priority, stream.acked
-    alarms = [Alarm("parent_went_back", f"{stream.key}: acknowledged {acked}, has {p}")]
+    if returns:
+        alarms = [Alarm("parent_went_back", f"{stream.key}: acknowledged {acked}, has {p}")]
+    else:
+        alarms = [Alarm("earlier_parent", f"{stream.key}: has {p}, others have answered up to {acked} since")]
     start, gap_to = p, 0
     ranges: tuple[GapRange, ...] = ()
     if p < stream.floor:
