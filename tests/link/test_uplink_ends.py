@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.link.test_uplink import draining, from_parent, greeting, welcome
 from tests.link.world import Pair
@@ -10,7 +11,9 @@ from headland.link import actions as act
 from headland.link import intents, protocol
 from headland.link.contract import Alarm
 from headland.link.frames import Deframer, Kind
+from headland.link.sending import READ_WEIGHT_MIN
 from headland.link.uplink import Phase
+from headland.vocabulary import Priority
 
 
 def messages(actions: list[object], kind: Kind) -> list[memoryview]:
@@ -205,3 +208,54 @@ def test_intents_that_are_wanted_at_once_all_arrive_and_one_of_just_the_bound_is
         ("rules", 3 * intents.PART),
         ("config", intents.MAX_BODY),
     }
+
+
+def test_a_block_arrives_with_everything_that_its_header_said_when_it_was_sealed() -> None:
+    """Kills: groups, times, runs or amounts left out on the way."""
+    pair = Pair()
+    pair.reachable = False
+    pair.run(0.2)
+    sealed = [pair.child.keep(Priority.HIGH, rows=3), pair.child.keep(Priority.LOW, rows=300)]
+    pair.child.commit()
+    pair.reachable = True
+    pair.run(3)
+    sealed.append(pair.child.keep(Priority.CRITICAL, rows=1))
+    pair.run(2)
+    arrived = {item.header.priority: item for item in pair.parent.delivered}
+    for one in sealed:
+        got = arrived[one.header.priority].header
+        assert got.backlog_hops == got.lane
+        changed = {"lane": got.lane, "age_ms": got.age_ms, "backlog_hops": got.backlog_hops}
+        assert msgspec.structs.replace(one.header, **changed) == got
+        assert got.lane == arrived[one.header.priority].stream.lane
+    assert arrived[Priority.LOW].header.age_ms > 0
+
+
+def test_no_more_is_read_ahead_than_is_allowed_and_what_was_read_makes_room() -> None:
+    """Kills: bodies of a whole backlog in memory; room that is never given back, or twice."""
+    pair = Pair()
+    child = pair.child
+    child.uplink.settings = msgspec.structs.replace(child.uplink.settings, read_ahead_bytes=20_000)
+    pair.run(0.5)
+    child.reads_paused = True
+    for _ in range(60):
+        child.keep(rows=200)
+    child.commit()
+    child.wake()
+
+    def asked() -> int:
+        entries = [one.entry for one in child.pending_reads if isinstance(one, act.ReadBlock)]
+        return sum(max(entry.size, READ_WEIGHT_MIN) for entry in entries)
+
+    largest = max(max(one.entry.size, READ_WEIGHT_MIN) for one in child.pending_reads)
+    assert 20_000 <= asked() < 20_000 + largest
+    for _ in range(30):
+        before = len(child.pending_reads)
+        child.read_one(child.pending_reads.pop(0))
+        child.wake()
+        assert asked() < 20_000 + largest
+        assert len(child.pending_reads) >= min(before - 1, 1)
+    child.reads_paused = False
+    child.read_all()
+    pair.run(5)
+    assert len(pair.parent.delivered) == 60
