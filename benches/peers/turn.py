@@ -91,16 +91,19 @@ def output(command: list[str], limit_s: float) -> bytes:
         TimeoutExpired: It took longer.
         CalledProcessError: It ended with another code than 0.
     """
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
-    try:
-        out, _ = process.communicate(timeout=limit_s)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command[:6])
-    return out
+    # Into a file: of a pipe, a server that it has left behind would hold the other end.
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(command, stdout=out, start_new_session=True)
+        try:
+            code = process.wait(limit_s)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if code:
+            raise subprocess.CalledProcessError(code, command[:6])
+        out.seek(0)
+        return out.read()
 
 
 def _failed(key: str, why: str) -> Turn:
