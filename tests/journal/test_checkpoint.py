@@ -6,6 +6,7 @@ import pytest
 from tests.journal.harness import EPOCH, assert_log, execute, read, sections, start
 
 from headland.journal import Journal
+from headland.journal.checkpoint import encode_file
 from headland.journal.checkpoint import path_of as checkpoint_path
 from headland.journal.plan import Create, DiskOp, Sync, SyncDir, Unlink, Write
 from headland.journal.segment import path_of
@@ -25,7 +26,7 @@ def commit(disk: SimulatedDisk, journal: Journal, ns: range) -> None:
 def check(disk: SimulatedDisk, journal: Journal) -> list[DiskOp]:
     n = journal.last.n
     info = journal.start_checkpoint(n)
-    ops, size = journal.checkpoint_ops(info, snapshot(n))
+    ops, size = journal.checkpoint_file_ops(info, encode_file(info, snapshot(n)))
     execute(disk, ops)
     journal.finish_checkpoint(info, size)
     return ops

@@ -22,6 +22,7 @@ from tests.journal.harness import (
 )
 
 from headland.journal import JournalConfig, Mark, Section, recover, section_refs
+from headland.journal.checkpoint import encode_file
 from headland.journal.frame import SectionRef, check_section, encode_frame, parse_frame
 from headland.journal.plan import Create, DiskOp, Rename, Sync, SyncDir, Unlink, Write
 from headland.journal.segment import encode_header, parse_header, path_of
@@ -347,7 +348,7 @@ def test_a_recycled_file_brings_no_stale_frame_back() -> None:
             n += 1
             execute(disk, journal.append(EPOCH, n, 1_000 + n, 10 * n, sections(n)).plan)
         info = journal.start_checkpoint(n)
-        ops, size = journal.checkpoint_ops(info, b"%d" % n)
+        ops, size = journal.checkpoint_file_ops(info, encode_file(info, b"%d" % n))
         execute(disk, ops)
         journal.finish_checkpoint(info, size)
         for segment in journal.recyclable():
@@ -377,7 +378,7 @@ def test_a_recycled_file_that_has_to_grow_may_be_refused_space_and_tried_again()
             execute(disk, journal.append(EPOCH, n, 1_000 + n, 10 * n, sections(n)).plan)
         journal = start(disk).journal
         info = journal.start_checkpoint(n)
-        ops, size = journal.checkpoint_ops(info, b"%d" % n)
+        ops, size = journal.checkpoint_file_ops(info, encode_file(info, b"%d" % n))
         execute(disk, ops)
         journal.finish_checkpoint(info, size)
     for segment in journal.recyclable():
@@ -441,7 +442,8 @@ def test_the_journal_is_a_list_that_survives(steps: list[tuple[str, int]]) -> No
                 if not journal.segments():
                     continue
                 info = journal.start_checkpoint(journal.last.n)
-                ops, length = journal.checkpoint_ops(info, b"state after %d" % journal.last.n)
+                data = encode_file(info, b"state after %d" % journal.last.n)
+                ops, length = journal.checkpoint_file_ops(info, data)
                 if size % 3:
                     execute(disk, ops)
                     journal.finish_checkpoint(info, length)

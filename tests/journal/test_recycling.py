@@ -7,6 +7,7 @@ import pytest
 from tests.journal.harness import CONFIG, EPOCH, execute, sections, start
 
 from headland.journal import Journal, JournalConfig
+from headland.journal.checkpoint import encode_file
 from headland.journal.plan import Unlink
 from headland.journal.segment import path_of
 from headland.simulation.disk import SimulatedDisk
@@ -29,7 +30,7 @@ class Log:
 
     def checkpoint(self) -> None:
         info = self.journal.start_checkpoint(self.n)
-        ops, size = self.journal.checkpoint_ops(info, b"state")
+        ops, size = self.journal.checkpoint_file_ops(info, encode_file(info, b"state"))
         execute(self.disk, ops)
         self.journal.finish_checkpoint(info, size)
 

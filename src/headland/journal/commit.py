@@ -223,12 +223,8 @@ class Journal:
         self._log_bytes = 0
         return info
 
-    def checkpoint_ops(self, info: CheckpointInfo, snapshot: bytes) -> tuple[list[DiskOp], int]:
-        """Operations that make the checkpoint durable, and the length of its file."""
-        return self.checkpoint_file_ops(info, checkpoint.encode_file(info, snapshot))
-
     def checkpoint_file_ops(self, info: CheckpointInfo, data: bytes) -> tuple[list[DiskOp], int]:
-        """The same, for bytes that `checkpoint.encode_file` has made."""
+        """Operations that make durable what `checkpoint.encode_file` has made, and the length of its file."""
         superseded = [old.seq for old in self._checkpoints[: -checkpoint.KEPT + 1]]
         return checkpoint.write_ops(info, data, superseded), len(data)
 
