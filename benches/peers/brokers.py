@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -90,7 +91,9 @@ class MqttNorth(System):
         """A mosquitto of our own."""
         binary = found("mosquitto", "on Debian: apt install mosquitto")
         config = self.directory / f"{name}.conf"
-        config.write_text(f"listener {port} 127.0.0.1\n{BROKER}{more}")
+        # Or it gives up root for a user who may not write where it runs, and saves nothing.
+        user = "user root\n" if os.getuid() == 0 else ""
+        config.write_text(f"listener {port} 127.0.0.1\n{user}{BROKER}{more}")
         return self.spawn([binary, "-c", str(config)], f"{name}.log", port)
 
     def watch(self, prefix: str) -> None:

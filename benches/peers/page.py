@@ -86,23 +86,16 @@ PICTURES = (
 )
 """What is drawn: trial, figure, title, logarithmic."""
 NOTES = {
-    "written_vs_mosquitto_each": (
-        "Under bulk load mosquitto saves once for many changes, so a reading costs it little more than its "
-        "own bytes; Headland writes every reading and its books once, and cannot write a tenth of that."
-    ),
-    "written_in_outage_vs_mosquitto_each": (
-        "Mosquitto saves between turns of its loop, and under a flood there are few; what it has not saved "
-        "is what the first table shows as lost."
-    ),
-    "written_paced_vs_mosquitto_each": (
-        "A commit of few readings is a frame of its own; more readings a commit would mean later "
-        "acknowledgements."
-    ),
     "acks_vs_fastest_not_syncing": (
         "Those that do not sync answer from memory; Headland answers after an fsync that all waiting clients "
         "share."
     ),
+    "cpu_vs_mosquitto_bridge": (
+        "Mosquitto is C and reads no payload; Headland decodes, books and writes every reading."
+    ),
+    "uplink_vs_mosquitto_bridge": "Small blocks carry a header and a TLS record each.",
     "first_arrival_s": "The child redials with a growing pause, and the link begins with a handshake.",
+    "live_p99_drain_vs_idle": "Backlog and live readings share the processors of one small machine here.",
 }
 """Said beside a figure that is not reached."""
 

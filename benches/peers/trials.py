@@ -18,7 +18,7 @@ CLIENTS = 20
 RATE = 50.0
 """Readings a second and client in the trial of losses."""
 WINDOW = 20
-CUT_S, KILL_S, RESTORE_S, END_S = 1.5, 3.5, 5.0, 6.0
+CUT_S, KILL_S, RESTORE_S, END_S = 1.5, 3.0, 4.5, 5.5
 KILL_LATER_S = 0.37
 """Not a divisor of anyone's saving interval."""
 QUIET_S = 3.0
@@ -42,17 +42,17 @@ class Sizes(msgspec.Struct, frozen=True):
         idle_s: Live readings beside nothing.
     """
 
-    seconds: float = 2.5
-    carry_s: float = 8.0
+    seconds: float = 2.0
+    carry_s: float = 6.0
     carry_share: float = 1.0
     backlog: int = 200_000
-    fill_s: float = 10.0
+    fill_s: float = 7.0
     call_s: float = 25.0
-    drain_s: float = 10.0
-    idle_s: float = 4.0
+    drain_s: float = 8.0
+    idle_s: float = 3.0
 
 
-QUICK = Sizes(seconds=1.0, carry_s=3.0, carry_share=0.3, fill_s=4.0, drain_s=5.0, idle_s=2.0)
+QUICK = Sizes(seconds=1.0, carry_s=3.0, carry_share=0.3, fill_s=5.0, drain_s=5.0, idle_s=2.0)
 
 
 class Losing(msgspec.Struct):
