@@ -239,3 +239,13 @@ def test_an_unreadable_checkpoint_that_the_log_cannot_stand_in_for_is_an_error_t
     with pytest.raises(StorageDamage, match=r"bytes 0-4096 cannot be read.*does not reach back") as raised:
         start(disk)
     assert "ddrescue" in raised.value.hint
+
+
+def test_files_that_are_no_checkpoints_hide_none_and_stay() -> None:
+    """Kills: a search that ends at the first name that it does not know."""
+    disk = with_two_checkpoints()
+    for name in ("0 notes", "zz.ckp", "00000001.ckp.old"):
+        disk.apply(Create(f"checkpoint/{name}", 8))
+    found = start(disk)
+    assert (found.recovered.checkpoint, found.ns) == (snapshot(9), [10, 11, 12])
+    assert {"0 notes", "zz.ckp", "00000001.ckp.old"} <= set(disk.names("checkpoint"))

@@ -23,7 +23,14 @@ from tests.journal.harness import (
 
 from headland.journal import JournalConfig, Mark, Section, recover, section_refs
 from headland.journal.checkpoint import encode_file
-from headland.journal.frame import SectionRef, check_section, encode_frame, parse_frame
+from headland.journal.frame import (
+    HEADER_BYTES,
+    SectionRef,
+    check_section,
+    encode_frame,
+    parse_frame,
+    parse_head,
+)
 from headland.journal.plan import Create, DiskOp, Rename, Sync, SyncDir, Unlink, Write
 from headland.journal.segment import encode_header, parse_header, path_of
 from headland.simulation.disk import SimulatedDisk, crash_states
@@ -498,3 +505,15 @@ def test_golden_frame_and_segment_header() -> None:
     )
     assert parse_header(9, header) == Mark(EPOCH, 41)
     assert parse_header(10, header) is None
+
+
+def test_a_frame_knows_how_many_sections_it_has_beyond_sixteen_bits() -> None:
+    """Kills: a count of which the upper part is lost."""
+    many = [Section(200, b"")] * 70_000
+    data = encode_frame(3, EPOCH, 1, 2, 3, many)
+    head = parse_head(3, data)
+    assert head is not None
+    assert (head.sections, head.body_bytes) == (70_000, len(data) - HEADER_BYTES)
+    frame = parse_frame(3, 0, data)
+    assert frame is not None
+    assert len(frame.sections) == 70_000

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from tests.journal.harness import CONFIG, EPOCH, Start, execute, start, trace
 
+from headland.journal import Mark
 from headland.journal.read_ahead import PAGE_BYTES
 from headland.simulation.disk import SimulatedDisk
 from headland.vocabulary import StorageDamage
@@ -117,3 +118,20 @@ def test_what_is_said_of_damage_tells_a_medium_that_gives_nothing_from_bytes_tha
             disk.flip(path, PAGE_BYTES + 64)
         (damage,) = start(disk, LARGE).recovered.damage
         assert ("cannot be read" in damage.detail, "do not verify" in damage.detail) == (worn, not worn)
+
+
+def test_damage_says_what_it_is_of_and_between_which_commits() -> None:
+    disk = written()
+    names = disk.names("journal")
+    disk.flip(f"journal/{names[1]}", 3)
+    found = start(disk, LARGE)
+    (damage,) = found.recovered.damage
+    first = next(frame for frame in found.frames if frame.segment == int(names[1].partition(".")[0], 16))
+    assert damage.what == "segment header"
+    assert (damage.after, damage.before) == (Mark(EPOCH, first.n - 1), Mark(EPOCH, first.n))
+    assert found.ns == list(range(1, COMMITS + 1))
+    disk = written()
+    disk.wear(f"journal/{names[0]}", PAGE_BYTES)
+    (damage,) = start(disk, LARGE).recovered.damage
+    assert damage.what == "log"
+    assert damage.after.n + 1 < damage.before.n
