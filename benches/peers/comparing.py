@@ -14,7 +14,7 @@ import msgspec
 
 from benches.machine import machine
 from benches.peers import page
-from benches.peers.bars import rows_of
+from benches.peers.bars import OURS, rows_of
 from benches.peers.results import Report, Result
 from benches.peers.trials import QUICK, Sizes
 from benches.peers.turn import SYSTEMS, TRIALS, run
@@ -28,6 +28,20 @@ def main(arguments: Sequence[str]) -> int:
         0 unless ours lost, doubled or disordered a reading, or could not be measured.
     """
     options = _options(arguments)
+    if options.read:
+        report = msgspec.json.decode(options.read.read_bytes(), type=Report)
+    else:
+        report = _measured(options)
+    if options.page:
+        page.write(report, options.page)
+    if options.json:
+        sys.stdout.write(json.dumps(msgspec.to_builtins(report)) + "\n")
+    else:
+        sys.stdout.write(page.tables(report))
+    return _verdict(report)
+
+
+def _measured(options: argparse.Namespace) -> Report:
     sizes = QUICK if options.quick else Sizes()
     results: dict[str, Result] = {}
     begun = time.monotonic()
@@ -46,13 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         took_s=round(time.monotonic() - begun),
     )
     report.rows = rows_of(report.systems)
-    if options.page:
-        page.write(report, options.page)
-    if options.json:
-        sys.stdout.write(json.dumps(msgspec.to_builtins(report)) + "\n")
-    else:
-        sys.stdout.write(page.tables(report))
-    return _verdict(results.get("headland"))
+    return report
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -63,6 +71,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=SYSTEMS, help="only this one (may be repeated)")
     parser.add_argument("--trial", action="append", choices=TRIALS, help="only this one (may be repeated)")
     parser.add_argument("--page", type=Path, help="write the page here, and its pictures beside it")
+    parser.add_argument("--read", type=Path, help="measure nothing: take this JSON of an earlier run")
     return parser.parse_args(arguments)
 
 
@@ -97,11 +106,9 @@ def summed_up(result: Result) -> Result:
     return result
 
 
-def _verdict(ours: Result | None) -> int:
-    if ours is None:
-        return 0
-    wrong = [name for name in NEVER[:3] if ours.figures.get(name)]
-    return 1 if wrong or ours.trouble else 0
+def _verdict(report: Report) -> int:
+    ours = [one for one in report.systems if one.key == OURS]
+    return 1 if any(one.trouble or any(one.figures.get(name) for name in NEVER[:3]) for one in ours) else 0
 
 
 def _short(value: float | None) -> str:

@@ -124,7 +124,7 @@ def here(make: Callable[[Path], System], trial: str, repeat: int, sizes: Sizes) 
             turn.figures = figures
         except Exception as problem:  # noqa: BLE001 - one system must not end the comparison
             traceback.print_exc(file=sys.stderr)
-            turn.trouble = (str(problem) or type(problem).__name__).strip()[-300:]
+            turn.trouble = (str(problem).strip() or type(problem).__name__).splitlines()[-1][-300:]
         finally:
             system.stop()
     return turn

@@ -9,6 +9,7 @@ import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import pytest
 from benches.peers import comparing, page, trials, turn
 from benches.peers.bars import rows_of
@@ -122,6 +123,22 @@ def test_what_was_not_measured_is_a_dash_and_said_never_a_nought() -> None:
     assert "- system x, carrying: not installed" in text
     assert "| system x | no | - | - | - | - | - |" in text
     assert "**not measured**" in text
+
+
+def test_a_page_made_again_from_the_json_is_the_same(tmp_path: Path) -> None:
+    report = _report([_system("headland", losing__lost=0.0, losing__first_arrival_s=1.0)])
+    page.write(report, tmp_path / "first.md")
+    (tmp_path / "run.json").write_bytes(msgspec.json.encode(report))
+    arguments = ["--read", str(tmp_path / "run.json"), "--page", str(tmp_path / "second.md"), "--json"]
+    assert comparing.main(arguments) == 0
+    first, second = ((tmp_path / f"{name}.md").read_text() for name in ("first", "second"))
+    assert first.replace("(first/", "(second/") == second
+
+
+def test_a_lost_reading_of_ours_is_a_failure(tmp_path: Path) -> None:
+    report = _report([_system("headland", losing__lost=1.0)])
+    (tmp_path / "run.json").write_bytes(msgspec.json.encode(report))
+    assert comparing.main(["--read", str(tmp_path / "run.json"), "--json"]) == 1
 
 
 def test_a_bar_that_is_not_reached_is_said_beside_its_figure() -> None:
