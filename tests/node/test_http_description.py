@@ -72,7 +72,7 @@ class Bystander:
 
     def _publish(self) -> None:
         number = 0
-        while not self._done.wait(0.02):
+        while not self._done.wait(0.05):
             number = number % 60_000 + 1
             body = b"\x00\x01b" + number.to_bytes(2, "big") + b"1"
             try:
@@ -139,7 +139,7 @@ def asked_of(operation: Any, kind: Any, base: str) -> int:
     def ask(case: Any) -> None:
         nonlocal asked
         asked += 1
-        case.call_and_validate(base_url=base, checks=CHECKS, timeout=20)
+        case.call_and_validate(base_url=base, checks=CHECKS, timeout=60)
 
     # Where there is nothing to get wrong, nothing can be asked wrongly.
     with suppress(Unsatisfiable) if kind is GenerationMode.NEGATIVE else nullcontext():
@@ -166,7 +166,7 @@ def test_no_answer_is_undescribed_or_a_defect_and_another_client_does_not_notice
         bystander.end()
     assert asked > LEAST
     assert not bystander.trouble
-    assert bystander.answered > 20
+    assert bystander.answered > 10
     assert node.pid == pid
     status = node.ask("/v1/status")
     assert status["healthy"]
