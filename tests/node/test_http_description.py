@@ -25,7 +25,7 @@ from schemathesis.core.failures import FailureGroup  # noqa: E402  # only where 
 from schemathesis.generation import GenerationMode  # noqa: E402
 from schemathesis.specs.openapi import checks  # noqa: E402
 
-EXAMPLES = 15
+EXAMPLES = 10
 """Of each operation and kind; the same in every run."""
 LEAST = 100
 """Requests that have to come of that, or generation has stopped to work."""
