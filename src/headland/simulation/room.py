@@ -70,6 +70,8 @@ class RoomWatching(Watching):
             self.world.count("refused_for_want_of_room")
         waits = any(stream.acked < stream.tail for stream in outbox.state.streams())
         sheds = any(could_go(outbox, priority) for priority in Priority if priority != Priority.CRITICAL)
+        if host.disk.free_bytes() < node.settings.budget_bytes:
+            waits, sheds = True, False  # others fill the disk: what cannot be copied into a file cannot go
         since, were = self._refusing.get(key, (self.world.now_ns, ""))
         why = "something could go" if sheds else "" if waits else "nothing waits"
         if why != were:
