@@ -17,8 +17,9 @@ import msgspec
 
 from mutation import engine, judging
 from mutation.engine import SURVIVED, UNTESTED
+from mutation.judging import Result
 from mutation.page import page
-from mutation.rooms import BUILD, ROOMS, ROOT, TESTS, module_name, modules
+from mutation.rooms import BUILD, ROOMS, ROOT, module_name, modules
 from mutation.sampling import stratified, wilson
 
 SHARE = 0.9
@@ -28,64 +29,60 @@ SHARE = 0.9
 def main() -> int:
     """Run what the arguments say."""
     given = _arguments()
-    rooms = given.room or list(ROOMS)
-    began = time.monotonic()
+    results = []
     try:
-        figures, missed = _judged(rooms, given)
+        python = engine.environment()
+        for room in given.room or ROOMS:
+            result = _judged(engine.Workspace(python, room), room, given)
+            results.append(result)
+            _saved(room).write_bytes(msgspec.json.encode(result))
+            noticed, run = result.counts
+            low, high = wilson(noticed, run)
+            _say(f"{room}: {noticed} of {run} noticed, {noticed / run:.1%} ({low:.0%} to {high:.0%})")
     except engine.Unavailable as problem:
         _say(str(problem))
         return 2
-    shares = {}
-    for room in rooms:
-        noticed, run = (
-            sum(getattr(one, what) for one in figures if one.room == room) for what in ("noticed", "run")
-        )
-        shares[room] = noticed / run if run else 0.0
-        low, high = wilson(noticed, run)
-        _say(f"{room}: {noticed} of {run} noticed, {shares[room]:.1%} ({low:.0%} to {high:.0%})")
     if given.page:
-        Path(given.page).write_text(page(figures, missed, _command(given), TESTS, engine.TIMEOUT_FACTOR))
-    whole = {
-        "seconds": round(time.monotonic() - began, 1),
-        "sample": given.sample,
-        "seed": given.seed,
-        "shares": shares,
-        "modules": figures,
-        "survivors": missed,
-    }
-    (BUILD / "last.json").write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
+        every = [
+            msgspec.json.decode(_saved(room).read_bytes(), type=Result)
+            for room in ROOMS
+            if _saved(room).exists()
+        ]
+        Path(given.page).write_text(page(every, engine.TIMEOUT_FACTOR))
     if given.json:
-        sys.stdout.buffer.write(msgspec.json.encode(whole) + b"\n")
-    return 0 if all(share >= SHARE for share in shares.values()) else 1
+        shares = {one.room: one.counts[0] / one.counts[1] for one in results}
+        sys.stdout.buffer.write(msgspec.json.encode({"shares": shares, "rooms": results}) + b"\n")
+    return 0 if all(one.counts[0] >= SHARE * one.counts[1] for one in results) else 1
 
 
-def _judged(
-    rooms: list[str], given: argparse.Namespace
-) -> tuple[list[judging.Figures], list[judging.Survivor]]:
-    python = engine.environment()
-    engine.prepare(rooms, given.resume)
-    paths = {path: room for room in rooms for path in modules(room)}
-    names = engine.names(python, list(paths))
-    chosen: set[str] = set()
-    for room in rooms:
-        of = {module_name(path): names[path] for path in paths if paths[path] == room}
-        chosen.update(stratified(of, given.sample, given.seed) if given.sample else chain(*of.values()))
-    _say(f"{len(chosen)} of {sum(map(len, names.values()))} mutants; mutmut writes to {engine.LOG}")
+def _judged(workspace: engine.Workspace, room: str, given: argparse.Namespace) -> Result:
+    began = time.monotonic()
+    workspace.prepare(given.resume)
+    names = workspace.names(modules(room))
+    of = {module_name(path): names[path] for path in names}
+    chosen = set(stratified(of, given.sample, given.seed) if given.sample else chain(*of.values()))
+    known: set[str] = set()
     if given.resume:
-        for path in paths:
-            engine.judge_again(path)
-        known = {name for path in paths for name in engine.verdicts(path)}
-    else:
-        known = set()
+        for path in names:
+            workspace.judge_again(path)
+            known.update(workspace.verdicts(path))
+    _say(
+        f"{room}: {len(chosen - known)} of {sum(map(len, of.values()))} mutants; mutmut writes to {workspace.log}"
+    )
     if chosen - known:
-        engine.run(python, sorted(chosen - known) if given.sample else [], given.children)
+        workspace.run(sorted(chosen - known) if given.sample else [], given.children)
     figures, missed = [], {}
-    for path, room in paths.items():
-        judged = {name: verdict for name, verdict in engine.verdicts(path).items() if name in chosen}
+    for path in names:
+        judged = {name: verdict for name, verdict in workspace.verdicts(path).items() if name in chosen}
         figures.append(judging.figures(room, module_name(path), len(names[path]), judged))
         missed.update({name: path for name, verdict in judged.items() if verdict in (SURVIVED, UNTESTED)})
-    survivors = judging.survivors(engine.differences(python, missed), judging.reasons()) if missed else []
-    return figures, survivors
+    survivors = judging.survivors(workspace.differences(missed), judging.reasons()) if missed else []
+    return Result(room, given.sample, given.seed, round(time.monotonic() - began, 1), figures, survivors)
+
+
+def _saved(room: str) -> Path:
+    """What the last run over a room found: the page is of all of them."""
+    return BUILD / f"{room}.json"
 
 
 def _arguments() -> argparse.Namespace:
@@ -97,17 +94,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--children", type=int, default=os.cpu_count() or 2, help="processes at once")
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the last run, on its copy of the tree"
+        "--resume",
+        action="store_true",
+        help="what was killed stays so, the rest is judged by the tests of now",
     )
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--page", help="write docs/mutation.md, or another file")
+    parser.add_argument(
+        "--page", help="write docs/mutation.md, or another file, of the last run over each room"
+    )
     return parser.parse_args()
-
-
-def _command(given: argparse.Namespace) -> str:
-    parts = ["./dev mutation", *(f"--room {room}" for room in given.room or ())]
-    parts += [f"--sample {given.sample} --seed {given.seed}"] if given.sample else []
-    return " ".join(parts)
 
 
 def _say(text: str) -> None:

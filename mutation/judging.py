@@ -61,6 +61,31 @@ class Survivor(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Result(msgspec.Struct, frozen=True):
+    """One run over one room.
+
+    Attributes:
+        room: Its name.
+        sample: About so many mutants were drawn; 0 for all.
+        seed: Of the sample.
+        seconds: How long it took.
+        modules: Figures of each.
+        survivors: Mutants that were not noticed.
+    """
+
+    room: str
+    sample: int
+    seed: int
+    seconds: float
+    modules: list[Figures]
+    survivors: list[Survivor]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Mutants noticed, and run."""
+        return sum(one.noticed for one in self.modules), sum(one.run for one in self.modules)
+
+
 class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why some mutants of a function survive.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mutation.judging import Figures, Survivor
+from mutation.judging import Figures, Result, Survivor
+from mutation.rooms import ROOMS
 from mutation.sampling import wilson
 
 _HEAD = """# Mutation
@@ -21,7 +22,7 @@ becomes `-`, an argument is left out, a value becomes None), and the tests must 
 ./dev mutation --resume                            # go on: what was killed stays so, the rest is judged again
 ```
 
-A mutant is judged by those of these tests that call its function: {tests}.
+A mutant is judged by those tests of its room that call its function.
 Killed: a test failed. Timeout: the tests did not end in {factor} times their time, which the suite notices as
 well. Survived: all of them passed. Untested: none of them calls the function. The share counts timeouts as
 noticed, and everything else, reason or not, as missed. Code outside functions, and functions with a decorator
@@ -36,25 +37,25 @@ mutant is one change; two defects that hide each other are not made.
 """
 
 
-def page(
-    figures: Sequence[Figures], missed: Sequence[Survivor], command: str, tests: Sequence[str], factor: int
-) -> str:
+def page(results: Sequence[Result], factor: int) -> str:
     """The whole page."""
-    lines = [_HEAD.format(tests=", ".join(f"`{test}`" for test in tests), factor=factor)]
-    lines += [f"## Figures\nMade by `{command}`; each interval is of 95 % (Wilson).\n", *_rooms(figures), ""]
-    lines += ["| module | mutants | run | killed | timeouts | survived | untested | share |"]
+    lines = [_HEAD.format(factor=factor), "| room | judged by | made by |", "|---|---|---|"]
+    for one in results:
+        tests = ", ".join(f"`{test}`" for test in ROOMS[one.room].tests)
+        drawn = f" --sample {one.sample} --seed {one.seed}" if one.sample else ""
+        lines.append(f"| {one.room} | {tests} | `./dev mutation --room {one.room}{drawn}` |")
+    lines += ["\n## Figures\nIntervals are of 95 % (Wilson).\n"]
+    lines += ["| room | mutants | run | killed | timeouts | survived | untested | share |"]
     lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
-    lines += [_row(f"`{one.module}`", [one], with_interval=False) for one in figures]
+    lines += [_row(one.room, one.modules, with_interval=True) for one in results]
+    lines += ["\n| module | mutants | run | killed | timeouts | survived | untested | share |"]
+    lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
+    lines += [
+        _row(f"`{one.module}`", [one], with_interval=False) for result in results for one in result.modules
+    ]
+    missed = [one for result in results for one in result.survivors]
     lines += _explained([one for one in missed if one.why]) + _open([one for one in missed if not one.why])
-    return "\n".join(lines) + _LIMITS
-
-
-def _rooms(figures: Sequence[Figures]) -> list[str]:
-    lines = ["| room | mutants | run | killed | timeouts | survived | untested | share |"]
-    lines += ["|---|--:|--:|--:|--:|--:|--:|--:|"]
-    for room in dict.fromkeys(one.room for one in figures):
-        lines.append(_row(room, [one for one in figures if one.room == room], with_interval=True))
-    return lines
+    return "\n".join(lines) + "\n" + _LIMITS
 
 
 def _row(name: str, figures: Sequence[Figures], with_interval: bool) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 
 import pytest
-from mutation.judging import Figures, Reason, Survivor, figures, place, reasons, survivors
+from mutation.judging import Figures, Reason, Result, Survivor, figures, place, reasons, survivors
 from mutation.page import page
-from mutation.rooms import ROOMS, ROOT, TESTS, module_name, modules
+from mutation.rooms import ROOMS, ROOT, module_name, modules
 from mutation.sampling import stratified, wilson
 
 MUTANTS = {"a": [f"a{n}" for n in range(100)], "b": [f"b{n}" for n in range(20)], "c": ["c0"], "d": []}
@@ -89,14 +89,15 @@ def test_every_reason_speaks_of_a_function_that_is_there() -> None:
 
 def test_every_room_has_modules_and_its_tests_are_there() -> None:
     assert all(modules(room) for room in ROOMS)
-    assert all((ROOT / name).exists() for name in TESTS)
+    assert all((ROOT / name).exists() for room in ROOMS.values() for name in room.tests)
 
 
 def test_the_page_has_a_row_for_every_room_and_module_and_names_every_survivor() -> None:
-    rows = [Figures("r", "m.one", 10, 10, 9, 0, 1, 0), Figures("r", "m.two", 90, 10, 8, 1, 0, 1)]
+    rows = [Figures("link", "m.one", 10, 10, 9, 0, 1, 0), Figures("link", "m.two", 90, 10, 8, 1, 0, 1)]
     missed = [Survivor("m.f", "x", ["a | b"], ["a & b"], "it is the same"), Survivor("m.g", "y", ["c"], [])]
-    text = page(rows, missed, "./dev mutation --sample 20", ["tests/m"], 5)
-    assert "| r | 100 | 20 | 17 | 1 | 1 | 1 | 90.0% (70% to 97%) |" in text
+    text = page([Result("link", 20, 3, 1.5, rows, missed)], 5)
+    assert "| link | `tests/link` | `./dev mutation --room link --sample 20 --seed 3` |" in text
+    assert "| link | 100 | 20 | 17 | 1 | 1 | 1 | 90.0% (70% to 97%) |" in text
     assert "| `m.one` | 10 | 10 | 9 | 0 | 1 | 0 | 90% |" in text
     assert "| `m.f` | `a & b` | it is the same |" in text
     assert "| `m.g` | `c` | `(nothing)` |" in text
