@@ -33,6 +33,9 @@ LOOKS = 60
 @click.option(
     "--cut-for", default=None, type=click.FloatRange(1), help="Seconds; a sixth of that, at most 30."
 )
+@click.option(
+    "--budget", default=192, show_default=True, type=click.IntRange(32), help="The child's disk, MiB."
+)
 @click.option("--keep", type=click.Path(path_type=Path), help="Leave the nodes here, and their data.")
 @click.option("--page", type=click.Path(path_type=Path), help="Write the page, and its pictures beside it.")
 @click.option(
@@ -46,6 +49,7 @@ def main(
     connections: int,
     cut_every: float,
     cut_for: float | None,
+    budget: int,
     keep: Path | None,
     page: Path | None,
     source: Path | None,
@@ -65,7 +69,7 @@ def main(
         try:
             outcome = asyncio.run(
                 run(
-                    Options(shape, cut_every, cut_for, sample_s, keep),
+                    Options(shape, cut_every, cut_for, sample_s, budget << 20, keep),
                     lambda text: click.echo(text, err=True),
                 )
             )

@@ -20,12 +20,16 @@ TOO_SMALL = 0.01
 """A slope above 0 for certain, yet below this share of the memory an hour, is not held against it."""
 SHORT_GROWTH_MB = 48.0
 """Where there are too few cycles for bounds: the most that memory may grow behind the warm-up."""
-MORE_DESCRIPTORS = 2
-"""Between two cycles; a call that is answered just then has one."""
+MORE = 2
+"""Descriptors and threads more in the last cycle than in the first; a call answered just then has one."""
+SHORT_MORE = 16
+"""The same where there are too few cycles for bounds: a node keeps so many files open that it wrote to."""
 SLOWER = 1.25
 """Latency has grown when its slope is above 0 for certain and the last quarter is so many times the first."""
 MUCH_SLOWER = 5.0
-"""The same where there are too few cycles for bounds: one busy second of the machine is most of a quarter."""
+"""Where there are too few cycles for bounds: its better samples are so many times the worse of the first."""
+MADE_UP = 0.5
+"""Share of the cuts whose backlog has to be gone before the next one; at the end everything has to be."""
 RATE_KEPT = 0.98
 """Share of the load that was asked for that has to be acknowledged."""
 
@@ -53,10 +57,16 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """Descriptors or threads of one node: in the first cycle behind the warm-up, and in the last."""
+    """Descriptors or threads of one node: in the first cycle behind the warm-up, and in the last.
+
+    Attributes:
+        begin, end: Medians of these cycles.
+        level: Whether they do not grow.
+    """
 
     begin: float
     end: float
+    level: bool
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -109,6 +119,7 @@ class Outcome(msgspec.Struct):
         findings: In words.
         samples: All of them.
         machine: Where this was.
+        budget_bytes: Of the child's disk, 0 for half of what is free.
     """
 
     seconds: float
@@ -135,6 +146,7 @@ class Outcome(msgspec.Struct):
     findings: list[str]
     samples: list[Sample]
     machine: dict[str, object]
+    budget_bytes: int = 0
 
     @property
     def good(self) -> bool:
@@ -170,8 +182,13 @@ def skipped(samples: Sequence[Sample]) -> int:
 
 def kept_of(samples: Sequence[Sample], node: str, what: str, skip: int) -> Kept:
     """Descriptors or threads, medians of cycles."""
-    _, values = by_cycle(samples, lambda one: getattr(one.nodes[node], what), skip)
-    return Kept(values[0], values[-1]) if values else Kept(0, 0)
+    at_s, values = by_cycle(samples, lambda one: getattr(one.nodes[node], what), skip)
+    if not values:
+        return Kept(0, 0, False)
+    more = values[-1] - values[0]
+    if len(values) < LEAST:
+        return Kept(values[0], values[-1], more <= SHORT_MORE)
+    return Kept(values[0], values[-1], more <= MORE or not slope(at_s, values).creeps)
 
 
 def latency_of(samples: Sequence[Sample], what: str, skip: int) -> Latency:
@@ -182,7 +199,7 @@ def latency_of(samples: Sequence[Sample], what: str, skip: int) -> Latency:
     last = quartiles([getattr(one, what) for one in behind[-quarter:]])
     at_s, values = by_cycle(samples, lambda one: getattr(one, what), skip)
     if len(values) < LEAST:
-        return Latency(first, last, last.q2 > MUCH_SLOWER * first.q2)
+        return Latency(first, last, last.q1 > MUCH_SLOWER * first.q3)
     return Latency(first, last, slope(at_s, values).creeps and last.q2 > SLOWER * first.q2)
 
 
@@ -199,6 +216,7 @@ def judged(
     readings: int,
     connections: int,
     machine: dict[str, object],
+    budget_bytes: int = 0,
 ) -> Outcome:
     """Everything together."""
     skip = skipped(samples)
@@ -220,11 +238,12 @@ def judged(
         "bytes arrived are bytes sent": not whole or found.bytes == total.total_payload_bytes,
         "books balanced": balanced,
         "memory flat": all(one.flat for one in memory.values()),
-        "no descriptor leaks": _level(descriptors),
-        "no thread leaks": _level(threads),
+        "no descriptor leaks": all(one.level for one in descriptors.values()),
+        "no thread leaks": all(one.level for one in threads.values()),
         "latency does not grow": not any(one.growth for one in latency.values()),
         "rate kept": acked >= RATE_KEPT * rate * seconds,
-        "every cut hurt and was made up for": bool(cuts) and all(_effective(one, rate) for one in cuts),
+        "every cut hurt": bool(cuts) and all(one.waiting >= rate * one.seconds / 2 for one in cuts),
+        "cuts are made up for": sum(one.drained_s is not None for one in cuts) >= MADE_UP * len(cuts),
         "nothing else happened": not findings,
     }
     return Outcome(
@@ -252,16 +271,8 @@ def judged(
         findings=findings,
         samples=samples,
         machine=machine,
+        budget_bytes=budget_bytes,
     )
-
-
-def _level(kept: dict[str, Kept]) -> bool:
-    return all(one.end <= one.begin + MORE_DESCRIPTORS for one in kept.values())
-
-
-def _effective(cut: Cut, rate: float) -> bool:
-    """The backlog was that of at least half of the cut, and left before the next one."""
-    return cut.waiting >= rate * cut.seconds / 2 and cut.drained_s is not None
 
 
 def told(outcome: Outcome) -> str:

@@ -66,7 +66,8 @@ Made by `{command}`: one run on one machine ({machine}). Nothing here is written
 {connections} MQTT connections publish {acked_per_s:,.0f} readings a second at QoS 1 for {minutes:,.3g}
 minutes, {readings} readings of about 46 bytes of JSON in one publish, to a node (`child`, tier local) that
 sends each of them on to its parent (`parent`, tier cloud). Both are real processes with the defaults of their
-tiers, but for smaller segments of the log (16 and 2 MiB), with which the steady state is there after minutes.
+tiers, but for smaller segments of the log (16 and 2 MiB){budget}, with which the steady state is there
+after minutes: what was answered is kept, and remembered, as long as there is room for it.
 The uplink is cut {cuts} times, by turns refused, as a black hole and reset amid a frame: the grey spans.
 
 {counts}
@@ -111,6 +112,10 @@ def written(outcome: Outcome, folder: str) -> str:
         minutes=outcome.seconds / 60,
         readings=outcome.readings_per_publish,
         cuts=len(outcome.cuts),
+        budget=(
+            f" and a disk budget of {outcome.budget_bytes >> 20} MiB at the child"
+            * bool(outcome.budget_bytes)
+        ),
         counts=_counts(outcome),
         memory=_memory(outcome),
         latency=_latency(outcome),

@@ -41,6 +41,7 @@ class Options(msgspec.Struct, frozen=True):
         cut_every_s: From the begin of one cut to that of the next.
         cut_for_s: How long each takes.
         sample_s: Between two looks.
+        budget_bytes: Of the child's disk.
         keep: Directory that the nodes are left in; None to delete them.
     """
 
@@ -48,6 +49,7 @@ class Options(msgspec.Struct, frozen=True):
     cut_every_s: float
     cut_for_s: float
     sample_s: float
+    budget_bytes: int
     keep: Path | None = None
 
 
@@ -62,7 +64,7 @@ async def run(options: Options, say: Callable[[str], None]) -> Outcome:
     root.mkdir(parents=True, exist_ok=True)
     try:
         async with group() as processes:
-            return await _run(options, await make_site(root), processes, say)
+            return await _run(options, await make_site(root, options.budget_bytes), processes, say)
     finally:
         if options.keep is None:
             shutil.rmtree(root, ignore_errors=True)
@@ -118,6 +120,7 @@ async def _run(options: Options, site: Site, processes: ProcessGroup, say: Calla
         readings=shape.readings,
         connections=shape.connections,
         machine=machine(),
+        budget_bytes=options.budget_bytes,
     )
 
 

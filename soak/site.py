@@ -6,7 +6,9 @@
 
 Both are real processes with the defaults of their tiers, made by `headland init` with one development
 authority, bound to 127.0.0.1, but for smaller segments of the log: with those, either fills and gives back
-several in minutes, so that what is looked at is the steady state and not how a first segment fills.
+several in minutes, so that what is looked at is the steady state and not how a first segment fills. For the
+same reason the child has a disk budget: it keeps what its parent has answered as long as there is room, and
+remembers about 5 bytes of each of those blocks; with half of a large disk it would do so for days.
 Every reading is kept, so that each acknowledged one has to stand at the parent.
 """
 
@@ -41,8 +43,8 @@ SEGMENTS = {CHILD: 16 * MIB, PARENT: 2 * MIB}
 """Segments of the log: at 50,000 readings a second a quarter of a minute's worth."""
 
 
-async def make_site(root: Path) -> Site:
-    """Make both nodes.
+async def make_site(root: Path, budget_bytes: int) -> Site:
+    """Make both nodes; the child with a disk budget.
 
     Raises:
         HeadlandError: `headland init` failed; the message holds what it said.
@@ -63,4 +65,6 @@ async def make_site(root: Path) -> Site:
         with site.file(plan.name).open("a", encoding="utf-8") as file:
             size = SEGMENTS[plan.name]
             file.write(f"{RULES}\n[journal]\nsegment_bytes = {size}\ncheckpoint_log_bytes = {size}\n")
+            if plan.name == CHILD:
+                file.write(f"\n[disk]\nbudget_bytes = {budget_bytes}\n")
     return site
