@@ -66,9 +66,7 @@ def _judged(workspace: engine.Workspace, room: str, given: argparse.Namespace) -
         for path in names:
             workspace.judge_again(path)
             known.update(workspace.verdicts(path))
-    _say(
-        f"{room}: {len(chosen - known)} of {sum(map(len, of.values()))} mutants; mutmut writes to {workspace.log}"
-    )
+    _say(f"{room}: {len(chosen - known)} of {sum(map(len, of.values()))} mutants; see {workspace.log}")
     if chosen - known:
         workspace.run(sorted(chosen - known) if given.sample else [], given.children)
     figures, missed = [], {}

@@ -132,7 +132,8 @@ class Workspace:
         with self.log.open("wb") as log:
             done = subprocess.run(
                 [str(self._python), "-m", "mutmut", "run", "--max-children", str(children), *chosen],
-                cwd=self._home, env=self._surroundings(), stdout=log, stderr=log, preexec_fn=_bounded, check=False,
+                cwd=self._home, env=self._surroundings(), stdout=log, stderr=log,
+                preexec_fn=_bounded, check=False,
             )  # fmt: skip
         if done.returncode:
             tail = self.log.read_text("utf-8", "replace").replace("\r", "\n").rstrip().split("\n")[-1]

@@ -1,7 +1,7 @@
 """What is mutated, and by which tests it is judged.
 
-A mutant is judged by those tests of its room that call the function it stands in. A room's tests take seconds, so
-that a mutant that none of them notices costs seconds; suites of whole nodes are not among them.
+A mutant is judged by those tests of its room that call the function it stands in. A room's tests take
+seconds, so that a mutant that none of them notices costs seconds; suites of whole nodes are not among them.
 """
 
 from __future__ import annotations
