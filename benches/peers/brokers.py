@@ -80,6 +80,7 @@ class MqttNorth(System):
     """North is a mosquitto and a subscriber."""
 
     collector_kind: type[Collector] = Collector
+    _prefix = "bench"
 
     def start_north(self) -> None:
         """The northern broker, its subscriber, the wire to it."""
@@ -97,13 +98,15 @@ class MqttNorth(System):
         return self.spawn([binary, "-c", str(config)], f"{name}.log", port)
 
     def watch(self, prefix: str) -> None:
+        self._prefix = prefix
         self.collector.subscribe(f"{prefix}/#")
 
     def arrived(self) -> list[Arrival]:
-        return list(self.collector.arrivals)
+        return [one for one in self.collector.arrivals if one.topic.startswith(f"{self._prefix}/")]
 
     def kept(self) -> int:
-        return self.collector.received
+        """What the broker says each second, or what has been seen since."""
+        return max(self.collector.received, len(self.collector.arrivals))
 
     def stop(self) -> None:
         if hasattr(self, "collector"):
@@ -157,4 +160,3 @@ class BehindBroker(MqttNorth):
         finally:
             client.disconnect()
             client.loop_stop()
-        self.collector.arrivals.clear()

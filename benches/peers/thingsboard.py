@@ -72,7 +72,6 @@ class ThingsBoardGateway(BehindBroker):
         self.name = f"thingsboard-gateway, {storage}"
         self.how = f"3.8.5, {storage} storage, MQTT connector at a mosquitto in front (not counted), QoS 1"
         self._storage = storage
-        self._prefix = ""
         super().__init__(directory)
 
     def prepare(self) -> None:
@@ -142,9 +141,6 @@ class ThingsBoardGateway(BehindBroker):
 
     def watch(self, prefix: str) -> None:
         self._prefix = prefix
-
-    def arrived(self) -> list[Arrival]:
-        return [one for one in self.collector.arrivals if one.topic.startswith(f"{self._prefix}/")]
 
     def kept(self) -> int:
         return len(self.collector.arrivals)

@@ -18,7 +18,7 @@ CLIENTS = 20
 RATE = 50.0
 """Readings a second and client in the trial of losses."""
 WINDOW = 20
-CUT_S, KILL_S, RESTORE_S, END_S = 1.5, 3.0, 4.5, 5.5
+CUT_S, KILL_S, RESTORE_S, END_S = 1.5, 3.0, 4.5, 6.5
 KILL_LATER_S = 0.37
 """Not a divisor of anyone's saving interval."""
 QUIET_S = 3.0
