@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+
+import numpy as np
+
 from headland.blocks import codec
 from headland.blocks.digest import digest as digest_of
 from headland.blocks.digest import digest_packed
 from headland.blocks.header import MAX_GROUPS, BlockHeader, Run
-from headland.blocks.packed import listed, pack, solidify
+from headland.blocks.packed import Ints, listed, pack, solidify
 from headland.vocabulary import NO_TIME, Columns, Lane, PeerError, Priority
 
 
@@ -43,7 +47,7 @@ def seal(
     packed = pack(columns)
     if packed.rows > codec.PLAIN_UP_TO:
         solidify(packed)
-    times = [ts for ts in columns.ts if ts != NO_TIME] if NO_TIME in columns.ts else columns.ts
+    ts_min, ts_max = _span(packed.ts)
     header = BlockHeader(
         origin=origin,
         epoch=epoch,
@@ -53,8 +57,8 @@ def seal(
         rows=len(columns),
         size=sum(columns.size) if columns.size is not None else 0,
         runs=runs,
-        ts_min=min(times, default=NO_TIME),
-        ts_max=max(times, default=NO_TIME),
+        ts_min=ts_min,
+        ts_max=ts_max,
         age_ms=age_ms,
         digest=digest_packed(packed),
         groups=groups if len(groups) <= MAX_GROUPS else (),
@@ -66,6 +70,19 @@ def seal(
     else:
         unit = codec.encode_packed(packed, codec.Codec.COLUMNAR)
     return header, codec.compress(priority, unit)
+
+
+def _span(ts: Ints) -> tuple[int, int]:
+    """First and last of the times that are any."""
+    if not isinstance(ts, array):
+        timed = [one for one in ts if one != NO_TIME]
+        return min(timed, default=NO_TIME), max(timed, default=NO_TIME)
+    times = np.frombuffer(ts, np.int64)
+    last = int(times.max())
+    first = int(times.min())
+    if first == NO_TIME != last:
+        first = int(times[times != NO_TIME].min())
+    return first, last
 
 
 def open_block(header: BlockHeader, body: bytes | memoryview) -> tuple[Columns, bytes]:

@@ -56,14 +56,14 @@ def encode(packed: Packed) -> bytes:
     if not packed.rows:
         return bytes(out)
     _put_small(out, listed(packed.sid))
-    _put_time(out, listed(packed.ts))
+    _put_time(out, packed.ts)
     for column in packed.extras:
         if column is not None:
             _put_small(out, listed(column))
     if len(packed.floats):
         out += raw("d", packed.floats)
     if len(packed.ints):
-        _put_time(out, listed(packed.ints))
+        _put_time(out, packed.ints)
     out += packed.bools
     if packed.texts:
         _put_small(out, list(map(len, packed.texts)))
@@ -150,9 +150,14 @@ def _put_small(out: bytearray, values: Sequence[int]) -> None:
         out += narrow
 
 
-def _put_time(out: bytearray, values: Sequence[int]) -> None:
+def _put_time(out: bytearray, column: Ints) -> None:
     """A column whose values are large and near each other, in round units."""
-    low, high = min(values), max(values)
+    if len(column) < _VECTOR_FROM:
+        few = listed(column)
+        _put_near(out, few, min(few), max(few))
+        return
+    values = column if isinstance(column, np.ndarray) else np.frombuffer(array("q", column), np.int64)
+    low, high = int(values.min()), int(values.max())
     if low == high:
         out.append(0)
         put_signed(out, low)
@@ -161,10 +166,7 @@ def _put_time(out: bytearray, values: Sequence[int]) -> None:
         out.append(4)
         out += raw("q", values)
         return
-    if len(values) < _VECTOR_FROM:
-        _put_near(out, values, low, high)
-        return
-    offsets = np.frombuffer(array("q", values), np.int64) - low
+    offsets = values - low
     exponent = 0
     for candidate in _SCALES:
         if not (offsets % 10**candidate).any():
@@ -184,6 +186,14 @@ def _put_time(out: bytearray, values: Sequence[int]) -> None:
 
 
 def _put_near(out: bytearray, values: Sequence[int], low: int, high: int) -> None:
+    if low == high:
+        out.append(0)
+        put_signed(out, low)
+        return
+    if high - low >= 1 << 63:
+        out.append(4)
+        out += raw("q", values)
+        return
     exponent = 0
     for candidate in _SCALES:
         unit = 10**candidate

@@ -223,10 +223,14 @@ def _without_defaults(
     extras: tuple[list[int] | None, ...],
 ) -> tuple[list[int] | None, list[int] | None, list[int] | None, list[int] | None]:
     seq, kind, flags, size = (
-        None if column is None or (column.count(default) == len(column)) else column
+        None if column is None or _all_are(default, column) else column
         for column, default in zip(extras, EXTRA_DEFAULTS, strict=True)
     )
     return seq, kind, flags, size
+
+
+def _all_are(default: int, column: list[int]) -> bool:
+    return not column or (column[0] == default and column.count(default) == len(column))
 
 
 def _pack_values(packed: Packed, values: list[Value]) -> None:
