@@ -169,3 +169,15 @@ def test_rows_of_a_class_are_appended_to_those_before_them() -> None:
         draft.rows(RowClass.LOW).append(sid + 10, sid, 0.5)
     assert draft.rows(RowClass.HIGH).sid == [0, 1, 2]
     assert (draft.row_count(RowClass.LOW), draft.row_count(RowClass.CRITICAL)) == (3, 0)
+
+
+def test_bytes_are_offered_once_whatever_else_is_booked_of_them() -> None:
+    """Kills: a draft that is closed for bytes which nobody offered."""
+    draft = Draft(1)
+    assert (draft.offered_bytes, draft.section_bytes, draft.section_count) == (0, 0, 0)
+    draft.book(Account.OFFERED, "g", 2, "r", 1, 40)
+    draft.book(Account.KEPT, "g", 2, "r", 1, 40)
+    draft.book(Account.OFFERED, "g", 2, "r", 1, 2)
+    assert draft.section(SectionType.CONFIG, b"abc") == 0
+    assert draft.section(SectionType.CONFIG, b"de") == 1
+    assert (draft.offered_bytes, draft.section_bytes, draft.section_count) == (42, 5, 2)
