@@ -55,8 +55,10 @@ WORDS = {
         "20 clients, 1,000 readings/s in all, QoS 1, 20 in flight each. Counts are sums over all repeats. "
         "*Lost*: acknowledged to its client, not north 3 s after the last arrival. *Disordered*: came behind "
         "a later one of its topic on the same lane. *Overtaken*: the same over all lanes; Headland sends "
-        "live before backlog on lanes of their own; its query orders by time. *Written*: by the edge "
-        "process, a reading of about 30 bytes of payload, before the kill and after."
+        "live before backlog on lanes of their own; its query orders by time. Clients send again what was "
+        "not answered when the edge went; those of NATS do so for each reading by itself, which can change "
+        "their order. *Written*: by the edge process, a reading of about 30 bytes of "
+        "payload, before the kill and after."
     ),
     "taking": (
         "100 clients with 20 in flight, 100 with one (p50 and p99 are of these), one with one. "
