@@ -11,8 +11,8 @@ from tests.line.doubles import T0, Books, Commit, S, assert_balanced, at, batch_
 from headland.line.deciding import Act, EventRule, Silence
 from headland.line.filtering import Boost, DeadBand, Keep, Severity, Summary, Vibration
 from headland.line.filtering.selection import filled, matched, overlap
-from headland.line.ingest import KEYS_PER_CLIENT
 from headland.line.line import Line
+from headland.line.newest import KEYS_PER_CLIENT
 from headland.line.rules import LineRules, SeriesRule
 from headland.vocabulary import (
     NO_TIME,

@@ -15,19 +15,18 @@ Laws:
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import islice, repeat
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from headland.line.filtering.shape import Rows
-from headland.line.taken import Key, Recovered, key_of, shortened
+from headland.line.newest import KEYS_PER_CLIENT, Newest, Taken, packed, trim
+from headland.line.taken import Key, Recovered, key_of
 from headland.vocabulary import NO_SEQUENCE, NO_TIME, Batch, DefectError, Instant, RowFlag, Value
 
-KEYS_PER_CLIENT = 1_000
 KEYS_IN_ALL = 131_072
 PAST_NS = 10 * 365 * 86_400 * 1_000_000_000
 FUTURE_NS = 3_600 * 1_000_000_000
@@ -65,47 +64,11 @@ class Admitted(msgspec.Struct, gc=False):
     timeless: bool = False
 
 
-_Taken = tuple[int, int, int, Value, int]
-"""A row that was taken: its key, and the commit it is in."""
-
-
-class _Newest:
-    """Newest rows of one client; indexed from its first repeat on, each row once.
-
-    Attributes:
-        rows: As taken, oldest first.
-    """
-
-    __slots__ = ("_fresh", "_keys", "rows")
-
-    def __init__(self) -> None:
-        self.rows: deque[_Taken] = deque(maxlen=KEYS_PER_CLIENT)
-        self._keys: OrderedDict[Key, int] = OrderedDict()
-        self._fresh = 0
-        """Newest rows that are not among the keys."""
-
-    def extend(self, rows: list[_Taken]) -> None:
-        """Rows that were taken."""
-        self.rows.extend(rows)
-        self._fresh += len(rows)
-
-    def keys(self) -> OrderedDict[Key, int]:
-        """Each key with its commit, least recent first."""
-        keys, fresh = self._keys, min(self._fresh, len(self.rows))
-        self._fresh = 0
-        for one in reversed(list(islice(reversed(self.rows), fresh))):
-            key = key_of(*one[:4])
-            keys[key] = one[4]
-            keys.move_to_end(key)
-        _trim(keys)
-        return keys
-
-
 class Ingest:
     """Index of recent rows per client, and the checks."""
 
     def __init__(self) -> None:
-        self._clients: OrderedDict[str, _Newest] = OrderedDict()
+        self._clients: OrderedDict[str, Newest] = OrderedDict()
         self._total = 0
         self._recovered = Recovered()
         self.suspected = 0
@@ -185,7 +148,7 @@ class Ingest:
                 known[key] = n
                 known.move_to_end(key)
             start = end
-        _trim(known)
+        trim(known)
         self.suspected += admitted.suspected
         if repeats:
             admitted.duplicates = repeats
@@ -195,22 +158,23 @@ class Ingest:
     def _remember(self, clients: Sequence[str], stops: list[int], rows: Rows, n: int) -> None:
         """Index the rows of each client; `stops`: where in the rows those of each end."""
         known = self._clients
-        seq = repeat(NO_SEQUENCE) if rows.seq is None else rows.seq
-        taken = list(zip(rows.sid, rows.ts, seq, shortened(rows.value), repeat(n), strict=False))
+        taken, width = packed(rows, n)
         start = 0
         for client, stop in zip(clients, stops, strict=True):
             newest = known.get(client)
             if newest is None:
-                newest = known[client] = _Newest()
+                newest = known[client] = Newest()
             else:
                 known.move_to_end(client)
-            before = len(newest.rows)
-            newest.extend(taken[start:stop])
-            self._total += len(newest.rows) - before
+            if stop > start:
+                before = newest.count
+                start = max(start, stop - KEYS_PER_CLIENT)
+                newest.extend(stop - start, taken[width * start : width * stop])
+                self._total += newest.count - before
             start = stop
         while self._total > KEYS_IN_ALL and len(known) > 1:
             _, idle = known.popitem(last=False)
-            self._total -= len(idle.rows)
+            self._total -= idle.count
 
     def recovered(
         self, n: int, sid: list[int], ts: list[int], seq: list[int] | None, value: list[Value]
@@ -224,9 +188,9 @@ class Ingest:
 
     def snapshot(self) -> Any:
         """The index, for a checkpoint, oldest commit first."""
-        commits: dict[int, list[_Taken]] = {}
+        commits: dict[int, list[Taken]] = {}
         for newest in self._clients.values():
-            for one in newest.rows:
+            for one in newest.taken():
                 commits.setdefault(one[4], []).append(one)
         chunks = self._recovered.kept()
         for n, rows in sorted(commits.items()):
@@ -238,9 +202,3 @@ class Ingest:
         """Take over an index; all of it counts as recovered."""
         for n, sid, ts, seq, value in state:
             self.recovered(n, sid, ts, seq, value)
-
-
-def _trim(keys: OrderedDict[Key, int]) -> None:
-    """The least recent go."""
-    while len(keys) > KEYS_PER_CLIENT:
-        keys.popitem(last=False)
