@@ -102,6 +102,11 @@ NOTES = {
 """Said beside a figure that is not reached."""
 
 
+MORE_IS_BETTER = ("acks_per_s_window20", "acks_per_s_window1", "acks_per_s_alone", "per_s")
+NO_MERIT = ("acked", "readings", "overtaken", "live_vs_idle", "backlog")
+"""Columns in which nobody is better than anybody, or only by another column."""
+
+
 def tables(report: Report) -> str:
     """Rows and all trials, as Markdown tables."""
     return "\n".join([_rows(report), *(_trial(report, trial) for trial in COLUMNS)])
@@ -125,7 +130,7 @@ def written(report: Report, folder: str) -> str:
         "",
         f"Made by `./dev bench peers{quick} --page docs/benchmarks.md` in {report.took_s / 60:.0f} min;",
         f"every figure is of one run on one machine ({machine}),",
-        f"medians of {report.repeats} repeats in turn.",
+        f"medians of repeats in turn: {report.repeats}.",
         "The edge, what is north of it and the clients share the machine; a wire between edge and north",
         "counts bytes and can be cut.",
         "",
@@ -133,6 +138,7 @@ def written(report: Report, folder: str) -> str:
         "",
         _rows(report),
         *_not_reached(report),
+        *_behind(report),
         *_not_measured(report),
     ]
     for trial in COLUMNS:
@@ -159,6 +165,26 @@ def _not_reached(report: Report) -> list[str]:
         return ["Every bar is reached.\n"]
     lines = [f"- `{one.name}`: {one.value:,.4g}, bar {one.bar}. {NOTES.get(one.name, '')}" for one in missed]
     return ["Not reached:", "", *(line.rstrip() for line in lines), ""]
+
+
+def _behind(report: Report) -> list[str]:
+    """Every column in which somebody does better than Headland, whether there is a bar or not."""
+    ours = next((one for one in report.systems if one.key == "headland"), None)
+    if ours is None:
+        return []
+    lines = []
+    for trial, columns in COLUMNS.items():
+        for name, title, form in columns:
+            figure = f"{trial}.{name}"
+            mine = ours.figures.get(figure)
+            if name in NO_MERIT or mine is None:
+                continue
+            known = [(v, one.name) for one in report.systems if (v := one.figures.get(figure)) is not None]
+            best, who = max(known) if name in MORE_IS_BETTER else min(known)
+            if best != mine:
+                said = f"{form.format(mine)} against {form.format(best)} of {who}"
+                lines.append(f"- {TITLES[trial]}, *{title}*: {said}")
+    return ["Where somebody does better than Headland:", "", *lines, ""] if lines else []
 
 
 def _not_measured(report: Report) -> list[str]:

@@ -147,6 +147,14 @@ def test_a_bar_that_is_not_reached_is_said_beside_its_figure() -> None:
     assert "- `first_arrival_s`: 2.5, bar < 2. The child redials" in text
 
 
+def test_every_column_in_which_a_peer_does_better_is_said_with_or_without_a_bar() -> None:
+    ours = _system("headland", taking__acks_per_s_alone=600.0, carrying__pss_peak_mb=40.0)
+    peer = _system("x", taking__acks_per_s_alone=900.0, carrying__pss_peak_mb=41.0)
+    text = page.written(_report([ours, peer]), "benchmarks")
+    assert "- Acknowledgements, *acks/s, 1 x 1*: 600 against 900 of system x" in text
+    assert "*PSS peak, MB*: 40" not in text
+
+
 def test_the_pictures_are_well_formed_and_say_what_was_not_measured(tmp_path: Path) -> None:
     page.write(_report([_system("headland", losing__lost=0.0), _system("x & y")]), tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text()
