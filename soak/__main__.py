@@ -34,7 +34,7 @@ LOOKS = 60
     "--cut-for", default=None, type=click.FloatRange(1), help="Seconds; a sixth of that, at most 30."
 )
 @click.option(
-    "--budget", default=192, show_default=True, type=click.IntRange(32), help="The child's disk, MiB."
+    "--budget", default=192, show_default=True, type=click.IntRange(0), help="The child's disk, MiB; 0: any."
 )
 @click.option("--keep", type=click.Path(path_type=Path), help="Leave the nodes here, and their data.")
 @click.option("--page", type=click.Path(path_type=Path), help="Write the page, and its pictures beside it.")

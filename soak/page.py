@@ -82,7 +82,7 @@ once each, in order by the way they came and in order of device time.
 
 Memory is PSS, one median for each time from cut to cut, behind the first third of the time. The slope is
 Theil-Sen's with Sen's bounds at 95 %; it is flat when they reach down to 0, or when it is below 1 % of the
-memory an hour.
+memory an hour.{slack}
 
 {latency}
 
@@ -98,13 +98,21 @@ memory an hour.
 """
 
 
+SLACK = """
+
+The child had no disk budget here, and so half of what was free on the disk. It keeps what its parent has
+answered while there is room, and remembers where it is: 1 to 2 kB for each run of at most 256 blocks, on top
+of 40 bytes for each of the newest 100,000 answered blocks of a lane. That is what grows, until the budget is
+reached and the oldest file goes (`--budget`)."""
+
+
 def written(outcome: Outcome, folder: str) -> str:
     """The page."""
     page = PAGE.format(
         command=(
             f"./dev soak --seconds {outcome.seconds:g} --rate {outcome.rate:g} "
             f"--readings {outcome.readings_per_publish} --connections {outcome.connections} "
-            "--page docs/soak.md"
+            f"--budget {outcome.budget_bytes >> 20} --page docs/soak.md"
         ),
         machine=", ".join(f"{name} {value}" for name, value in outcome.machine.items()),
         connections=outcome.connections,
@@ -112,6 +120,7 @@ def written(outcome: Outcome, folder: str) -> str:
         minutes=outcome.seconds / 60,
         readings=outcome.readings_per_publish,
         cuts=len(outcome.cuts),
+        slack="" if outcome.budget_bytes else SLACK,
         budget=(
             f" and a disk budget of {outcome.budget_bytes >> 20} MiB at the child"
             * bool(outcome.budget_bytes)
