@@ -10,7 +10,7 @@ from tests.link.world import Pair
 from headland.link import actions as act
 from headland.link import intents, protocol
 from headland.link.contract import Alarm
-from headland.link.frames import Deframer, Kind
+from headland.link.frames import Deframer, Kind, put_frame
 from headland.link.sending import READ_WEIGHT_MIN
 from headland.link.uplink import Phase
 from headland.vocabulary import Priority
@@ -259,3 +259,15 @@ def test_no_more_is_read_ahead_than_is_allowed_and_what_was_read_makes_room() ->
     child.read_all()
     pair.run(5)
     assert len(pair.parent.delivered) == 60
+
+
+def test_a_child_that_breaks_the_protocol_is_named_in_the_alarm_and_told_why() -> None:
+    pair = Pair()
+    pair.run(0.5)
+    out = bytearray()
+    put_frame(out, 0x7F, b"what is this")
+    actions = pair.parent.children.received(pair.connection, bytes(out), pair.clock.now, pair.parent.draft)
+    (alarm,) = [action for action in actions if isinstance(action, Alarm)]
+    assert (alarm.kind, alarm.detail.split(":")[0]) == ("peer_error", "child")
+    (closing,) = messages(actions, Kind.CLOSE)
+    assert protocol.parse(closing, protocol.Closing).reason == protocol.CloseReason.PROTOCOL
