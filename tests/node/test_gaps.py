@@ -39,7 +39,7 @@ def tombstone(low: int, high: int, reason: Reason = Reason.EXPIRED) -> GapRange:
 
 
 def put(shelf: Shelf, header: BlockHeader, child: str = "s/a", at_ns: int = 1) -> bool:
-    return shelf.put(header, (1, 0), at_ns, own=False, child=child)
+    return shelf.put(header, (1, 0), at_ns, own=False, child=child).account is Account.APPLIED
 
 
 def again(shelf: Shelf) -> Shelf:
