@@ -110,13 +110,13 @@ def mosquitto(directory: Path) -> Iterator[Server]:
     if binary is None:
         raise Unavailable("mosquitto is not installed (on Debian: apt install mosquitto)")
     directory.mkdir(parents=True)
-    if os.getuid() == 0:
-        directory.chmod(0o777)  # it gives up root for its own user
+    # Left to itself it gives up root for a user who cannot write where it is to save.
+    user = "user root\n" if os.getuid() == 0 else ""
     port = free_port()
     config = directory / "mosquitto.conf"
     config.write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
-        f"persistence_location {directory}/\nlog_type error\n"
+        f"persistence_location {directory}/\nlog_type error\n{user}"
     )
     server = Server(subprocess.Popen([binary, "-c", str(config)], stderr=subprocess.DEVNULL), port)
     try:

@@ -67,6 +67,33 @@ def test_a_used_up_disk_budget_stops_the_intake_and_not_the_way_north() -> None:
     assert all(device.done for device in chain.devices)
 
 
+def test_what_is_remembered_of_answered_files_is_bounded_whatever_the_disk_may_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kills: a node whose memory grows for years, until its disk budget makes it give files back."""
+    monkeypatch.setattr("headland.node.budget.ANSWERED_RUNS_MAX", 4)
+    chain = Chain(6, readings=6000, interval_ns=4_000_000)
+    world, local = chain.world, chain.local
+    most = []
+
+    def look() -> None:
+        assert local.node is not None
+        assert local.node.parts.north.outbox is not None
+        most.append(local.node.parts.north.outbox.answered_runs())
+
+    world.after(SECOND, lambda: world.cut("s/local", "s/regional", Weather.REFUSED))
+    world.after(8 * SECOND, lambda: world.cut("s/local", "s/regional", Weather.UP))
+    for second in (10, 15, 23):
+        world.after(second * SECOND, look)
+    chain.run_s(40)
+    assert local.node is not None
+    assert local.node.parts.shelving.spilling.blocks > 0
+    assert most[-1] <= 4 + 4, most
+    assert chain.total(chain.cloud, Account.APPLIED) == chain.total(local, Account.KEPT) == 18_000
+    assert chain.balanced()
+    assert local.alarms == []
+
+
 def test_a_disk_that_others_fill_stops_the_intake_while_the_way_north_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 ROWS_IN_MEMORY_MAX = 200_000
 """Answered blocks whose bodies are in the journal cost memory; beyond so many they are forgotten."""
+ANSWERED_RUNS_MAX = 4_096
+"""Runs of at most 256 answered blocks in files cost memory, too: beyond so many the oldest files go, whatever
+the disk may hold. A parent that was restored can be sent again what is younger."""
+FILES_AT_ONCE = 4
 WATCH_NS = 1_000_000_000
 WATCH_PRESSED_NS = 50_000_000
 WATCH_SHARE = 32
@@ -75,6 +79,10 @@ class Budget:
                 self.give_back(node, file)
             # A step's work at a time; the next one comes soon.
             self._due_ns = min(self._due_ns, now.monotonic_ns + WATCH_PRESSED_NS)
+        elif self._outbox is not None and self._outbox.answered_runs() > ANSWERED_RUNS_MAX:
+            done = [file for file, answered in self._outbox.files().items() if answered]
+            for file in [] if self._files.unlinking else done[:FILES_AT_ONCE]:
+                self.give_back(node, file)
 
     def next_wake(self, node: Node) -> int | None:
         """Monotonic ns at which a full node looks for room again."""

@@ -463,6 +463,10 @@ class Outbox:
         """Blocks whose row is in memory (112 bytes each): a reason to spill, or to forget answered ones."""
         return sum(len(rows) for stream in self.state.streams() for rows in stream.rows_pieces())
 
+    def answered_runs(self) -> int:
+        """Runs in files in which everything is answered: each costs about 2 kB of memory."""
+        return space.answered_runs(self.state)
+
     def forget(self, stream: StreamKey, p: int, draft: DraftLike) -> None:
         """Answered bodies up to p are being deleted (their segment or file is)."""
         settling.write(self.state, records.Forgotten(stream, p), draft)

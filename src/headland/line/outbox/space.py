@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
 from headland.line.outbox import records, settling
 from headland.line.outbox.applying import must_find, spill
@@ -77,6 +77,15 @@ def answered(state: State, inside: Callable[[Ref], bool]) -> list[tuple[StreamKe
         if p > stream.floor:
             out.append((stream.key, p))
     return out
+
+
+def answered_runs(state: State) -> int:
+    """Runs in files at the front of streams in which everything is answered."""
+    return sum(
+        isinstance(piece, Extent)
+        for stream in state.streams()
+        for piece in takewhile(lambda piece: piece.last <= stream.acked, stream.pieces)  # noqa: B023
+    )
 
 
 def _inside_to(rows: Rows, p_from: int, p_to: int, inside: Callable[[Ref], bool]) -> int:
