@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from headland.storage import Digests
-from headland.storage.digests import COLUMNS, ENTRY, FORKS_MAX, PER_COLUMN
+from headland.storage.digests import ENTRY, FORKS_MAX, PER_COLUMN
 
 ONE = ("s/device", b"E" * 16, 2)
 
@@ -27,13 +27,9 @@ def again(digests: Digests) -> Digests:
 def test_what_came_is_told_from_another_in_whatever_order_it_came(seed: int) -> None:
     """Kills: a digest at the place of a neighbour; a hole that is taken for a block."""
     random = Random(seed)
-    digests, came, largest_first = Digests(), set[int](), 0
+    digests, came = Digests(), set[int]()
     for k in random.sample(range(1, 200), 80):
-        if not came or k >= largest_first:
-            largest_first = largest_first or k
-            came.add(k)
-        else:
-            largest_first, came = k, {k}
+        came.add(k)
         digests.add(ONE, k, digest(k), k)
     for one in (digests, again(digests)):
         for k in range(1, 201):
@@ -42,7 +38,7 @@ def test_what_came_is_told_from_another_in_whatever_order_it_came(seed: int) -> 
             assert one.known(ONE, k) == ((digest(k)[:8], k) if k in came else None)
 
 
-def test_memory_is_bounded_and_what_is_forgotten_is_not_called_the_same() -> None:
+def test_the_newest_of_a_column_stay_and_what_is_forgotten_is_not_called_the_same() -> None:
     """Kills: a table without a bound; a comparison with nothing that says equal."""
     digests = Digests()
     for k in range(1, 2 * PER_COLUMN):
@@ -50,11 +46,34 @@ def test_memory_is_bounded_and_what_is_forgotten_is_not_called_the_same() -> Non
     assert digests.differs(ONE, 1, digest(8)) is None
     assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is True
     assert len(digests.snapshot()) < ENTRY.size * PER_COLUMN * 9 // 8 + 200
-    for number in range(COLUMNS):
-        digests.add((f"s/{number}", b"E" * 16, 2), 1, digest(1), 1)
-    assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is None
+    digests.add(ONE, 1, digest(1), 1)
+    assert digests.differs(ONE, 1, digest(1)) is None
+    assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is True
     digests.add(ONE, 10**12, digest(1), 1)
-    assert len(digests.snapshot()) < 40 * COLUMNS + 200
+    assert digests.differs(ONE, 10**12, digest(1)) is False
+    assert digests.differs(ONE, 2 * PER_COLUMN - 1, digest(8)) is None
+    assert len(digests.snapshot()) < 400
+
+
+def test_many_origins_share_a_bounded_memory_and_each_keeps_its_newest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kills: a fleet in which the digests of a node that was silent are gone when its copy comes."""
+    monkeypatch.setattr("headland.storage.digests.ENTRIES", 8_000)
+    digests, quiet = Digests(), ("s/quiet", b"E" * 16, 2)
+    digests.add(quiet, 7, digest(7), 1)
+    for k in range(1, 400):
+        for number in range(40):
+            digests.add((f"s/{number}", b"E" * 16, 2), k, digest(k), 1)
+    assert digests.differs(quiet, 7, digest(8)) is True
+    for one in (digests, again(digests)):
+        for number in range(40):
+            column = (f"s/{number}", b"E" * 16, 2)
+            assert all(one.differs(column, k, digest(k)) is False for k in range(399 - 100, 400))
+    assert len(digests.snapshot()) < 8_000 * ENTRY.size + 41 * 60
+    monkeypatch.setattr("headland.storage.digests.COLUMNS", 41)
+    digests.add(("s/new", b"E" * 16, 2), 1, digest(1), 1)
+    assert digests.differs(quiet, 7, digest(7)) is None
 
 
 def test_a_fork_is_kept_once_and_known_after_a_restart() -> None:

@@ -1,10 +1,10 @@
 """What the newest blocks were: enough of each digest to tell a repeat from a fork.
 
 A column for each (origin, epoch, class): for each k from its first on 8 bytes of the digest and the number of
-rows (u32), zeros where nothing has come. The newest `PER_COLUMN` numbers of a column stay, and the `COLUMNS`
-that something has come of last; what is older is not compared any more. 8 bytes: two blocks that differ by
-accident are told apart but for one case in 10^19; a child that makes two on purpose has been let in by its
-certificate.
+rows (u32), zeros where nothing has come. All columns together have at most `ENTRIES` entries (50 MB): few
+origins are remembered `PER_COLUMN` blocks back, many at least `PER_COLUMN_LEAST`; what is older is not
+compared any more. 8 bytes: two blocks that differ by accident are told apart but for one case in 10^19; a
+child that makes two on purpose has been let in by its certificate.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ FORMAT = 2
 BYTES = 8
 ENTRY = struct.Struct("<8sI")
 UNKNOWN = bytes(BYTES)
+ENTRIES = 1 << 22
 PER_COLUMN = 16_384
-COLUMNS = 256
+PER_COLUMN_LEAST = 64
+COLUMNS = ENTRIES // PER_COLUMN_LEAST
 FORKS_MAX = 4_096
 """Forked blocks that are known, so that each is kept once."""
 
@@ -31,24 +33,38 @@ class Digests:
 
     def __init__(self) -> None:
         self._columns: dict[Identity, tuple[int, bytearray]] = {}
+        self._entries = 0
         self._forks: dict[tuple[Identity, int, bytes], None] = {}
 
     def add(self, identity: Identity, k: int, digest: bytes, rows: int) -> None:
         """A block was applied for the first time, or another that begins with what was applied before."""
         first, column = self._columns.pop(identity, (k, bytearray()))
+        before = len(column)
+        if k >= first + len(column) // ENTRY.size + PER_COLUMN:
+            first, column = k, bytearray()  # nothing of it would be among the newest
+        elif first - PER_COLUMN < k < first:
+            column[:0] = bytes((first - k) * ENTRY.size)
+            first = k
         at = (k - first) * ENTRY.size
-        if at < 0 or k - first >= 2 * PER_COLUMN:
-            first, column, at = k, bytearray(), 0
-        if at > len(column):
-            column += bytes(at - len(column))
-        column[at : at + ENTRY.size] = ENTRY.pack(digest[:BYTES], rows)
-        surplus = len(column) // ENTRY.size - PER_COLUMN
-        if surplus > PER_COLUMN // 8:
-            del column[: surplus * ENTRY.size]
-            first += surplus
-        self._columns[identity] = first, column
+        if at >= 0:
+            column += bytes(max(0, at - len(column)))
+            column[at : at + ENTRY.size] = ENTRY.pack(digest[:BYTES], rows)
+        self._columns[identity] = _newest(first, column, PER_COLUMN + PER_COLUMN // 8, PER_COLUMN)
+        self._entries += (len(self._columns[identity][1]) - before) // ENTRY.size
         if len(self._columns) > COLUMNS:
-            del self._columns[next(iter(self._columns))]
+            _, oldest = self._columns.pop(next(iter(self._columns)))
+            self._entries -= len(oldest) // ENTRY.size
+        if self._entries > ENTRIES:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Every column gives up what is beyond its share, and an eighth more, so that this is seldom."""
+        share = ENTRIES // len(self._columns) * 7 // 8
+        self._columns = {key: _newest(*kept, share, share) for key, kept in self._columns.items()}
+        self._count()
+
+    def _count(self) -> None:
+        self._entries = sum(len(column) for _, column in self._columns.values()) // ENTRY.size
 
     def known(self, identity: Identity, k: int) -> tuple[bytes, int] | None:
         """Digest (its first `BYTES`) and rows of the block that was applied; None when that is not known.
@@ -85,6 +101,7 @@ class Digests:
         """Nothing can be said of these epochs any more."""
         self._columns = {key: kept for key, kept in self._columns.items() if key[:2] not in epochs}
         self._forks = {key: None for key in self._forks if key[0][:2] not in epochs}
+        self._count()
 
     def snapshot(self) -> bytes:
         """Everything, for a checkpoint."""
@@ -101,6 +118,15 @@ class Digests:
         load = bytearray if version == FORMAT else _without_rows
         self._columns = {(o, epoch, cls): (first, load(raw)) for o, epoch, cls, first, raw in columns}
         self._forks = dict.fromkeys(forks)
+        self._count()
+
+
+def _newest(first: int, column: bytearray, beyond: int, keep: int) -> tuple[int, bytearray]:
+    """A column of more than `beyond` entries without those before its newest `keep`."""
+    surplus = len(column) // ENTRY.size - keep
+    if len(column) // ENTRY.size <= beyond:
+        return first, column
+    return first + surplus, column[surplus * ENTRY.size :]
 
 
 def _without_rows(digests: bytes) -> bytearray:
