@@ -27,7 +27,7 @@ from schemathesis.specs.openapi import checks  # noqa: E402
 
 EXAMPLES = 10
 """Of each operation and kind; the same in every run."""
-LEAST = 100
+LEAST = 60
 """Requests that have to come of that, or generation has stopped to work."""
 CHECKS = [
     schemathesis.checks.not_a_server_error,
