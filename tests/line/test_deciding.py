@@ -357,3 +357,17 @@ def test_true_and_one_of_one_moment_are_two_readings():
     assert len(once.first(rows(True), {1}).sid) == 1
     assert len(once.first(rows(1.0), {1}).sid) == 1
     assert len(once.first(rows(1), {1}).sid) == 0
+
+
+def test_what_waits_to_be_said_is_in_a_checkpoint_as_the_latches_are() -> None:
+    """Kills: an alarm that nobody is told of, because a restart remembers that it has been raised."""
+    line = line_with(Threshold(above=80))
+    line.decide(batch_of([(1, T0, 99)]), at(0), Commit(1), told=False)
+    again, commit = line_with(Threshold(above=80)), Commit(2)
+    again.restore(line.snapshot(), at(1))
+    again.recovered(at(1), commit)
+    again.offer("c", batch_of([(1, T0, 99)]), at(1), commit)
+    assert again.untold
+    again.say(at(2), commit)
+    assert [one["state"] for one in events_of(commit)] == ["raised"]
+    assert not again.untold

@@ -463,7 +463,7 @@ class Line:
         """State at a commit boundary: nothing in it rests on a draft that is still open."""
         filters = [one.snapshot() for one in self._plans.filters]
         rest = [self._deciders.snapshot(), self._ingest.snapshot()]
-        told = [self._changes, [one.since for one in self._plans.filters]]
+        told = [self._changes, [one.since for one in self._plans.filters], self.untold.dump()]
         return msgspec.msgpack.encode([3, self.rules.canonical(), filters, *told, *rest])
 
     def restore(self, data: bytes, now: Instant) -> None:
@@ -479,6 +479,8 @@ class Line:
             one.restore(state, now)
         for one, since in zip(self._plans.filters, told[1] if len(told) > 1 else (), strict=False):
             one.stamp(since)
+        if len(told) > 2:
+            self.untold.load(told[2])
         self._deciders.restore(latches, now)
         self._ingest.restore(index)
 

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
@@ -70,7 +71,8 @@ def _packed(values: list[Value]) -> Any:
     if kinds == {float}:
         return array("d", values)
     if kinds == {int}:
-        return array("q", values)
+        with suppress(OverflowError):
+            return array("q", values)
     if kinds == {bytes} and set(map(len, values)) == {DIGEST_BYTES}:  # type: ignore[arg-type]
         return _Digests(b"".join(values))  # type: ignore[arg-type]
     return values

@@ -323,10 +323,10 @@ def _resume(node: Node, replay: _Replay, now: Instant) -> None:
 def _inherit(parts: Parts, replay: _Replay) -> None:
     """Rows that no block holds become blocks of the process that took them, where its numbers are known."""
     outbox, shelving = parts.north.outbox, parts.shelving
-    epoch = shelving.epoch if outbox is None else outbox.epoch
-    if epoch and epoch == parts.last_epoch and not replay.holed:
-        numbers = shelving.k if outbox is None else [outbox.state.k.get(one, 0) for one in Priority]
-        parts.sealing.inherit(epoch, numbers)
+    if outbox is not None and outbox.epoch == shelving.epoch:
+        shelving.k = [outbox.state.k.get(one, 0) for one in Priority]
+    if shelving.epoch and shelving.epoch == parts.last_epoch and not replay.holed:
+        parts.sealing.inherit(shelving.epoch, shelving.k)
 
 
 __all__ = ["Draft", "Opening", "open_node"]

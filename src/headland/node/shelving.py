@@ -48,7 +48,7 @@ class Shelving:
         cache: Recent bodies.
         shelf: Blocks of a root.
         files: Files by directory: one for each class's outbox, or the store.
-        k: Of a root: newest number of each class's own blocks in this epoch.
+        k: Newest number of each class's own blocks in this epoch.
         epoch: Epoch of the newest own block.
     """
 
@@ -90,8 +90,6 @@ class Shelving:
             place = (draft.n, sealed.index)
         else:
             epoch, k = block.of or (self.epoch, self.k[block.priority] + 1)
-            if block.of is None:
-                self.k[block.priority] = k
             header, body = seal_block(
                 block.columns,
                 origin=self.origin,
@@ -106,6 +104,8 @@ class Shelving:
             place = (draft.n, draft.section(SectionType.SEALS, encode_alone(header)))
             if self.shelf.put(header, place, now.wall_ns, own=True).account is not Account.APPLIED:
                 raise DefectError(f"own block {header.k} of class {header.priority} is here already")
+        if block.of is None:
+            self.k[block.priority] = header.k
         if body:
             self.cache.put(place, (header, body, frozenset(block.columns.sid)))
 

@@ -104,6 +104,8 @@ def restore_snapshot(parts: Parts, data: bytes, now: Instant) -> None:
         parts.ageing.restore(machines["clock"])
     if parts.north.outbox is not None and "outbox" in machines:
         parts.north.outbox.restore(machines["outbox"])
+    elif parts.north.outbox is not None and parts.shelving.epoch:
+        parts.north.outbox.begin_after(parts.shelving.epoch, parts.shelving.k)
     for priority, one in zip(Priority, snapshot.unsealed, strict=True):
         if one.runs:
             parts.sealing.resume(priority, codec.decode(one.rows), one.runs, one.born_ms, now)

@@ -5,7 +5,8 @@
 
 Bounds: `EVENTS_MAX` events of `BYTES_MAX` together. What comes beyond is counted and not said; of latches the
 place is kept, not the steps, so what is said of them in the end is where they stand.
-Nothing is written: a restart forgets it. A reading that is sent again is decided on anew then.
+A checkpoint holds it, as it holds the latches. From the log alone a restart knows neither: a reading that is
+sent again is decided on anew then.
 """
 
 from __future__ import annotations
@@ -63,6 +64,17 @@ class Untold:
         """Events that found no place here, since this was last asked."""
         lost, self._lost = self._lost, 0
         return lost
+
+    def dump(self) -> list[Any]:
+        """Everything, for a snapshot."""
+        return [list(self.steps), [msgspec.structs.astuple(one) for one in self._events], self._lost]
+
+    def load(self, dumped: list[Any]) -> None:
+        """Take over a snapshot."""
+        steps, events, self._lost = dumped
+        self.steps = dict.fromkeys((index, sid) for index, sid in steps)
+        self._events = [Event(*one[:5], RowClass(one[5]), *one[6:]) for one in events]
+        self._bytes = sum(len(one.value) for one in self._events)
 
     def say(self, desk: Desk) -> list[tuple[int, int]]:
         """Write every event, and forget it; the latches of which something is to be said, too."""

@@ -97,6 +97,11 @@ class Outbox:
             draft.section(records.OUTBOX, records.encode(record))
         apply(self.state, record)
 
+    def begin_after(self, epoch: bytes, numbers: Sequence[int]) -> None:
+        """What this node sealed in `epoch` so far went into no outbox: it was a root then."""
+        self.open_epoch(epoch, b"", 0, None)
+        self.state.k = {int(priority): k for priority, k in zip(Priority, numbers, strict=True)}
+
     @property
     def epoch(self) -> bytes:
         """The current epoch, or b""."""
