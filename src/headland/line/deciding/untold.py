@@ -23,7 +23,7 @@ EVENTS_MAX = 4_096
 BYTES_MAX = 1 << 20
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A row that was to be derived: what `Desk.derive` is given."""
 
     sid: int
@@ -67,13 +67,13 @@ class Untold:
 
     def dump(self) -> list[Any]:
         """Everything, for a snapshot."""
-        return [list(self.steps), [msgspec.structs.astuple(one) for one in self._events], self._lost]
+        return [list(self.steps), self._events, self._lost]
 
     def load(self, dumped: list[Any]) -> None:
         """Take over a snapshot."""
         steps, events, self._lost = dumped
         self.steps = dict.fromkeys((index, sid) for index, sid in steps)
-        self._events = [Event(*one[:5], RowClass(one[5]), *one[6:]) for one in events]
+        self._events = msgspec.convert(events, list[Event])
         self._bytes = sum(len(one.value) for one in self._events)
 
     def say(self, desk: Desk) -> list[tuple[int, int]]:
