@@ -35,6 +35,11 @@ class Fault(msgspec.Struct, frozen=True):
     alone: bool = False
     needs: Literal["", "mounts", "cc"] = ""
 
+    @property
+    def mounted(self) -> bool:
+        """Whether it gives nodes disks of its own kind: no two such in one round."""
+        return self.needs == "mounts"
+
 
 FAULTS = (
     Fault("sigkill", faults_process.sigkill),

@@ -70,7 +70,9 @@ def decks(options: Options, names: list[str]) -> list[list[Fault]]:
         if not options.singly and others and not faults[0].alone and chance.random() < COMBINED:
             chance.shuffle(others)
             others.sort(key=turns.__getitem__)
-            faults += [BY_NAME[name] for name in others[: chance.choice((1, 2))]]
+            for name in others[: chance.choice((1, 2))]:
+                if not (BY_NAME[name].mounted and any(one.mounted for one in faults)):
+                    faults.append(BY_NAME[name])
         for fault in faults:
             turns[fault.name] += 1
         rounds.append(faults)

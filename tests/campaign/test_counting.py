@@ -53,6 +53,7 @@ def test_a_fault_that_has_to_be_alone_is_never_combined() -> None:
     names = [fault.name for fault in FAULTS]
     for faults in decks(Options(rounds=300, seed=3), names):
         assert len(faults) == 1 or not any(fault.alone for fault in faults)
+        assert sum(fault.mounted for fault in faults) <= 1
 
 
 def test_the_same_seed_makes_the_same_choices() -> None:
