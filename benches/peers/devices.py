@@ -16,6 +16,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 REDIAL_S = 1
+LATE_S = 10.0
+"""How long after the planned end a client that had nobody to send to may go on with what it has left."""
 
 
 class Device:
@@ -52,10 +54,11 @@ class Device:
         self.unanswered -= 1
         self._gate.release()
 
-    def run(self, rate: float, until: float, stamp: str) -> None:
-        """Publish at a pace until then; what cannot be in flight is not measured."""
+    def run(self, rate: float, total: int, until: float, stamp: str) -> None:
+        """Publish so many at a pace, until then at the latest: how long the edge takes to come back is not
+        to decide how many readings the trial is of."""
         number, latest, begun = 0, 0, time.monotonic()
-        while (now := time.monotonic()) < until:
+        while number < total and (now := time.monotonic()) < until:
             if (wait := begun + number / rate - now) > 0:
                 time.sleep(wait)
             if not self._gate.acquire(timeout=0.2):
@@ -83,8 +86,9 @@ class Device:
 def main(port: int, plan: dict[str, Any]) -> None:
     """Run all clients, wait up to 20 s for what is unanswered."""
     devices = [Device(number, port, int(plan["window"])) for number in range(int(plan["clients"]))]
-    until = time.monotonic() + plan["seconds"]
-    threads = [threading.Thread(target=one.run, args=(plan["rate"], until, plan["stamp"])) for one in devices]
+    until = time.monotonic() + plan["seconds"] + LATE_S
+    course = plan["rate"], round(plan["rate"] * plan["seconds"]), until, plan["stamp"]
+    threads = [threading.Thread(target=one.run, args=course) for one in devices]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -17,6 +17,9 @@ import nats
 from nats.errors import Error
 from nats.js.api import ExternalStream, StorageType, StreamConfig, StreamSource
 
+LATE_S = 10.0
+"""How long after the planned end a client that had nobody to send to may go on with what it has left."""
+
 
 async def streams(edge: str, north: str) -> None:
     """The edge's stream takes bench.>; the north's takes over what that one holds."""
@@ -38,7 +41,7 @@ async def _expected(_: Exception) -> None:
 async def load(edge: str, plan: dict[str, float]) -> None:
     """Each client has at most `window` publishes in flight, and sends again what was not answered."""
     acked: list[list[object]] = []
-    until = time.monotonic() + plan["seconds"]
+    total, until = round(plan["rate"] * plan["seconds"]), time.monotonic() + plan["seconds"] + LATE_S
 
     async def client(number: int) -> None:
         connection = await nats.connect(
@@ -64,7 +67,7 @@ async def load(edge: str, plan: dict[str, float]) -> None:
                 gate.release()
 
         value, begun = 0, time.monotonic()
-        while (now := time.monotonic()) < until:
+        while value < total and (now := time.monotonic()) < until:
             if (wait := begun + value / plan["rate"] - now) > 0:
                 await asyncio.sleep(wait)
             await gate.acquire()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import msgspec
 import pytest
-from benches.peers import comparing, page, trials, turn
+from benches.peers import comparing, devices, page, trials, turn
 from benches.peers.bars import rows_of
 from benches.peers.draining import live_ages, percentile
 from benches.peers.pictures import Bar, bars
 from benches.peers.results import Report, Result
 from benches.peers.system import Arrival, System, numbers
-from benches.servers import Unavailable
+from benches.servers import Unavailable, headland
 
 
 def test_what_comes_behind_a_later_reading_of_its_topic_is_disordered_once() -> None:
@@ -169,6 +172,20 @@ def test_a_logarithmic_bar_of_the_least_is_a_decade_long_at_least() -> None:
     drawn = bars("t", {"a": Bar(1.0, True, True), "b": Bar(1000.0, False, False)}, logarithmic=True)
     widths = [float(one.get("width", "")) for one in ET.fromstring(drawn).iter() if one.get("x") == "230"]
     assert next(width for width in widths if width) == pytest.approx(105)
+
+
+def test_clients_publish_all_they_have_though_the_edge_answers_only_after_the_planned_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = {"clients": 2, "rate": 20.0, "window": 2, "seconds": 0.5, "stamp": "t"}
+    with headland(tmp_path) as node:
+        node.process.send_signal(signal.SIGSTOP)
+        again = threading.Timer(1.5, node.process.send_signal, (signal.SIGCONT,))
+        again.start()
+        devices.main(node.port, plan)
+        again.join()
+    acked = json.loads(capsys.readouterr().out)
+    assert sorted(acked) == [[f"bench/{client}", number] for client in range(2) for number in range(1, 11)]
 
 
 class Broken(System):
