@@ -70,8 +70,8 @@ class RoomWatching(Watching):
             self.world.count("refused_for_want_of_room")
         waits = any(stream.acked < stream.tail for stream in outbox.state.streams())
         sheds = any(could_go(outbox, priority) for priority in Priority if priority != Priority.CRITICAL)
-        if host.disk.free_bytes() < node.settings.budget_bytes:
-            waits, sheds = True, False  # others fill the disk: what cannot be copied into a file cannot go
+        if crowded(host, node):
+            waits, sheds = True, False  # patience begins when others have left the disk again
         since, were = self._refusing.get(key, (self.world.now_ns, ""))
         why = "something could go" if sheds else "" if waits else "nothing waits"
         if why != were:
@@ -106,6 +106,16 @@ class RoomRun(Run):
         for host in self.hosts:
             size = host.settings.journal.segment_bytes
             host.settings = msgspec.structs.replace(host.settings, credit_bytes=size)
+
+
+def crowded(host: Host, node: Node) -> bool:
+    """Whether others fill the disk: less is free than what is held back, and what is allocated next.
+
+    Then nothing is shed and nothing more taken in (`headland.node.budget`), however long that lasts.
+    """
+    settings = node.settings
+    least = settings.reserve_bytes + settings.journal.segment_bytes + settings.file_bytes
+    return host.disk.free_bytes() < least
 
 
 def could_go(outbox: Outbox, priority: Priority) -> bool:
