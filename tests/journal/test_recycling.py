@@ -9,6 +9,7 @@ from tests.journal.harness import CONFIG, EPOCH, execute, sections, start
 from headland.journal import Journal, JournalConfig
 from headland.journal.checkpoint import encode_file
 from headland.journal.plan import Unlink
+from headland.journal.read_ahead import PAGE_BYTES
 from headland.journal.segment import path_of
 from headland.simulation.disk import SimulatedDisk
 from headland.vocabulary import DefectError
@@ -101,3 +102,19 @@ def test_with_another_size_the_open_segment_ends_at_the_smaller_and_the_next_has
     log.journal.resize(msgspec.structs.replace(CONFIG, segment_bytes=8_000))
     log.commit(20)
     assert 1_600 < max(info.bytes for info in log.journal.segments()) <= 8_000
+
+
+def test_a_segment_of_which_a_page_could_not_be_read_is_used_by_no_later_commit() -> None:
+    """Kills: a bad page in front of commits to come, behind which the next start finds none and refuses."""
+    config = msgspec.structs.replace(CONFIG, spare_segments=9, segment_bytes=4 * PAGE_BYTES)
+    log = Log(config)
+    log.commit(200)
+    worn = log.journal.segments()[1].id
+    log.disk.wear(path_of(worn), 2 * PAGE_BYTES)
+    log.journal = start(log.disk, config).journal
+    for _ in range(2):
+        log.commit(50)
+        log.checkpoint()
+    plans = {segment: log.journal.recycle(segment) for segment in log.journal.recyclable()}
+    assert plans[worn] == [Unlink(path_of(worn))]
+    assert [] in plans.values()

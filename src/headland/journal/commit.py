@@ -105,8 +105,10 @@ class Journal:
         log_bytes: int,
         *,
         open_last: bool,
+        worn: frozenset[int] = frozenset(),
     ) -> None:
         self._config = config
+        self._worn = worn
         self._segments = segments
         self._last = last
         self._next_segment = next_segment
@@ -184,7 +186,7 @@ class Journal:
         return [info.id for info in self._segments if info.id < floor]
 
     def recycle(self, segment: int) -> list[DiskOp]:
-        """Give up a segment: its file is kept for a later one, or unlinked.
+        """Give up a segment: its file is kept for a later one, or unlinked, as one with bad pages is.
 
         Raises:
             DefectError: recovery might still read it.
@@ -194,7 +196,8 @@ class Journal:
         used = next(info.bytes for info in self._segments if info.id == segment)
         size = max(used, self._sizes.pop(segment, 0))
         self._segments = [info for info in self._segments if info.id != segment]
-        if len(self._spares) < self._config.spare_segments and size <= self._config.segment_bytes:
+        whole = segment not in self._worn and size <= self._config.segment_bytes
+        if whole and len(self._spares) < self._config.spare_segments:
             self._spares.append((segment, size))
             return []
         return [Unlink(path_of(segment))]

@@ -150,6 +150,7 @@ class Recovered:
             known,
             self._log_bytes,
             open_last=frame is not None,
+            worn=frozenset(one for one in self._chain.ids if path_of(one) in self._disk.unread),
         )
 
     def _finish(self) -> None:
