@@ -148,6 +148,39 @@ def test_what_was_under_way_when_the_connected_one_died_is_no_answer(parent):
     assert second.welcome() is not None
 
 
+def test_a_restart_that_dials_again_while_it_waits_is_no_clone_of_itself(parent):
+    # Kills: a waiting connection that is judged by what was asked of another; two that wait for one place.
+    first = Wire(parent, 1).send(hello(E1))
+    half_open = Wire(parent, 2).send(hello(E2, E1))
+    parent.clock.advance(1.0)
+    again = Wire(parent, 3).send(hello(E2, E1))
+    parent.clock.advance(2.01)
+    again.wake(first, half_open)
+    assert again.welcome() is None
+    parent.clock.advance(1.0)
+    again.wake(first, half_open)
+    assert first.closed
+    assert again.welcome() is not None
+    assert parent.alarms == []
+
+
+def test_who_waits_asks_whoever_has_taken_the_place_meanwhile(parent):
+    first = Wire(parent, 1).send(hello(E1))
+    clone = Wire(parent, 2).send(hello(E3, E1))
+    parent.clock.advance(1.5)
+    again = Wire(parent, 3)
+    first.take(parent.children.received(3, _bytes(hello(E1)), parent.now, parent.draft))
+    parent.clock.advance(1.6)
+    again.wake(first, clone)
+    assert clone.closing() is None
+    parent.clock.advance(2.0)
+    again.send(raw=b"\x01\x03")
+    parent.clock.advance(1.1)
+    again.wake(clone)
+    assert clone.closing().reason == CloseReason.CLONE
+    assert [alarm.kind for alarm in parent.alarms] == ["clone"]
+
+
 def _bytes(message: object) -> bytes:
     out = bytearray()
     protocol.put(out, message)

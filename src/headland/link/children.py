@@ -148,7 +148,7 @@ class Children:
         link = self._links.pop(connection, None)
         return self._gone(link, reason) if link is not None else []
 
-    def _gone(self, link: ChildLink, reason: str) -> list[DownlinkAction]:
+    def _gone(self, link: ChildLink, reason: str, *, replaced: bool = False) -> list[DownlinkAction]:
         link.phase = Phase.CLOSED
         link.forfeit()
         name = link.child.name if link.child is not None else ""
@@ -157,15 +157,22 @@ class Children:
         if self._up.get(name) is not link:
             return []
         del self._up[name]
-        if name in self._probing:  # nobody is left to be silent
+        if name in self._probing and not replaced:  # nobody is left to be silent
             self._probing[name].probed_at -= int(PROBE_S * _NS)
             self._watch(self._probing[name])
         return [ChildDown(name, link.connection, reason)]
 
-    def _end(self, link: ChildLink, reason: CloseReason, detail: str, now: Instant) -> list[DownlinkAction]:
+    def _end(
+        self, link: ChildLink, reason: CloseReason, detail: str, now: Instant, *, replaced: bool = False
+    ) -> list[DownlinkAction]:
         self._links.pop(link.connection, None)
         protocol.put(link.out, protocol.Closing(reason, detail))
-        return [*self._flush(link, now), Close(link.connection, detail), *self._gone(link, detail)]
+        gone = self._gone(link, detail, replaced=replaced)
+        return [*self._flush(link, now), Close(link.connection, detail), *gone]
+
+    def _take_over(self, other: ChildLink, now: Instant) -> list[DownlinkAction]:
+        detail = "a newer connection of the same name"
+        return self._end(other, CloseReason.TAKEN_OVER, detail, now, replaced=True)
 
     def _flush(self, link: ChildLink, now: Instant) -> list[DownlinkAction]:
         if not link.out:
@@ -341,15 +348,23 @@ class Children:
         other = self._up.get(hello.node)
         if other is not None and other.hello is not None:
             if not handshake.same_process(other.hello, hello):
-                link.phase = Phase.PROBING
-                link.probed_at = now.monotonic_ns
-                self._probing[hello.node] = link
-                self._watch(link)
-                put_frame(other.out, Kind.PROBE)
-                return self._flush(other, now)
-            actions = self._end(other, CloseReason.TAKEN_OVER, "a newer connection of the same name", now)
-            return actions + self._settle(link, now, draft)
+                return self._probe(link, other, now)
+            return self._take_over(other, now) + self._settle(link, now, draft)
         return self._settle(link, now, draft)
+
+    def _probe(self, link: ChildLink, other: ChildLink, now: Instant) -> list[DownlinkAction]:
+        """Let a connection wait until the connected one of its name is silent, or gone."""
+        name = _name(link)
+        actions: list[DownlinkAction] = []
+        before = self._probing.pop(name, None)
+        if before is not None and before is not link and _of_one_process(before, link):
+            actions += self._take_over(before, now)
+        link.phase = Phase.PROBING
+        link.probed_at = now.monotonic_ns
+        self._probing[name] = link
+        self._watch(link)
+        put_frame(other.out, Kind.PROBE)
+        return actions + self._flush(other, now)
 
     def _settle(self, link: ChildLink, now: Instant, draft: DraftLike | None) -> list[DownlinkAction]:
         """Welcome the child as soon as nothing of it waits for a commit."""
@@ -360,7 +375,7 @@ class Children:
         actions: list[DownlinkAction] = []
         other = self._up.get(child.name)
         if other is not None and other is not link:
-            actions += self._end(other, CloseReason.TAKEN_OVER, "a newer connection of the same name", now)
+            actions += self._take_over(other, now)
         self._up[child.name] = link
         if not child.settled:
             return actions
@@ -548,7 +563,11 @@ class Children:
         if self._probing.get(_name(link)) is link:
             del self._probing[_name(link)]
         other = self._up.get(_name(link))
-        if other is not None and other.heard_at > link.probed_at + int(STALE_S * _NS):
+        if other is None or _of_one_process(other, link):
+            return self._settle(link, now, draft)
+        if other.opened_at > link.probed_at:  # another has taken over meanwhile: it has not been asked
+            return self._probe(link, other, now)
+        if other.heard_at > link.probed_at + int(STALE_S * _NS):
             detail = f"{_name(link)} is connected and alive; this is a clone of it"
             return [Alarm("clone", detail), *self._end(link, CloseReason.CLONE, detail, now)]
         return self._settle(link, now, draft)
@@ -574,6 +593,12 @@ class Children:
     def recovered(self) -> None:
         """Replay is over."""
         self.positions.recovered()
+
+
+def _of_one_process(one: ChildLink, other: ChildLink) -> bool:
+    if one.hello is None or other.hello is None:
+        return False
+    return handshake.same_process(one.hello, other.hello)
 
 
 def _name(link: ChildLink) -> str:
