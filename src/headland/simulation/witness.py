@@ -320,8 +320,10 @@ class Witness(Observer):
             known.digests.add(digest)
             known.readings = tuple(dict.fromkeys((*known.readings, *readings)))
         else:
+            # What a crash took from this machine may be on a copy of its disk.
+            copied = known.digests if known is not None and self.rewinds else set()
             self.blocks[identity] = Sealed(
-                host.name, host.life, n, {digest}, readings, derived=len(readings) < len(columns)
+                host.name, host.life, n, {digest, *copied}, readings, derived=len(readings) < len(columns)
             )
         self._in_commit.setdefault((host.name, host.life, n), []).append(identity)
         for key in readings:
