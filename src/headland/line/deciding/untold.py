@@ -1,7 +1,7 @@
 """What rules had to say while there was no room for it: it is said as soon as there is.
 
     no room ─► rules act; events are kept here, in order, with the latches that took a step
-    room    ─► all of it goes into the open commit, before anything that is newer
+    room    ─► all of it goes into the open commit, in order; what a clock raised since may stand before it
 
 Bounds: `EVENTS_MAX` events of `BYTES_MAX` together. What comes beyond is counted and not said; of latches the
 place is kept, not the steps, so what is said of them in the end is where they stand.
